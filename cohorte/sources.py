@@ -1,0 +1,192 @@
+"""The sources of a workspace: where each comes from, how it reads, how it maps to entities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from cohorte.contracts import contracts
+from cohorte.errors import SettingsError
+from cohorte.settings import CurrencyCode, Declared, Name, checked_time_zone
+from cohorte.yamlfile import read_yaml
+
+Transform = Literal["lower", "upper", "trim", "digits", "integer"]
+
+
+class Mapped(Declared):
+    """How one contract column is filled: from a column, from several joined, or by a constant.
+
+    ``values`` replaces what it names; what it does not name passes as it is, or is rejected when
+    ``strict``. ``starts_with`` replaces by the beginning of the text, first match first. An empty
+    value becomes ``default``. ``formats`` are strptime formats, tried in order.
+    """
+
+    column: str | None = None
+    columns: list[str] | None = None
+    separator: str = " "
+    constant: str | int | float | bool | None = None
+    transform: Transform | None = None
+    values: dict[str, str | int | float | bool | None] | None = None
+    starts_with: dict[str, str] | None = None
+    strict: bool = False
+    default: str | int | float | bool | None = None
+    formats: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Mapped:
+        origins = (self.column, self.columns, self.constant)
+        if sum(origin is not None for origin in origins) != 1:
+            raise ValueError("state exactly one of column, columns, constant")
+        return self
+
+    @property
+    def read_columns(self) -> list[str]:
+        """The file's columns that it reads."""
+        return [self.column] if self.column is not None else list(self.columns or [])
+
+
+class Where(Declared):
+    """Which rows of a feed are of an entity; the others are left to the feed's other entities."""
+
+    column: str
+    is_in: list[str] | None = Field(default=None, alias="in")
+    not_in: list[str] | None = None
+    is_known: bool | None = None
+
+    @model_validator(mode="after")
+    def _one_test(self) -> Where:
+        if sum(test is not None for test in (self.is_in, self.not_in, self.is_known)) != 1:
+            raise ValueError("state exactly one of in, not_in, is_known")
+        return self
+
+
+class EntityMapping(Declared):
+    """How the rows of a feed become rows of one entity.
+
+    ``version`` names the contract column that tells the latest row of a key; ``distinct`` loads
+    equal rows of one file once; ``explode`` is the path of a list in JSON, one row an element.
+    """
+
+    columns: dict[str, Mapped]
+    version: str | None = None
+    distinct: bool = False
+    where: Where | None = None
+    explode: str | None = None
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {
+            name: {"column": mapped} if isinstance(mapped, str) else mapped
+            for name, mapped in value.items()
+        }
+
+
+class Feed(Declared):
+    """Files or a query of one shape. What is not declared of a text's dialect is detected."""
+
+    feed: Name
+    format: Literal["delimited", "excel", "json_lines", "parquet", "database"] = "delimited"
+    files: list[str] = []
+    url: str | None = None
+    table: str | None = None
+    query: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+    quote: str = Field(default='"', max_length=1)
+    header: bool = True
+    header_row: int = Field(default=1, ge=1)
+    columns: list[str] | None = None
+    sheet: str | None = None
+    decimal: Literal[".", ","] = "."
+    thousands: str | None = Field(default=None, min_length=1, max_length=1)
+    date_formats: list[str] = []
+    timestamp_formats: list[str] = []
+    null_values: list[str] = ["", "NULL"]
+    time_zone: str | None = None
+    entities: dict[str, EntityMapping]
+
+    @field_validator("files", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        return value if value is None else checked_time_zone(value)
+
+    @model_validator(mode="after")
+    def _origin_and_contract(self) -> Feed:
+        if self.format == "database":
+            if not self.url or (self.table is None) == (self.query is None):
+                raise ValueError("a database feed states url and exactly one of table, query")
+        elif not self.files:
+            raise ValueError("state files, such as orders_*.csv")
+        if not self.header and not self.columns:
+            raise ValueError("a file without header needs columns: [name, ...]")
+        known = contracts()
+        for entity, mapping in self.entities.items():
+            if entity not in known:
+                raise ValueError(f'"{entity}" is no entity; they are {", ".join(known)}')
+            names = known[entity].column_names
+            for name in (*mapping.columns, *([mapping.version] if mapping.version else [])):
+                if name not in names:
+                    raise ValueError(
+                        f'"{name}" is no column of {entity}; its columns are {", ".join(names)}'
+                    )
+            for name in known[entity].required:
+                if name not in mapping.columns:
+                    raise ValueError(f"{entity} needs {name}, which is not mapped")
+        return self
+
+
+class Source(Declared):
+    """One system that the company takes data from.
+
+    ``trust`` orders sources when their values differ, the smallest first. ``folder`` may be
+    absolute, relative to the workspace, or hold ``${NAME}``; the inbox when absent.
+    """
+
+    source: Name
+    title: str = ""
+    trust: int = Field(default=5, ge=1, le=9)
+    time_zone: str | None = None
+    currency_code: CurrencyCode | None = None
+    country_code: str | None = None
+    reject_limit: float | None = Field(default=None, ge=0, le=1)
+    folder: str | None = None
+    feeds: list[Feed] = Field(min_length=1)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        return value if value is None else checked_time_zone(value)
+
+    @model_validator(mode="after")
+    def _distinct_feeds(self) -> Source:
+        names = [feed.feed for feed in self.feeds]
+        if len(set(names)) < len(names):
+            raise ValueError("two feeds of the source have the same name")
+        return self
+
+
+def read_source(path: Path) -> Source:
+    """One source; SettingsError naming file, line, key and remedy when it does not read."""
+    source = read_yaml(path, Source)
+    if source.source != path.stem:
+        raise SettingsError(
+            f'source is "{source.source}" in a file named {path.name}',
+            where=f"{path} key source",
+            remedy=f"rename the file to {source.source}.yml",
+        )
+    return source
+
+
+def read_sources(folder: Path) -> list[Source]:
+    """The sources of a workspace, by name."""
+    return [read_source(path) for path in sorted(folder.glob("*.yml"))]

@@ -1,0 +1,285 @@
+"""The databases of a workspace: who may open which, the writer's lock, the served version.
+
+A DuckDB file takes one writing process or many reading ones, so screens never open what a run
+writes: they read ``versions/<version>.duckdb``, complete and immutable, named by the pointer
+``current.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ValidationError
+
+from cohorte.contracts import contracts
+from cohorte.errors import LockedError, NotFoundError
+from cohorte.logs import logger
+from cohorte.settings import WorkspaceSettings
+from cohorte.workspace import Workspace
+
+VERSION_NAME = re.compile(r"^v(\d+)$")
+LOCK_PATIENCE_SECONDS = 0.5
+
+RAW_DDL = """
+create table if not exists files (
+    file_id integer, source varchar, feed varchar, name varchar, content_hash varchar,
+    bytes bigint, records bigint, accepted bigint, rejected bigint, status varchar,
+    reason varchar, dialect varchar, loaded_at timestamp
+);
+create table if not exists rejected_rows (
+    file_id integer, source varchar, feed varchar, entity varchar, line bigint,
+    column_name varchar, reason varchar, value varchar, row_text varchar, rejected_at timestamp
+);
+"""
+
+
+class TableInfo(BaseModel):
+    """Rows of one published table, and a hash of them that does not depend on their order."""
+
+    rows: int
+    hash: str
+
+
+class VersionInfo(BaseModel):
+    """What is known of a published version without opening it."""
+
+    version: str
+    run_id: str
+    as_of: date
+    published_at: datetime
+    sha256: str
+    bytes: int
+    tables: dict[str, TableInfo]
+    key_figures: dict[str, str]
+
+    @property
+    def number(self) -> int:
+        return version_number(self.version)
+
+
+def version_number(version: str) -> int:
+    """7 for "v7"; NotFoundError for a name no version has."""
+    match = VERSION_NAME.match(version)
+    if not match:
+        raise NotFoundError(f'"{version}" is no name of a version', remedy="see cohorte versions")
+    return int(match.group(1))
+
+
+def connect_writer(
+    path: Path, settings: WorkspaceSettings, temp_dir: Path
+) -> duckdb.DuckDBPyConnection:
+    """A writing connection with the workspace's bounds; it spills to ``temp_dir``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temp_dir.mkdir(parents=True, exist_ok=True)
+    connection = duckdb.connect(str(path), config=writer_config(settings, temp_dir))
+    connection.execute("set TimeZone = 'UTC'")
+    return connection
+
+
+def writer_config(settings: WorkspaceSettings, temp_dir: Path) -> dict[str, Any]:
+    """DuckDB's settings for any writing connection of a workspace."""
+    return {
+        "memory_limit": settings.memory_limit,
+        "threads": settings.threads,
+        "temp_directory": str(temp_dir),
+        "autoinstall_known_extensions": False,
+        "storage_compatibility_version": "v1.5.0",
+    }
+
+
+def connect_reader(path: Path, threads: int = 2) -> duckdb.DuckDBPyConnection:
+    """A connection that can read its file and nothing else on the machine."""
+    if not path.is_file():
+        raise NotFoundError("the database is not there", where=path.name, remedy="cohorte run")
+    return duckdb.connect(
+        str(path),
+        read_only=True,
+        config={
+            "enable_external_access": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "threads": threads,
+            "TimeZone": "UTC",
+            "lock_configuration": True,
+        },
+    )
+
+
+def connect_raw(workspace: Workspace) -> duckdb.DuckDBPyConnection:
+    """The raw database to write to, with every table there."""
+    connection = connect_writer(workspace.raw_path, workspace.settings, workspace.temp_dir)
+    for contract in contracts().values():
+        connection.execute(contract.raw_ddl())
+    connection.execute(RAW_DDL)
+    return connection
+
+
+def connect_work(workspace: Workspace) -> duckdb.DuckDBPyConnection:
+    """The work database to write to, with raw attached read-only as ``raw``."""
+    connection = connect_writer(workspace.work_path, workspace.settings, workspace.temp_dir)
+    connection.execute(f"attach '{_quoted(workspace.raw_path)}' as raw (read_only)")
+    for schema in ("identity", "scores", "segments"):
+        connection.execute(f"create schema if not exists {schema}")
+    return connection
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+@contextmanager
+def writer_lock(workspace: Workspace, run_id: str, now: datetime) -> Iterator[None]:
+    """Hold the workspace for one run; LockedError naming the holder when another has it.
+
+    The lock is the operating system's: it ends with the process, however that ends.
+    """
+    workspace.lock_path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(workspace.lock_path)
+    holder_path = workspace.lock_path.with_suffix(".json")
+    try:
+        lock.acquire(timeout=LOCK_PATIENCE_SECONDS)
+    except Timeout:
+        raise LockedError(
+            f"another run has the workspace: {_holder(holder_path)}",
+            where=str(workspace.root),
+            remedy="wait for it to end, or stop that process",
+        ) from None
+    try:
+        holder = {
+            "run_id": run_id,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": now.isoformat(timespec="seconds"),
+        }
+        write_atomically(holder_path, json.dumps(holder))
+        yield
+    finally:
+        holder_path.unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(path: Path) -> str:
+    try:
+        holder = json.loads(path.read_text(encoding="utf-8"))
+        return (
+            f"run {holder['run_id']}, process {holder['pid']} on {holder['host']},"
+            f" since {holder['since']}"
+        )
+    except (OSError, ValueError, KeyError):
+        return "its name is not known"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file's content so that a reader, or a crash, sees the old or the new one."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in the folder last through a power cut, where the system can."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def version_path(workspace: Workspace, version: str) -> Path:
+    """The database of a version; NotFoundError for a name no version can have."""
+    version_number(version)
+    return workspace.versions_dir / f"{version}.duckdb"
+
+
+def list_versions(workspace: Workspace) -> list[VersionInfo]:
+    """The versions kept, newest first; one whose description does not read is left out."""
+    found = []
+    for path in workspace.versions_dir.glob("v*.json"):
+        info = _read_info(path)
+        if info is not None and version_path(workspace, info.version).is_file():
+            found.append(info)
+    return sorted(found, key=lambda info: info.number, reverse=True)
+
+
+def _read_info(path: Path) -> VersionInfo | None:
+    try:
+        return VersionInfo.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        logger().warning("version description unreadable", extra={"file": path.name})
+        return None
+
+
+def version_info(workspace: Workspace, version: str) -> VersionInfo:
+    """One version kept; NotFoundError when it is not."""
+    version_number(version)
+    for info in list_versions(workspace):
+        if info.version == version:
+            return info
+    raise NotFoundError(f"version {version} is not kept", remedy="see cohorte versions")
+
+
+def served_version(workspace: Workspace) -> VersionInfo | None:
+    """The version that screens show; none before the first publication.
+
+    A pointer that does not read is reported, and the newest version kept is served.
+    """
+    try:
+        pointer = json.loads(workspace.pointer_path.read_text(encoding="utf-8"))
+        return version_info(workspace, str(pointer["version"]))
+    except FileNotFoundError:
+        if not workspace.versions_dir.is_dir():
+            return None
+    except (OSError, ValueError, KeyError, TypeError, NotFoundError):
+        logger().error("current.json does not read; serving the newest version kept")
+    versions = list_versions(workspace)
+    return versions[0] if versions else None
+
+
+def set_served(workspace: Workspace, version: str) -> VersionInfo:
+    """Point at a version kept, after checking that its file is whole.
+
+    Raises NotFoundError when the version is not kept or its file is not what was published.
+    """
+    info = version_info(workspace, version)
+    if sha256_of(version_path(workspace, version)) != info.sha256:
+        raise NotFoundError(
+            f"the file of version {version} is not what was published",
+            where=f"{version}.duckdb",
+            remedy="choose another version",
+        )
+    pointer = {"version": version, "sha256": info.sha256}
+    write_atomically(workspace.pointer_path, json.dumps(pointer, indent=2) + "\n")
+    return info
+
+
+def open_served(workspace: Workspace) -> tuple[VersionInfo, duckdb.DuckDBPyConnection]:
+    """The served version and a sandboxed connection to it; NotFoundError before the first."""
+    info = served_version(workspace)
+    if info is None:
+        raise NotFoundError(
+            "nothing is published yet", where=str(workspace.root), remedy="cohorte run"
+        )
+    return info, connect_reader(version_path(workspace, info.version), workspace.settings.threads)

@@ -1,0 +1,1 @@
+"""The faces of the scheduler and the command line."""

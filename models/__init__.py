@@ -1,0 +1,1 @@
+"""Computing about customers: identity and scores."""

@@ -1,0 +1,1 @@
+"""Moving data in and out: connectors, check, load, dbt, gates, publish."""
