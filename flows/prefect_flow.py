@@ -1,0 +1,76 @@
+"""The run as a Prefect flow: each station a task, the work itself untouched.
+
+Prefect's own settings are set before it is imported: no telemetry, no pickled results, a server
+bound to this machine, patience for a busy one, and its files inside the workspace.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from cohorte.workspace import Workspace
+from flows.run import RunOptions, RunReport, execute
+from flows.stations import RunContext, StationResult
+
+FLOW_NAME = "cohorte-run"
+
+SETTINGS = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",
+    "PREFECT_SERVER_API_HOST": "127.0.0.1",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+    "PREFECT_CLI_PROMPT": "false",
+}
+
+
+def set_up_prefect(workspace: Workspace) -> None:
+    """Prefect's settings for this workspace; what the environment already says stays."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("PREFECT_HOME", str(workspace.root / ".prefect"))
+
+
+def run_in_prefect(context: RunContext, options: RunOptions) -> RunReport:
+    """Run the stations as tasks of a flow, on ``PREFECT_API_URL`` or an embedded server."""
+    set_up_prefect(context.workspace)
+    from prefect import flow
+
+    def cohorte_run() -> RunReport:
+        return execute(context, options, call=as_task)
+
+    run: Callable[[], RunReport] = flow(
+        cohorte_run, name=FLOW_NAME, flow_run_name=context.run_id, persist_result=False
+    )
+    return run()
+
+
+def as_task(name: str, station: Callable[[], StationResult]) -> StationResult:
+    """One station as a task: its state and its numbers are seen in Prefect."""
+    from prefect import task
+    from prefect.artifacts import create_table_artifact
+    from prefect.cache_policies import NO_CACHE
+
+    def run() -> StationResult:
+        result = station()
+        create_table_artifact(
+            key=f"station-{name}",
+            table=[
+                {
+                    "rows in": result.rows_in,
+                    "accepted": result.accepted,
+                    "rejected": result.rejected,
+                    "rows out": result.rows_out,
+                    "seconds": round(result.seconds, 2),
+                }
+            ],
+        )
+        return result
+
+    result: StationResult = task(
+        run, name=name, task_run_name=name, cache_policy=NO_CACHE, persist_result=False
+    )()
+    return result

@@ -1,0 +1,137 @@
+"""One pass of the pipeline: the lock, the stations in order, the record of what happened."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
+from typing import Any
+from uuid import uuid4
+
+from cohorte.clock import now as clock_now
+from cohorte.errors import CohorteError, NotFoundError
+from cohorte.logs import log_to, logger
+from cohorte.store import Store, open_store
+from cohorte.warehouse import VersionInfo, writer_lock
+from cohorte.workspace import Workspace
+from flows.stations import STATIONS, Progress, RunContext, StationResult, run_station
+
+Call = Callable[[str, Callable[[], StationResult]], StationResult]
+"""How a station is called: directly, or as a task of a scheduler."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run is asked to do; see ``cohorte run --help``."""
+
+    only: str | None = None
+    full_refresh: bool = False
+    as_of: date | None = None
+    dry_run: bool = False
+
+
+@dataclass
+class RunReport:
+    """What a run did: its stations, the version it published, and why it stopped if it did."""
+
+    run_id: str
+    as_of: date
+    status: str
+    stations: list[StationResult] = field(default_factory=list)
+    version: VersionInfo | None = None
+    message: str = ""
+    error: CohorteError | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "run_id": self.run_id,
+            "as_of": self.as_of.isoformat(),
+            "status": self.status,
+            "message": self.message,
+            "stations": [asdict(station) for station in self.stations],
+            "version": self.version.model_dump(mode="json") if self.version else None,
+        }
+
+
+def directly(name: str, station: Callable[[], StationResult]) -> StationResult:
+    return station()
+
+
+def stations_asked(options: RunOptions) -> list[str]:
+    """The stations of a run, in order; NotFoundError for one that does not exist."""
+    if options.only is not None and options.only not in STATIONS:
+        raise NotFoundError(
+            f'there is no station "{options.only}"', remedy=f"choose of {', '.join(STATIONS)}"
+        )
+    if options.dry_run:
+        return ["ingest"]
+    return [options.only] if options.only else list(STATIONS)
+
+
+def new_context(
+    workspace: Workspace, options: RunOptions, now: datetime, progress: Progress | None = None
+) -> RunContext:
+    """A run about to begin."""
+    return RunContext(
+        workspace=workspace,
+        run_id=f"{now:%Y%m%dT%H%M%S}-{uuid4().hex[:6]}",
+        as_of=workspace.settings.as_of_on(now, options.as_of),
+        now=now,
+        full_refresh=options.full_refresh,
+        dry_run=options.dry_run,
+        only=options.only,
+        progress=progress,
+    )
+
+
+def execute(context: RunContext, options: RunOptions, call: Call = directly) -> RunReport:
+    """Run the stations under the workspace's lock and record the run in the store.
+
+    A station that fails ends the run: its error is in the report and the served version stays.
+    Raises LockedError when another run holds the workspace, and CohorteError when the workspace
+    itself does not read.
+    """
+    workspace = context.workspace
+    names = stations_asked(options)
+    workspace.make_folders()
+    log_to(workspace.logs_dir)
+    with writer_lock(workspace, context.run_id, context.now):
+        workspace.sources()
+        store = open_store(workspace.store_url)
+        if not context.dry_run:
+            store.start_run(
+                context.run_id,
+                started_at=context.now,
+                as_of=context.as_of,
+                host=socket.gethostname(),
+            )
+        report = RunReport(context.run_id, context.as_of, "running")
+        try:
+            for name in names:
+                call(name, lambda name=name: run_station(context, name))  # type: ignore[misc]
+            report.status = "dry_run" if context.dry_run else "completed"
+        except CohorteError as error:
+            report.status, report.error, report.message = "failed", error, str(error)
+            logger().error("run failed", extra={"run_id": context.run_id})
+        except BaseException as error:
+            report.status, report.message = "failed", type(error).__name__
+            logger().exception("run failed", extra={"run_id": context.run_id})
+            raise
+        finally:
+            context.close()
+            report.stations, report.version = context.results, context.version
+            if not context.dry_run:
+                _record(store, context, report)
+    return report
+
+
+def _record(store: Store, context: RunContext, report: RunReport) -> None:
+    store.finish_run(
+        context.run_id,
+        ended_at=clock_now(),
+        status=report.status,
+        stations=[asdict(station) for station in report.stations],
+        version=report.version.version if report.version else None,
+        message=report.message,
+    )

@@ -1,0 +1,272 @@
+"""The stations of a run, in order: plain functions that take a context and say what they did."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from cohorte.errors import GateError
+from cohorte.logs import logger
+from cohorte.warehouse import VersionInfo, connect_work, served_version, version_path
+from cohorte.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pipelines.dbt_session import DbtSession
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is worked on, how much is done and how much there is."""
+
+
+@dataclass(frozen=True)
+class StationResult:
+    """What one station did: rows, seconds, and what a person should know."""
+
+    station: str
+    rows_in: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    rows_out: int = 0
+    seconds: float = 0.0
+    messages: tuple[str, ...] = ()
+
+
+@dataclass
+class RunContext:
+    """One run: what it was asked, and what its stations hand on."""
+
+    workspace: Workspace
+    run_id: str
+    as_of: date
+    now: datetime
+    full_refresh: bool = False
+    dry_run: bool = False
+    only: str | None = None
+    progress: Progress | None = None
+    results: list[StationResult] = field(default_factory=list)
+    dbt_failures: list[str] = field(default_factory=list)
+    version: VersionInfo | None = None
+    started: bool = False
+    _dbt: DbtSession | None = None
+
+    @property
+    def dbt(self) -> DbtSession:
+        """The run's dbt process, started when first asked for."""
+        if self._dbt is None:
+            from pipelines.dbt_session import DbtSession
+
+            self._dbt = DbtSession(self.workspace, self.as_of)
+            self._dbt.start()
+        return self._dbt
+
+    def close(self) -> None:
+        if self._dbt is not None:
+            self._dbt.close()
+            self._dbt = None
+
+
+def ingest(context: RunContext) -> StationResult:
+    """Extract, check and load what is new in every source."""
+    from pipelines.ingest import ingest as ingest_sources
+
+    report = ingest_sources(
+        context.workspace, now=context.now, dry_run=context.dry_run, progress=context.progress
+    )
+    return StationResult(
+        "ingest",
+        rows_in=report.records,
+        accepted=report.accepted,
+        rejected=report.rejected,
+        rows_out=report.loaded_rows,
+        messages=tuple(report.messages),
+    )
+
+
+def stage(context: RunContext) -> StationResult:
+    """One row a record, latest version of each, names and types of the vocabulary."""
+    if context.full_refresh:
+        for path in (context.workspace.work_path, _wal(context.workspace)):
+            path.unlink(missing_ok=True)
+        with closing(connect_work(context.workspace)):
+            pass
+    return _build(context, "stage", rows_from=("raw", "main"), rows_to="staging")
+
+
+def identify(context: RunContext) -> StationResult:
+    """Records become customers."""
+    from models.identity.exact import resolve
+
+    with closing(connect_work(context.workspace)) as work:
+        report = resolve(work)
+    return StationResult("identify", rows_in=report.records, rows_out=report.customers)
+
+
+def unify(context: RunContext) -> StationResult:
+    """The customer view: every fact carries its customer."""
+    return _build(context, "unify", rows_from=("work", "staging"), rows_to="marts")
+
+
+def features(context: RunContext) -> StationResult:
+    """What was known of every customer and lead on the day looked from; RFM."""
+    return _build(context, "features", rows_from=("work", "marts"), rows_to="marts")
+
+
+def score(context: RunContext) -> StationResult:
+    """Estimators read features and write scores."""
+    from models.leads import score_leads
+
+    workspace = context.workspace
+    with closing(connect_work(workspace)) as work:
+        report = score_leads(
+            work,
+            as_of=context.as_of,
+            settings=workspace.settings,
+            artifacts_dir=workspace.artifacts_dir,
+            now=context.now,
+        )
+    return StationResult(
+        "score", rows_in=report.leads, rows_out=report.scored, messages=(report.verdict,)
+    )
+
+
+def profile(context: RunContext) -> StationResult:
+    """One wide row a customer, daily KPIs, quality of sources, reconciliation."""
+    return _build(context, "profile", rows_from=("work", "marts"), rows_to="marts")
+
+
+def segment(context: RunContext) -> StationResult:
+    """Rules become memberships, with who entered and who left since the served version."""
+    from cohorte.segments import all_segments, evaluate_memberships
+    from cohorte.store import open_store
+
+    workspace = context.workspace
+    segments = all_segments(workspace, open_store(workspace.store_url))
+    with closing(connect_work(workspace)) as work:
+        served = served_version(workspace)
+        previous = None
+        if served is not None:
+            path = str(version_path(workspace, served.version)).replace("'", "''")
+            work.execute(f"attach '{path}' as served (read_only)")
+            previous = "served.segment_memberships"
+        sizes = evaluate_memberships(work, segments, as_of=context.as_of, previous=previous)
+        if served is not None:
+            work.execute("detach served")
+    return StationResult("segment", rows_in=len(segments), rows_out=sum(sizes.values()))
+
+
+def publish(context: RunContext) -> StationResult:
+    """Pass the gates, write the next version, serve it.
+
+    Raises GateError naming the gates that do not hold; the served version stays.
+    """
+    from pipelines import gates
+    from pipelines.publish import Publication
+    from pipelines.publish import publish as publish_version
+
+    workspace = context.workspace
+    with closing(connect_work(workspace)) as work:
+        checked = [
+            gates.dbt_gate(context.dbt_failures),
+            gates.reconciliation_gate(work),
+            gates.rejects_gate(work, workspace.settings, workspace.sources()),
+        ]
+        failed = [gate for gate in checked if not gate.passed]
+        for gate in failed:
+            logger().error("gate not passed", extra={"run_id": context.run_id, "gate": gate.gate})
+        if failed:
+            raise GateError(
+                "not published: " + "; ".join(f"{gate.gate}: {gate.detail}" for gate in failed),
+                remedy="mend what the gate names and run again; the served version stays",
+            )
+        publication = Publication(context.run_id, context.as_of, context.now.astimezone(UTC))
+        context.version = publish_version(workspace, work, publication)
+    rows = sum(table.rows for table in context.version.tables.values())
+    return StationResult("publish", rows_in=rows, accepted=rows, rows_out=rows)
+
+
+Station = Callable[[RunContext], StationResult]
+
+STATIONS: dict[str, Station] = {
+    station.__name__: station
+    for station in (
+        ingest, stage, identify, unify, features, score, profile, segment, publish,
+    )
+}  # fmt: skip
+
+
+def run_station(context: RunContext, name: str) -> StationResult:
+    """Run one station, time it, log it and keep its result in the context."""
+    begun = time.monotonic()
+    context.started = True
+    result = STATIONS[name](context)
+    accepted = result.accepted or result.rows_in - result.rejected
+    timed = StationResult(
+        name,
+        result.rows_in,
+        accepted,
+        result.rejected,
+        result.rows_out,
+        time.monotonic() - begun,
+        result.messages,
+    )
+    context.results.append(timed)
+    logger().info(
+        "station done",
+        extra={
+            "run_id": context.run_id,
+            "station": name,
+            "rows_in": timed.rows_in,
+            "accepted": timed.accepted,
+            "rejected": timed.rejected,
+            "rows_out": timed.rows_out,
+            "seconds": round(timed.seconds, 3),
+        },
+    )
+    return timed
+
+
+def _build(
+    context: RunContext, tag: str, *, rows_from: tuple[str, str], rows_to: str
+) -> StationResult:
+    results = context.dbt.build(f"tag:{tag}", full_refresh=context.full_refresh)
+    failures = [
+        f"{node.name} {node.status}: {node.message}"
+        for node in results
+        if node.status in ("error", "fail", "runtime error")
+    ]
+    broken = [
+        node
+        for node in results
+        if node.kind not in ("test", "unit_test") and node.status in ("error", "runtime error")
+    ]
+    context.dbt_failures += failures
+    if broken:
+        raise GateError(
+            f"dbt could not build {', '.join(node.name for node in broken)}: {broken[0].message}",
+            where=f"station {tag}",
+            remedy="the served version stays; mend the model or what feeds it and run again",
+        )
+    with closing(connect_work(context.workspace)) as work:
+        rows_in, rows_out = _rows(work, *rows_from), _rows(work, "work", rows_to)
+    return StationResult(tag, rows_in=rows_in, rows_out=rows_out, messages=tuple(failures))
+
+
+def _rows(work: duckdb.DuckDBPyConnection, database: str, schema: str) -> int:
+    """Rows of all tables of a schema."""
+    return int(
+        work.execute(
+            "select coalesce(sum(estimated_size), 0) from duckdb_tables()"
+            " where database_name = ? and schema_name = ?",
+            [database, schema],
+        ).fetchall()[0][0]
+    )
+
+
+def _wal(workspace: Workspace) -> Path:
+    return workspace.work_path.with_name(f"{workspace.work_path.name}.wal")
