@@ -102,7 +102,7 @@ def connect_reader(path: Path, threads: int = 2) -> duckdb.DuckDBPyConnection:
     """A connection that can read its file and nothing else on the machine."""
     if not path.is_file():
         raise NotFoundError("the database is not there", where=path.name, remedy="cohorte run")
-    return duckdb.connect(
+    connection = duckdb.connect(
         str(path),
         read_only=True,
         config={
@@ -110,10 +110,14 @@ def connect_reader(path: Path, threads: int = 2) -> duckdb.DuckDBPyConnection:
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "threads": threads,
-            "TimeZone": "UTC",
-            "lock_configuration": True,
         },
     )
+    # One process shares one database between its connections, so the first locks it for all.
+    locked = connection.execute("select current_setting('lock_configuration')").fetchall()
+    if not locked[0][0]:
+        connection.execute("set global TimeZone = 'UTC'")
+        connection.execute("set global lock_configuration = true")
+    return connection
 
 
 def connect_raw(workspace: Workspace) -> duckdb.DuckDBPyConnection:

@@ -1,0 +1,108 @@
+"""Files that people write are refused with file, line, key and remedy."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from cohorte.errors import SettingsError
+from cohorte.settings import WorkspaceSettings
+from cohorte.sources import Source
+from cohorte.yamlfile import parse_yaml, read_yaml, resolve_environment
+
+SOURCE = """
+source: shop
+feeds:
+  - feed: orders
+    files: orders_*.csv
+    entities:
+      orders:
+        columns:
+          order_id: Ticket
+          ordered_at: {column: Date, formats: ["%d/%m/%Y"]}
+"""
+
+
+def settings(text):
+    return parse_yaml(text, WorkspaceSettings, "cohorte.yml")
+
+
+def test_a_mistake_names_file_line_key_and_remedy():
+    with pytest.raises(SettingsError) as caught:
+        settings("company: A\ncurrency: EUR\ntime_zone: Paris\n")
+    assert str(caught.value).startswith("cohorte.yml line 3: time_zone")
+    assert "Europe/Paris" in str(caught.value)
+
+
+def test_an_unknown_key_is_a_mistake_on_its_own_line():
+    with pytest.raises(SettingsError, match=r"line 2: lapse_dayz.*spelling"):
+        settings("company: A\nlapse_dayz: 3\n")
+
+
+def test_all_mistakes_are_told_at_once():
+    with pytest.raises(SettingsError) as caught:
+        settings("company: A\nthreads: 0\nkeep_versions: many\n")
+    assert "line 2: threads" in str(caught.value)
+    assert "line 3: keep_versions" in str(caught.value)
+
+
+def test_a_file_that_is_no_yaml_names_the_line():
+    with pytest.raises(SettingsError, match=r"cohorte.yml line 2.*not YAML"):
+        settings("company: A\n\tcurrency: EUR\n")
+
+
+def test_an_absent_file_is_named(tmp_path):
+    with pytest.raises(SettingsError, match="does not exist"):
+        read_yaml(tmp_path / "cohorte.yml", WorkspaceSettings)
+
+
+def test_a_file_in_another_encoding_is_refused(tmp_path):
+    path = tmp_path / "cohorte.yml"
+    path.write_bytes("company: Café".encode("cp1252"))
+    with pytest.raises(SettingsError, match="UTF-8"):
+        read_yaml(path, WorkspaceSettings)
+
+
+def test_a_short_mapping_is_a_column():
+    source = parse_yaml(SOURCE, Source, "shop.yml")
+    mapping = source.feeds[0].entities["orders"]
+    assert mapping.columns["order_id"].column == "Ticket"
+    assert source.feeds[0].files == ["orders_*.csv"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ("order_id: Ticket", "orders needs order_id"),
+        ("orders:", '"orderz" is no entity'),
+        ("files: orders_*.csv", "state files"),
+        ("ordered_at:", '"orderd_at" is no column of orders'),
+    ],
+)
+def test_a_mapping_that_cannot_work_is_refused(broken, told):
+    repairs = {
+        "order_id: Ticket": "status: Ticket",
+        "orders:": "orderz:",
+        "files: orders_*.csv": "quote: '\"'",
+        "ordered_at:": "orderd_at:",
+    }
+    with pytest.raises(SettingsError, match=told):
+        parse_yaml(SOURCE.replace(broken, repairs[broken], 1), Source, "shop.yml")
+
+
+def test_secrets_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("COHORTE_TEST_SECRET", "s3cret")
+    assert resolve_environment("a ${COHORTE_TEST_SECRET} b", "x") == "a s3cret b"
+    monkeypatch.delenv("COHORTE_TEST_SECRET")
+    with pytest.raises(SettingsError, match="COHORTE_TEST_SECRET is not set"):
+        resolve_environment("${COHORTE_TEST_SECRET}", "sources/shop.yml key url")
+
+
+def test_the_day_looked_from_is_asked_pinned_or_today_in_the_workspace():
+    plain = settings("company: A\ntime_zone: Pacific/Auckland\n")
+    late = datetime(2026, 3, 1, 20, tzinfo=UTC)
+    assert plain.as_of_on(late) == date(2026, 3, 2)
+    pinned = settings("company: A\nas_of: 2011-12-09\n")
+    assert pinned.as_of_on(late) == date(2011, 12, 9)
+    assert pinned.as_of_on(late, date(2011, 6, 1)) == date(2011, 6, 1)
