@@ -1,0 +1,28 @@
+"""The application store: what people enter and what the product must remember of its own doing."""
+
+from cohorte.store.store import Store, open_store
+from cohorte.store.tables import (
+    AuditEntry,
+    Export,
+    Note,
+    Run,
+    RunStatus,
+    SegmentDefinition,
+    StoredSegment,
+    Target,
+    User,
+)
+
+__all__ = [
+    "AuditEntry",
+    "Export",
+    "Note",
+    "Run",
+    "RunStatus",
+    "SegmentDefinition",
+    "Store",
+    "StoredSegment",
+    "Target",
+    "User",
+    "open_store",
+]

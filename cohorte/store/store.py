@@ -1,0 +1,559 @@
+"""Opening the application store, and everything that is read from it or written to it.
+
+Writes take the database's write lock at once, so that two processes queue instead of failing.
+What is returned is detached: plain objects that can be read after the call.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import time
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from cohorte.errors import CohorteError, NotFoundError, SettingsError
+from cohorte.store.migrations import HEAD
+from cohorte.store.tables import (
+    AuditEntry,
+    Export,
+    Note,
+    Run,
+    RunStatus,
+    SegmentDefinition,
+    StoredSegment,
+    Target,
+    User,
+)
+
+Row = TypeVar("Row")
+Result = TypeVar("Result")
+
+_BUSY_SECONDS = 20
+_MIGRATION_LOCK = 7_203_451_190
+_INTERRUPTED = "the process {process} on {host} ended without finishing"
+
+
+def open_store(url: str) -> Store:
+    """Open the store at an SQLAlchemy URL, making or upgrading its tables.
+
+    Safe to repeat, and for several processes at once. SettingsError when the URL cannot be used
+    or the store was made by a newer program.
+    """
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
+            Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+        engine = _engine(url)
+        _upgrade(engine)
+    except (ArgumentError, ModuleNotFoundError) as error:
+        raise SettingsError(
+            f"the store's URL cannot be used: {error}",
+            where="store_url",
+            remedy="give an SQLAlchemy URL of SQLite or PostgreSQL, and install its driver",
+        ) from error
+    except OperationalError as error:
+        raise SettingsError(
+            f"the store does not open: {error.orig}",
+            where="store_url",
+            remedy="check that the database is there and may be written",
+        ) from error
+    return Store(engine)
+
+
+def _engine(url: str) -> Engine:
+    options: dict[str, Any] = {
+        "json_serializer": lambda value: json.dumps(value, ensure_ascii=False, sort_keys=True)
+    }
+    if make_url(url).get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True, **options)
+    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS}, **options)
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None
+        connection.execute("pragma foreign_keys = on")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        is_write = connection.get_execution_options().get("cohorte_write", False)
+        connection.exec_driver_sql("begin immediate" if is_write else "begin")
+
+    _use_write_ahead_log(engine)
+    return engine
+
+
+def _use_write_ahead_log(engine: Engine) -> None:
+    """Switch the file to WAL, once and for all; the switch does not wait for locks by itself."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        connection = engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            mode = cursor.execute("pragma journal_mode").fetchone()
+            if mode is None or mode[0] != "wal":
+                cursor.execute("pragma journal_mode = wal").fetchone()
+            return
+        except Exception as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        finally:
+            connection.close()
+
+
+def _upgrade(engine: Engine) -> None:
+    if _schema_version(engine) == HEAD:
+        return
+    with engine.execution_options(cohorte_write=True).begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+        _run_migrations(connection)
+
+
+def _schema_version(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(text("select version_num from alembic_version")).scalar()
+
+
+def _run_migrations(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", "cohorte.store:migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise SettingsError(
+            f"the store was made by a newer Cohorte ({error})",
+            where="store_url",
+            remedy="upgrade Cohorte, or restore the store's backup",
+        ) from error
+
+
+class Store:
+    """The application store. Times are arguments: aware datetimes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._write_engine = engine.execution_options(cohorte_write=True)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Session]:
+        with Session(self._engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def _writing(self) -> Iterator[Session]:
+        with Session(self._write_engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    # Segments
+
+    def save_segment(
+        self,
+        name: str,
+        rule: dict[str, Any],
+        *,
+        author: str,
+        at: datetime,
+        segment_id: str | None = None,
+        description: str = "",
+        replaces: int | None = None,
+    ) -> StoredSegment:
+        """Save a new segment, or a new definition of the segment `segment_id`.
+
+        `replaces` is the rule_version that the author had before them; CohorteError when someone
+        has saved another since. NotFoundError for an unknown `segment_id`. Saving what is saved
+        already changes nothing.
+        """
+        if not name.strip():
+            raise CohorteError("a segment needs a name", remedy="name it")
+        if segment_id is None:
+            return _retried(lambda: self._add_segment(name, rule, author, at, description))
+        with self._writing() as session:
+            segment = _found(session.get(StoredSegment, segment_id), f"segment {segment_id}")
+            if replaces is not None and segment.rule_version != replaces:
+                raise CohorteError(
+                    f"someone saved version {segment.rule_version} of it meanwhile",
+                    where=f'segment "{segment.name}"',
+                    remedy="look at their version, then save yours again",
+                )
+            if (segment.name, segment.rule, segment.description) == (name, rule, description):
+                return segment
+            segment.name, segment.rule, segment.description = name, rule, description
+            segment.rule_version += 1
+            segment.updated_at = at
+            session.add(_definition(segment, author, at))
+            session.add(_entry(at, author, "segment.changed", "segment", segment.segment_id))
+            return segment
+
+    def _add_segment(
+        self, name: str, rule: dict[str, Any], author: str, at: datetime, description: str
+    ) -> StoredSegment:
+        with self._writing() as session:
+            segment = StoredSegment(
+                segment_id=_free_segment_id(session, name),
+                name=name,
+                description=description,
+                rule=rule,
+                rule_version=1,
+                owner=author,
+                created_at=at,
+                updated_at=at,
+                archived_at=None,
+            )
+            session.add(segment)
+            session.flush()
+            session.add(_definition(segment, author, at))
+            session.add(_entry(at, author, "segment.made", "segment", segment.segment_id))
+            return segment
+
+    def segment(self, segment_id: str) -> StoredSegment:
+        """One segment, archived or not; NotFoundError when there is none."""
+        with self._reading() as session:
+            return _found(session.get(StoredSegment, segment_id), f"segment {segment_id}")
+
+    def list_segments(self, *, with_archived: bool = False) -> list[StoredSegment]:
+        """The segments, by name."""
+        query = select(StoredSegment).order_by(StoredSegment.name, StoredSegment.segment_id)
+        if not with_archived:
+            query = query.where(StoredSegment.archived_at.is_(None))
+        with self._reading() as session:
+            return list(session.scalars(query))
+
+    def segment_definitions(self, segment_id: str) -> list[SegmentDefinition]:
+        """Every definition that a segment has had, newest first."""
+        query = (
+            select(SegmentDefinition)
+            .where(SegmentDefinition.segment_id == segment_id)
+            .order_by(SegmentDefinition.rule_version.desc())
+        )
+        with self._reading() as session:
+            return list(session.scalars(query))
+
+    def archive_segment(self, segment_id: str, *, who: str, at: datetime) -> StoredSegment:
+        """Take a segment out of use; its definitions stay. NotFoundError when there is none."""
+        return self._set_archived(segment_id, who, at, at, "segment.archived")
+
+    def restore_segment(self, segment_id: str, *, who: str, at: datetime) -> StoredSegment:
+        """Bring an archived segment back into use. NotFoundError when there is none."""
+        return self._set_archived(segment_id, who, at, None, "segment.restored")
+
+    def _set_archived(
+        self, segment_id: str, who: str, at: datetime, archived_at: datetime | None, action: str
+    ) -> StoredSegment:
+        with self._writing() as session:
+            segment = _found(session.get(StoredSegment, segment_id), f"segment {segment_id}")
+            if (segment.archived_at is None) != (archived_at is None):
+                segment.archived_at = archived_at
+                session.add(_entry(at, who, action, "segment", segment_id))
+            return segment
+
+    # Runs
+
+    def start_run(self, run_id: str, *, as_of: date, at: datetime) -> Run:
+        """Note that a run of this process starts.
+
+        Called with the workspace's writer lock held: a run still marked running cannot be, so it
+        is marked interrupted.
+        """
+        with self._writing() as session:
+            for dead in session.scalars(select(Run).where(Run.status == "running")):
+                dead.status = "interrupted"
+                dead.ended_at = at
+                dead.message = _INTERRUPTED.format(process=dead.process_id, host=dead.host)
+            run = Run(
+                run_id=run_id,
+                started_at=at,
+                ended_at=None,
+                status="running",
+                as_of=as_of,
+                stations=[],
+                version=None,
+                message="",
+                process_id=os.getpid(),
+                host=socket.gethostname(),
+            )
+            session.add(run)
+            return run
+
+    def finish_run(
+        self,
+        run_id: str,
+        status: RunStatus,
+        *,
+        at: datetime,
+        stations: Sequence[dict[str, Any]] = (),
+        version: str | None = None,
+        message: str = "",
+    ) -> Run:
+        """Note how a run ended. `stations` holds one dictionary per station, as shown to people."""
+        with self._writing() as session:
+            run = _found(session.get(Run, run_id), f"run {run_id}")
+            run.status, run.ended_at, run.stations = status, at, list(stations)
+            run.version, run.message = version, message
+            return run
+
+    def list_runs(self, limit: int = 50) -> list[Run]:
+        """The latest runs, newest first."""
+        with self._reading() as session:
+            newest = select(Run).order_by(Run.started_at.desc(), Run.run_id.desc()).limit(limit)
+            return list(session.scalars(newest))
+
+    # Exports
+
+    def log_export(
+        self,
+        *,
+        who: str,
+        segment_id: str,
+        segment_name: str,
+        rows_count: int,
+        purpose: str,
+        channel: str,
+        columns: Sequence[str],
+        file_name: str,
+        version: str | None,
+        at: datetime,
+    ) -> Export:
+        """Note that a file of people was made: who, which, how many, what for."""
+        with self._writing() as session:
+            export = Export(
+                who=who,
+                segment_id=segment_id,
+                segment_name=segment_name,
+                rows_count=rows_count,
+                purpose=purpose,
+                channel=channel,
+                columns=list(columns),
+                file_name=file_name,
+                version=version,
+                exported_at=at,
+            )
+            session.add(export)
+            session.flush()
+            detail = {"export_id": export.export_id, "rows_count": rows_count, "purpose": purpose}
+            session.add(_entry(at, who, "segment.exported", "segment", segment_id, detail))
+            return export
+
+    def list_exports(self, segment_id: str | None = None, limit: int = 100) -> list[Export]:
+        """The latest exports, of one segment or of all, newest first."""
+        query = select(Export).order_by(Export.exported_at.desc(), Export.export_id.desc())
+        if segment_id is not None:
+            query = query.where(Export.segment_id == segment_id)
+        with self._reading() as session:
+            return list(session.scalars(query.limit(limit)))
+
+    # Notes
+
+    def add_note(
+        self, subject_kind: str, subject_id: str, note: str, *, author: str, at: datetime
+    ) -> Note:
+        """Leave a note on a customer, a segment or a campaign."""
+        with self._writing() as session:
+            added = Note(
+                subject_kind=subject_kind,
+                subject_id=subject_id,
+                text=note,
+                author=author,
+                created_at=at,
+                updated_at=at,
+            )
+            session.add(added)
+            return added
+
+    def list_notes(self, subject_kind: str, subject_id: str) -> list[Note]:
+        """The notes on one subject, newest first."""
+        query = (
+            select(Note)
+            .where(Note.subject_kind == subject_kind, Note.subject_id == subject_id)
+            .order_by(Note.created_at.desc(), Note.note_id.desc())
+        )
+        with self._reading() as session:
+            return list(session.scalars(query))
+
+    def delete_note(self, note_id: int, *, who: str, at: datetime) -> None:
+        """Delete a note for good; NotFoundError when there is none."""
+        with self._writing() as session:
+            note = _found(session.get(Note, note_id), f"note {note_id}")
+            session.add(_entry(at, who, "note.deleted", note.subject_kind, note.subject_id))
+            session.delete(note)
+
+    # Targets
+
+    def set_target(
+        self,
+        kpi_id: str,
+        start_date: date,
+        end_date: date,
+        target_value: Decimal,
+        *,
+        author: str,
+        at: datetime,
+        scope: str = "",
+    ) -> Target:
+        """Set the objective for a KPI over half-open dates, replacing one of the same scope."""
+        with self._writing() as session:
+            target = session.scalars(
+                select(Target).where(
+                    Target.kpi_id == kpi_id,
+                    Target.start_date == start_date,
+                    Target.end_date == end_date,
+                    Target.scope == scope,
+                )
+            ).one_or_none()
+            if target is None:
+                target = Target(
+                    kpi_id=kpi_id, start_date=start_date, end_date=end_date, scope=scope
+                )
+                session.add(target)
+            target.target_value, target.author, target.updated_at = target_value, author, at
+            detail = {"kpi_id": kpi_id, "target_value": str(target_value), "scope": scope}
+            session.add(_entry(at, author, "target.set", "kpi", kpi_id, detail))
+            return target
+
+    def list_targets(self, kpi_id: str | None = None) -> list[Target]:
+        """The objectives, of one KPI or of all, earliest first."""
+        query = select(Target).order_by(Target.start_date, Target.kpi_id, Target.scope)
+        if kpi_id is not None:
+            query = query.where(Target.kpi_id == kpi_id)
+        with self._reading() as session:
+            return list(session.scalars(query))
+
+    # Users and audit
+
+    def save_user(
+        self,
+        user_id: str,
+        *,
+        at: datetime,
+        full_name: str = "",
+        role: str = "marketer",
+        language: str | None = None,
+        is_active: bool = True,
+    ) -> User:
+        """Add a person, or change what is kept of them."""
+        with self._writing() as session:
+            user = session.get(User, user_id)
+            if user is None:
+                user = User(user_id=user_id, created_at=at)
+                session.add(user)
+            user.full_name, user.role = full_name, role
+            user.language, user.is_active = language, is_active
+            return user
+
+    def list_users(self) -> list[User]:
+        """Everyone, active or not."""
+        with self._reading() as session:
+            return list(session.scalars(select(User).order_by(User.user_id)))
+
+    def audit(
+        self,
+        action: str,
+        subject_kind: str,
+        subject_id: str,
+        *,
+        who: str,
+        at: datetime,
+        detail: dict[str, Any] | None = None,
+    ) -> None:
+        """Remember an act, such as ("customer.seen", "customer", customer_id)."""
+        with self._writing() as session:
+            session.add(_entry(at, who, action, subject_kind, subject_id, detail))
+
+    def list_audit(self, limit: int = 200) -> list[AuditEntry]:
+        """The latest acts, newest first."""
+        query = select(AuditEntry).order_by(AuditEntry.entry_id.desc()).limit(limit)
+        with self._reading() as session:
+            return list(session.scalars(query))
+
+
+def _definition(segment: StoredSegment, author: str, at: datetime) -> SegmentDefinition:
+    return SegmentDefinition(
+        segment_id=segment.segment_id,
+        rule_version=segment.rule_version,
+        name=segment.name,
+        description=segment.description,
+        rule=segment.rule,
+        author=author,
+        saved_at=at,
+    )
+
+
+def _entry(
+    at: datetime,
+    who: str,
+    action: str,
+    subject_kind: str,
+    subject_id: str,
+    detail: dict[str, Any] | None = None,
+) -> AuditEntry:
+    return AuditEntry(
+        occurred_at=at,
+        who=who,
+        action=action,
+        subject_kind=subject_kind,
+        subject_id=subject_id,
+        detail=detail or {},
+    )
+
+
+def _found(row: Row | None, what: str) -> Row:
+    if row is None:
+        raise NotFoundError(f"there is no {what}", remedy="choose one that the list shows")
+    return row
+
+
+def _free_segment_id(session: Session, name: str) -> str:
+    """Such as "big-spenders-1". The hyphen keeps it apart from segments kept as files."""
+    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", ascii_name).strip("-")[:50].strip("-") or "segment"
+    taken = set(
+        session.scalars(
+            select(StoredSegment.segment_id).where(StoredSegment.segment_id.startswith(f"{slug}-"))
+        )
+    )
+    number = 1
+    while f"{slug}-{number}" in taken:
+        number += 1
+    return f"{slug}-{number}"
+
+
+def _retried(work: Callable[[], Result], times: int = 5) -> Result:
+    """Run again what another process's insert of the same key made fail."""
+    for _ in range(times - 1):
+        try:
+            return work()
+        except IntegrityError:
+            continue
+    return work()
