@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from cohorte.errors import CohorteError
 from cohorte.workspace import Workspace
 from flows.run import RunOptions, RunReport, execute
 from flows.stations import RunContext, StationResult
@@ -39,13 +40,21 @@ def run_in_prefect(context: RunContext, options: RunOptions) -> RunReport:
     set_up_prefect(context.workspace)
     from prefect import flow
 
-    def cohorte_run() -> RunReport:
-        return execute(context, options, call=as_task)
+    reports: list[RunReport] = []
 
-    run: Callable[[], RunReport] = flow(
-        cohorte_run, name=FLOW_NAME, flow_run_name=context.run_id, persist_result=False
-    )
-    return run()
+    @flow(name=FLOW_NAME, flow_run_name=context.run_id, persist_result=False)
+    def cohorte_run() -> None:
+        report = execute(context, options, call=as_task)
+        reports.append(report)
+        if report.error is not None:
+            raise report.error
+
+    try:
+        cohorte_run()
+    except CohorteError:
+        if not reports:
+            raise
+    return reports[0]
 
 
 def as_task(name: str, station: Callable[[], StationResult]) -> StationResult:
@@ -54,6 +63,7 @@ def as_task(name: str, station: Callable[[], StationResult]) -> StationResult:
     from prefect.artifacts import create_table_artifact
     from prefect.cache_policies import NO_CACHE
 
+    @task(name=name, task_run_name=name, cache_policy=NO_CACHE, persist_result=False)
     def run() -> StationResult:
         result = station()
         create_table_artifact(
@@ -70,7 +80,4 @@ def as_task(name: str, station: Callable[[], StationResult]) -> StationResult:
         )
         return result
 
-    result: StationResult = task(
-        run, name=name, task_run_name=name, cache_policy=NO_CACHE, persist_result=False
-    )()
-    return result
+    return run()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
@@ -12,7 +11,7 @@ from uuid import uuid4
 from cohorte.clock import now as clock_now
 from cohorte.errors import CohorteError, NotFoundError
 from cohorte.logs import log_to, logger
-from cohorte.store import Store, open_store
+from cohorte.store import RunStatus, Store, open_store
 from cohorte.warehouse import VersionInfo, writer_lock
 from cohorte.workspace import Workspace
 from flows.stations import STATIONS, Progress, RunContext, StationResult, run_station
@@ -37,7 +36,7 @@ class RunReport:
 
     run_id: str
     as_of: date
-    status: str
+    status: RunStatus
     stations: list[StationResult] = field(default_factory=list)
     version: VersionInfo | None = None
     message: str = ""
@@ -100,17 +99,12 @@ def execute(context: RunContext, options: RunOptions, call: Call = directly) -> 
         workspace.sources()
         store = open_store(workspace.store_url)
         if not context.dry_run:
-            store.start_run(
-                context.run_id,
-                started_at=context.now,
-                as_of=context.as_of,
-                host=socket.gethostname(),
-            )
+            store.start_run(context.run_id, as_of=context.as_of, at=context.now)
         report = RunReport(context.run_id, context.as_of, "running")
         try:
             for name in names:
                 call(name, lambda name=name: run_station(context, name))  # type: ignore[misc]
-            report.status = "dry_run" if context.dry_run else "completed"
+            report.status = "succeeded"
         except CohorteError as error:
             report.status, report.error, report.message = "failed", error, str(error)
             logger().error("run failed", extra={"run_id": context.run_id})
@@ -129,8 +123,8 @@ def execute(context: RunContext, options: RunOptions, call: Call = directly) -> 
 def _record(store: Store, context: RunContext, report: RunReport) -> None:
     store.finish_run(
         context.run_id,
-        ended_at=clock_now(),
-        status=report.status,
+        report.status,
+        at=clock_now(),
         stations=[asdict(station) for station in report.stations],
         version=report.version.version if report.version else None,
         message=report.message,

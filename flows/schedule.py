@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date
 
 from prefect import flow
-from prefect.deployments.runner import EntrypointType
+from prefect.types.entrypoint import EntrypointType
 from prefect.schedules import Cron
 
 from cohorte.clock import now as clock_now
