@@ -129,7 +129,12 @@ _NO_MAILBOX = (
 
 
 def _number_records(con: duckdb.DuckDBPyConnection) -> int:
-    """Number the records by seniority: the smallest number of a cluster is its canonical record."""
+    """Number the records by seniority: the smallest number of a cluster is its canonical record.
+
+    A name given whole is read as a first name and the rest; the other order still agrees with it.
+    """
+    columns = con.execute("select * from staging.stg_contacts limit 0").description
+    whole = "full_name_key" if "full_name_key" in {name for name, *_ in columns} else "null"
     con.execute(f"""
         create or replace temp table _identity_records as
         select
@@ -142,10 +147,14 @@ def _number_records(con: duckdb.DuckDBPyConnection) -> int:
             nullif(upper(trim(loyalty_number)), '') as loyalty_number,
             nullif(trim(email_key), '') as email,
             nullif(trim(phone_key), '') as phone,
-            case when lower(trim(first_name_key)) not in {_NO_VALUE}
-                then lower(trim(first_name_key)) end as first_name,
-            case when lower(trim(last_name_key)) not in {_NO_VALUE}
-                then lower(trim(last_name_key)) end as last_name,
+            case when first_name_key is null and last_name_key is null
+                then lower(trim({whole})) end as whole_name,
+            coalesce(lower(trim(first_name_key)), split_part(whole_name, ' ', 1)) as given_name,
+            coalesce(
+                lower(trim(last_name_key)), substr(whole_name, length(given_name) + 2)
+            ) as family_name,
+            case when given_name not in {_NO_VALUE} then given_name end as first_name,
+            case when family_name not in {_NO_VALUE} then family_name end as last_name,
             try_cast(birth_date as date) as birth_date
         from staging.stg_contacts
     """)

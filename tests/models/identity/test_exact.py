@@ -181,6 +181,20 @@ def test_a_missing_name_joins_when_all_names_agree() -> None:
     assert customers(records) == [{"1", "2", "3"}]
 
 
+def test_names_given_whole_are_names_too() -> None:
+    con = stage([contact(str(number), email_key="byron@site.fr") for number in range(4)])
+    con.execute("""
+        alter table staging.stg_contacts add column full_name_key varchar;
+        update staging.stg_contacts set full_name_key =
+            ['ada byron', 'george byron', 'byron ada', 'ada'][contact_id::integer + 1]
+    """)
+    resolve(con)
+    assert con.execute("""
+        select list(contact_id order by contact_id) from identity.identity_map
+        group by customer_id order by 1
+    """).fetchall() == [(["0", "2", "3"],), (["1"],)]
+
+
 def test_swapped_names_agree() -> None:
     records = [
         contact("1", first_name_key="ada", last_name_key="byron", phone_key="+33655443322"),
