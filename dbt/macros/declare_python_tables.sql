@@ -1,0 +1,17 @@
+{#- What Python writes between two selections is there, if empty, before it first does. -#}
+{% macro declare_python_tables() -%}
+    create schema if not exists identity;
+    create table if not exists identity.identity_map (
+        source varchar, contact_id varchar, customer_id varchar, link_rule varchar
+    );
+    create schema if not exists scores;
+    create table if not exists scores.lead_scores (
+        source varchar,
+        lead_id varchar,
+        as_of date,
+        conversion_probability double,
+        lead_grade varchar,
+        reasons varchar,
+        estimator_version varchar
+    );
+{%- endmacro %}

@@ -1,0 +1,23 @@
+{{ config(tags=['stage']) }}
+
+-- One row per day and foreign currency that a record needs: the rate that held that day.
+with needed as (
+    select currency_code, order_date as rate_date from {{ ref('stg_orders') }}
+    where currency_code <> '{{ var("currency") }}'
+    union
+    select currency_code, {{ local_date('created_at') }} as rate_date from {{ ref('stg_carts') }}
+    where currency_code <> '{{ var("currency") }}'
+    union
+    select currency_code, {{ local_date('created_at') }} as rate_date
+    from {{ ref('stg_opportunities') }}
+    where currency_code <> '{{ var("currency") }}'
+)
+
+select
+    needed.currency_code,
+    needed.rate_date,
+    {{ value_at_greatest('rates.rate', 'rates.rate_date') }} as rate
+from needed
+inner join {{ ref('stg_exchange_rates') }} as rates
+    on needed.currency_code = rates.currency_code and rates.rate_date <= needed.rate_date
+group by needed.currency_code, needed.rate_date

@@ -1,0 +1,105 @@
+{{ config(tags=['unify']) }}
+
+with golden as (
+    select
+        golden.customer_id,
+        golden.records_count,
+        golden.sources,
+        golden.is_internal,
+        names.full_name,
+        names.first_name,
+        names.last_name,
+        names.source as name_source,
+        emails.email_address as email,
+        emails.source as email_source,
+        coalesce(phones.phone_key, phones.phone) as phone,
+        phones.source as phone_source,
+        births.birth_date,
+        births.source as birth_date_source,
+        genders.gender,
+        languages.language,
+        companies.company_name,
+        accounts.account_id,
+        addresses.address_line,
+        addresses.postcode,
+        coalesce(addresses.city, places.city) as city,
+        coalesce(addresses.region, places.region) as region,
+        addresses.country_code,
+        coalesce(addresses.latitude, places.latitude) as latitude,
+        coalesce(addresses.longitude, places.longitude) as longitude,
+        case
+            when addresses.postcode is not null or addresses.city is not null
+                then addresses.source
+        end as address_source,
+        least(
+            coalesce(golden.first_record_at, activity.first_at),
+            coalesce(activity.first_at, golden.first_record_at)
+        ) as first_seen_at,
+        activity.last_bought_date,
+        coalesce(activity.has_lead, false) as has_lead
+    from {{ ref('int_customers__golden_records') }} as golden
+    left join {{ ref('int_contacts__identified') }} as names
+        on golden.name_record = names.record_number
+    left join {{ ref('int_contacts__identified') }} as emails
+        on golden.email_record = emails.record_number
+    left join {{ ref('int_contacts__identified') }} as phones
+        on golden.phone_record = phones.record_number
+    left join {{ ref('int_contacts__identified') }} as addresses
+        on golden.address_record = addresses.record_number
+    left join {{ ref('int_contacts__identified') }} as births
+        on golden.birth_date_record = births.record_number
+    left join {{ ref('int_contacts__identified') }} as genders
+        on golden.gender_record = genders.record_number
+    left join {{ ref('int_contacts__identified') }} as languages
+        on golden.language_record = languages.record_number
+    left join {{ ref('int_contacts__identified') }} as companies
+        on golden.company_record = companies.record_number
+    left join {{ ref('int_contacts__identified') }} as accounts
+        on golden.account_record = accounts.record_number
+    left join {{ ref('stg_places') }} as places
+        on addresses.country_code = places.country_code and addresses.postcode = places.postcode
+    left join {{ ref('int_customers__activity') }} as activity
+        on golden.customer_id = activity.customer_id
+)
+
+select
+    cast(customer_id as {{ dbt.type_string() }}) as customer_id,
+    cast(full_name as {{ dbt.type_string() }}) as full_name,
+    cast(first_name as {{ dbt.type_string() }}) as first_name,
+    cast(last_name as {{ dbt.type_string() }}) as last_name,
+    cast(email as {{ dbt.type_string() }}) as email,
+    cast(phone as {{ dbt.type_string() }}) as phone,
+    cast(birth_date as date) as birth_date,
+    cast(gender as {{ dbt.type_string() }}) as gender,
+    cast(language as {{ dbt.type_string() }}) as language,
+    cast(company_name as {{ dbt.type_string() }}) as company_name,
+    cast(account_id as {{ dbt.type_string() }}) as account_id,
+    cast(address_line as {{ dbt.type_string() }}) as address_line,
+    cast(postcode as {{ dbt.type_string() }}) as postcode,
+    cast(city as {{ dbt.type_string() }}) as city,
+    cast(region as {{ dbt.type_string() }}) as region,
+    cast(country_code as {{ dbt.type_string() }}) as country_code,
+    cast(latitude as {{ double_type() }}) as latitude,
+    cast(longitude as {{ double_type() }}) as longitude,
+    cast(name_source as {{ dbt.type_string() }}) as name_source,
+    cast(email_source as {{ dbt.type_string() }}) as email_source,
+    cast(phone_source as {{ dbt.type_string() }}) as phone_source,
+    cast(address_source as {{ dbt.type_string() }}) as address_source,
+    cast(birth_date_source as {{ dbt.type_string() }}) as birth_date_source,
+    cast(
+        case
+            when
+                last_bought_date
+                > {{ days_before(var('lapse_days'), as_of()) }}
+                then 'customer'
+            when last_bought_date is not null then 'lapsed'
+            when has_lead then 'lead'
+            else 'prospect'
+        end as {{ dbt.type_string() }}
+    ) as lifecycle_status,
+    cast(is_internal as {{ dbt.type_boolean() }}) as is_internal,
+    cast(records_count as {{ dbt.type_bigint() }}) as records_count,
+    cast(sources as {{ dbt.type_string() }}) as sources,
+    cast(first_seen_at as {{ dbt.type_timestamp() }}) as first_seen_at,
+    cast({{ local_date('first_seen_at') }} as date) as created_date
+from golden

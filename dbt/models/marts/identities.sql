@@ -1,0 +1,15 @@
+{{ config(tags=['unify']) }}
+
+select
+    cast(source as {{ dbt.type_string() }}) as source,
+    cast(contact_id as {{ dbt.type_string() }}) as contact_id,
+    cast(customer_id as {{ dbt.type_string() }}) as customer_id,
+    cast(link_rule as {{ dbt.type_string() }}) as link_rule,
+    cast(full_name as {{ dbt.type_string() }}) as full_name,
+    cast(email as {{ dbt.type_string() }}) as email,
+    cast(coalesce(phone_key, phone) as {{ dbt.type_string() }}) as phone,
+    cast(postcode as {{ dbt.type_string() }}) as postcode,
+    cast(city as {{ dbt.type_string() }}) as city,
+    cast(birth_date as date) as birth_date,
+    cast(created_at as {{ dbt.type_timestamp() }}) as created_at
+from {{ ref('int_contacts__identified') }}

@@ -1,0 +1,38 @@
+{{ config(tags=['unify']) }}
+
+with lines as (
+    select
+        lines.*,
+        orders.customer_id,
+        orders.order_date,
+        orders.status,
+        case when orders.currency_code = '{{ var("currency") }}' then 1 else rates.rate end as rate,
+        coalesce(lines.product_name, products.product_name) as known_product_name,
+        products.category,
+        coalesce(lines.unit_cost, products.unit_cost) as known_unit_cost
+    from {{ ref('stg_order_lines') }} as lines
+    left join {{ ref('orders') }} as orders
+        on lines.source = orders.source and lines.order_id = orders.order_id
+    left join {{ ref('stg_products') }} as products
+        on lines.source = products.source and lines.product_id = products.product_id
+    left join {{ ref('int_exchange_rates__daily') }} as rates
+        on orders.currency_code = rates.currency_code and orders.order_date = rates.rate_date
+)
+
+select
+    cast(source as {{ dbt.type_string() }}) as source,
+    cast(order_id as {{ dbt.type_string() }}) as order_id,
+    cast(line_number as {{ dbt.type_bigint() }}) as line_number,
+    cast(customer_id as {{ dbt.type_string() }}) as customer_id,
+    cast(product_id as {{ dbt.type_string() }}) as product_id,
+    cast(known_product_name as {{ dbt.type_string() }}) as product_name,
+    cast(category as {{ dbt.type_string() }}) as category,
+    cast(order_date as date) as order_date,
+    cast(status as {{ dbt.type_string() }}) as status,
+    cast(quantity as {{ amount_type() }}) as quantity,
+    cast(unit_price as {{ amount_type() }}) as unit_price,
+    cast(coalesce(discount_amount, 0) as {{ amount_type() }}) as discount_amount,
+    cast(net_amount as {{ amount_type() }}) as net_amount,
+    cast(net_amount * rate as {{ amount_type() }}) as reporting_net_amount,
+    cast((net_amount - quantity * known_unit_cost) * rate as {{ amount_type() }}) as margin_amount
+from lines

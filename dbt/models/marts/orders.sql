@@ -1,0 +1,84 @@
+{{ config(tags=['unify']) }}
+
+with paid as (
+    select source, order_id, sum(amount) as paid_amount
+    from {{ ref('stg_payments') }}
+    group by source, order_id
+),
+
+valued as (
+    select
+        orders.*,
+        identity_map.customer_id,
+        case when orders.currency_code = '{{ var("currency") }}' then 1 else rates.rate end as rate,
+        coalesce(
+            orders.net_amount,
+            lines.net_amount,
+            orders.gross_amount
+            - coalesce(orders.tax_amount, 0)
+            - coalesce(orders.shipping_amount, 0),
+            0
+        ) as known_net_amount,
+        coalesce(orders.discount_amount, lines.discount_amount, 0) as known_discount_amount,
+        coalesce(orders.tax_amount, lines.tax_amount, 0) as known_tax_amount,
+        coalesce(orders.shipping_amount, lines.shipping_amount, 0) as known_shipping_amount,
+        coalesce(paid.paid_amount, 0) as paid_amount,
+        coalesce(lines.lines_count, 0) as lines_count,
+        coalesce(lines.quantity, 0) as quantity
+    from {{ ref('stg_orders') }} as orders
+    left join {{ ref('int_order_lines__totals') }} as lines
+        on orders.source = lines.source and orders.order_id = lines.order_id
+    left join paid on orders.source = paid.source and orders.order_id = paid.order_id
+    left join {{ source('identity', 'identity_map') }} as identity_map
+        on orders.source = identity_map.source and orders.contact_id = identity_map.contact_id
+    left join {{ ref('int_exchange_rates__daily') }} as rates
+        on orders.currency_code = rates.currency_code and orders.order_date = rates.rate_date
+),
+
+first_orders as (
+    select source, order_id
+    from (
+        select
+            source,
+            order_id,
+            row_number() over (
+                partition by customer_id order by ordered_at, source, order_id
+            ) as order_number
+        from valued
+        where customer_id is not null and status <> 'cancelled' and known_net_amount > 0
+    ) as numbered
+    where order_number = 1
+)
+
+select
+    cast(valued.source as {{ dbt.type_string() }}) as source,
+    cast(valued.order_id as {{ dbt.type_string() }}) as order_id,
+    cast(valued.customer_id as {{ dbt.type_string() }}) as customer_id,
+    cast(valued.account_id as {{ dbt.type_string() }}) as account_id,
+    cast(valued.ordered_at as {{ dbt.type_timestamp() }}) as ordered_at,
+    cast(valued.order_date as date) as order_date,
+    cast(valued.status as {{ dbt.type_string() }}) as status,
+    cast(valued.channel as {{ dbt.type_string() }}) as channel,
+    cast(valued.store as {{ dbt.type_string() }}) as store,
+    cast(valued.campaign_id as {{ dbt.type_string() }}) as campaign_id,
+    cast(valued.currency_code as {{ dbt.type_string() }}) as currency_code,
+    cast(
+        coalesce(
+            valued.gross_amount,
+            valued.known_net_amount + valued.known_tax_amount + valued.known_shipping_amount
+        ) as {{ amount_type() }}
+    ) as gross_amount,
+    cast(valued.known_discount_amount as {{ amount_type() }}) as discount_amount,
+    cast(valued.known_tax_amount as {{ amount_type() }}) as tax_amount,
+    cast(valued.known_shipping_amount as {{ amount_type() }}) as shipping_amount,
+    cast(valued.known_net_amount as {{ amount_type() }}) as net_amount,
+    cast(valued.known_net_amount * valued.rate as {{ amount_type() }}) as reporting_net_amount,
+    cast(valued.paid_amount as {{ amount_type() }}) as paid_amount,
+    cast(valued.lines_count as {{ dbt.type_bigint() }}) as lines_count,
+    cast(round(valued.quantity) as {{ dbt.type_bigint() }}) as items_count,
+    valued.status <> 'cancelled' and valued.known_net_amount > 0 as is_order,
+    first_orders.order_id is not null as is_first_order,
+    cast(valued.delivered_at as {{ dbt.type_timestamp() }}) as delivered_at
+from valued
+left join first_orders
+    on valued.source = first_orders.source and valued.order_id = first_orders.order_id

@@ -1,0 +1,25 @@
+with records as (
+    {{ latest_version('contracts', ['contract_id']) }}
+)
+
+select
+    records._source as source,
+    records.contract_id,
+    records.contact_id,
+    records.account_id,
+
+    {{ clean_text('records.contract_name') }} as contract_name,
+    lower({{ clean_text('records.status') }}) as status,
+    coalesce(
+        upper({{ clean_text('records.currency_code') }}),
+        declared.currency_code,
+        '{{ var("currency") }}'
+    ) as currency_code,
+
+    records.amount,
+    records.started_date,
+    records.end_date,
+    records.renewed_at,
+    records.cancelled_at
+from records
+left join {{ ref('stg_sources') }} as declared on records._source = declared.source

@@ -1,0 +1,6 @@
+select
+    source,
+    trust,
+    currency_code,
+    country_code
+from ({{ declared_sources() }}) as declared

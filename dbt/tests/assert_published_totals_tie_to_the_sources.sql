@@ -1,0 +1,5 @@
+{{ config(tags=['profile']) }}
+
+select *
+from {{ ref('reconciliation') }}
+where difference <> 0
