@@ -1,1 +1,1 @@
-"""The faces for people: the screens."""
+"""The screens: they read the published version and the store, and compute nothing the run did."""

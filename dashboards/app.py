@@ -1,0 +1,156 @@
+"""The router and the frame around every screen."""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta
+from pathlib import Path
+
+import streamlit as st
+
+from cohorte.clock import now
+from cohorte.errors import CohorteError
+from cohorte.i18n import LANGUAGES, N_, language_of
+from cohorte.logs import logger
+from cohorte.settings import WorkspaceSettings
+from dashboards import components, language
+from dashboards.language import Words
+from dashboards.markup import div, span, tag
+from dashboards.queries import Served, pin, workspace
+
+ICON = Path(__file__).parent / "static" / "icon.png"
+STALE_AFTER = timedelta(hours=48)
+
+SCREENS = [
+    ("overview", N_("Overview"), ":material/space_dashboard:"),
+    ("customers", N_("Customers"), ":material/group:"),
+    ("rfm", N_("RFM"), ":material/grid_view:"),
+    ("segments", N_("Segments"), ":material/filter_alt:"),
+    ("data", N_("Data"), ":material/database:"),
+]
+
+
+def main() -> None:
+    """Pin the served version, choose the language, draw the frame, run the screen."""
+    st.set_page_config(page_title="Cohorte", page_icon=str(ICON), layout="wide")
+    components.style()
+    try:
+        settings = workspace().settings
+        served = pin()
+    except CohorteError as error:
+        language.use(language.preferred(st.context.locale, None), "EUR", "UTC")
+        components.failure(error)
+        return
+    fallback = language.preferred(st.context.locale, settings.language)
+    _ = language.use(
+        _chosen_language() or fallback,
+        served.currency if served else settings.currency,
+        served.time_zone if served else settings.time_zone,
+    )
+    pages = {
+        name: st.Page(
+            f"screens/{name}.py",
+            title=_(title),
+            icon=symbol,
+            url_path=name,
+            default=name == "overview",
+        )
+        for name, title, symbol in SCREENS
+    }
+    customer = st.Page("screens/customer.py", title=_("Customer"), url_path="customer")
+    chosen = st.navigation([*pages.values(), customer], position="hidden")
+    _rail(pages, "customers" if chosen.url_path == "customer" else chosen.url_path or "overview")
+    _top_bar(settings, served, fallback, _)
+    st.html(
+        f"<script>document.documentElement.lang = '{_.code}'</script>",
+        unsafe_allow_javascript=True,
+    )
+    try:
+        if served is None:
+            _nothing_published(_)
+        else:
+            chosen.run()
+    except Exception as error:
+        logger().exception("screen failed", extra={"station": chosen.url_path or "overview"})
+        components.failure(error)
+
+
+def _chosen_language() -> str | None:
+    asked = st.session_state.get(language.KEY) or st.query_params.get(language.KEY)
+    return language_of(asked) if asked in LANGUAGES else None
+
+
+def _rail(pages: dict[str, st.Page], here: str) -> None:
+    with st.container(key="rail"):
+        components.brand()
+        with st.container(key="nav"):
+            for name, page in pages.items():
+                with st.container(key=f"{'here' if name == here else 'go'}-{name}"):
+                    st.page_link(page, width="stretch")
+
+
+def _top_bar(settings: WorkspaceSettings, served: Served | None, fallback: str, _: Words) -> None:
+    with st.container(
+        key="topbar",
+        horizontal=True,
+        horizontal_alignment="distribute",
+        vertical_alignment="center",
+        wrap=False,
+    ):
+        components.draw(
+            div(
+                tag("b", served.company if served else settings.company),
+                _freshness(settings, served, _),
+                cls="co-served",
+            )
+        )
+        st.segmented_control(
+            _("Language"),
+            LANGUAGES,
+            default=fallback,
+            required=True,
+            format_func=str.upper,
+            key=language.KEY,
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+
+
+def _freshness(settings: WorkspaceSettings, served: Served | None, _: Words) -> str:
+    if served is None:
+        return span(tag("i", cls="co-dot none"), _("no version published yet"), cls="co-fresh")
+    published_at = served.info.published_at
+    if published_at.tzinfo is None:
+        published_at = published_at.replace(tzinfo=UTC)
+    stale = settings.as_of is None and now() - published_at > STALE_AFTER
+    data_to = _("data to {day}", day=_.date(served.as_of))
+    published = _("published {ago}", ago=_.ago(published_at))
+    return span(
+        tag("i", cls="co-dot stale" if stale else "co-dot"),
+        span(
+            data_to,
+            " · ",
+            published,
+            " · ",
+            _("version {name}", name=served.info.version),
+            cls="co-long",
+        ),
+        span(data_to, " · ", served.info.version, cls="co-short"),
+        cls="co-fresh",
+        title=_("published on {at}", at=_.at(published_at))
+        + (" · " + _("not refreshed for two days or more") if stale else ""),
+    )
+
+
+def _nothing_published(_: Words) -> None:
+    components.empty(
+        _("Nothing is published yet"),
+        _(
+            "These screens show the customer database once a run has published it. Put the files "
+            "where the sources expect them, then run the pipeline. This page needs no restart."
+        ),
+        symbol="database",
+        command="cohorte run",
+    )
+
+
+main()

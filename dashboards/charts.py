@@ -1,0 +1,221 @@
+"""Charts: each takes a frame and the language, and returns a chart ready to be placed.
+
+Titles stand outside, in the page. Every text is written here by `Words`, so that charts and
+pages write figures the same way. Colours are Okabe and Ito's.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import date
+
+import altair as alt
+import polars as pl
+
+from dashboards.language import Words
+from dashboards.theme import Tokens
+
+
+def nice_ticks(top: float, count: int = 4) -> list[float]:
+    """Round values from 0 up to at least `top`, about `count` of them."""
+    if top <= 0:
+        return [0.0, 1.0]
+    rough = top / count
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * 0.999)
+    return [i * step for i in range(math.ceil(top / step - 1e-9) + 1)]
+
+
+def value_axis(ticks: list[float], labels: list[str]) -> alt.Axis:
+    """An axis whose labels are written by us: Vega knows neither language nor currency."""
+    written = {str(round(i, 6)): label for i, label in enumerate(labels)}
+    step = ticks[1] - ticks[0]
+    return alt.Axis(
+        values=ticks,
+        labelExpr=f"{json.dumps(written)}[toString(round(datum.value / {step!r}))]",
+        title=None,
+    )
+
+
+def styled(chart: alt.TopLevelMixin, tokens: Tokens) -> alt.TopLevelMixin:
+    """The look that all charts share."""
+    font = "Inter, sans-serif"
+    return (
+        chart.configure(
+            background="transparent",
+            font=font,
+            padding={"left": 0, "right": 4, "top": 6, "bottom": 0},
+        )
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelFont=font,
+            labelFontSize=12,
+            labelColor=tokens.ink_faint,
+            labelPadding=8,
+            gridColor=tokens.line,
+            gridWidth=1,
+            domain=False,
+            ticks=False,
+        )
+        .configure_axisX(grid=False, labelPadding=6)
+    )
+
+
+def revenue_by_month(frame: pl.DataFrame, words: Words, tokens: Tokens) -> alt.TopLevelMixin:
+    """Bars of net revenue a month, with a tick where the same month was a year before.
+
+    `frame`: month, net_revenue, last_year (may be null), is_partial; at most 13 months.
+    """
+    _ = words
+    ticks = nice_ticks(
+        max([1.0, *frame["net_revenue"].to_list(), *frame["last_year"].drop_nulls().to_list()])
+    )
+    drawn = frame.with_columns(
+        pl.Series("label", [month_label(m, i, words) for i, m in enumerate(frame["month"])]),
+        pl.Series("shade", ["partial" if p else "whole" for p in frame["is_partial"]]),
+        pl.Series("at", [words.month(m) for m in frame["month"]]),
+        pl.Series("said", [words.money(v, 0) for v in frame["net_revenue"]]),
+        pl.Series(
+            "said_before",
+            [
+                words.money(v, 0) if v is not None else words.number(None)
+                for v in frame["last_year"]
+            ],
+        ),
+        pl.Series(
+            "said_change",
+            [
+                words.change(v / b - 1) if b else words.number(None)
+                for v, b in zip(frame["net_revenue"], frame["last_year"], strict=True)
+            ],
+        ),
+    ).drop("month")
+    order = drawn["label"].to_list()
+    tooltip = [
+        alt.Tooltip("at:N", title=_("Month")),
+        alt.Tooltip("said:N", title=_("Net revenue")),
+        alt.Tooltip("said_before:N", title=_("A year before")),
+        alt.Tooltip("said_change:N", title=_("Change")),
+    ]
+    base = alt.Chart(drawn).encode(
+        x=alt.X(
+            "label:N",
+            sort=order,
+            axis=month_axis(),
+            title=None,
+            scale=alt.Scale(paddingInner=0.32, paddingOuter=0.16),
+        ),
+        tooltip=tooltip,
+    )
+    scale = alt.Scale(domain=[0, ticks[-1]], nice=False)
+    bars = base.mark_bar(cornerRadiusTopLeft=3, cornerRadiusTopRight=3).encode(
+        y=alt.Y(
+            "net_revenue:Q",
+            scale=scale,
+            axis=value_axis(ticks, [words.short_money(t) for t in ticks]),
+        ),
+        color=alt.value(tokens.now),
+        opacity=alt.Opacity(
+            "shade:N", scale=alt.Scale(domain=["whole", "partial"], range=[1, 0.45]), legend=None
+        ),
+    )
+    thickness = ticks[-1] * 0.006
+    before = (
+        base.transform_filter("isValid(datum.last_year)")
+        .transform_calculate(
+            low=f"datum.last_year - {thickness}", high=f"datum.last_year + {thickness}"
+        )
+        .mark_bar(cornerRadius=1)
+        .encode(y=alt.Y("low:Q", scale=scale), y2="high:Q", color=alt.value(tokens.ink))
+    )
+    return styled(alt.layer(bars, before).properties(height=260), tokens)
+
+
+def month_axis() -> alt.Axis:
+    """Months on two lines: the month, and the year under the first of each year."""
+    return alt.Axis(
+        title=None,
+        labelAngle=0,
+        labelExpr="split(datum.label, '|')",
+        labelOverlap="parity",
+        labelLineHeight=15,
+    )
+
+
+def month_label(month: date, index: int, words: Words) -> str:
+    """The month's short name; with the year for the first shown and every January."""
+    year = str(month.year) if index == 0 or month.month == 1 else ""
+    return f"{words.short_month(month)}|{year or chr(0x200B) * (index + 1)}"
+
+
+def new_and_returning(frame: pl.DataFrame, words: Words, tokens: Tokens) -> alt.TopLevelMixin:
+    """Stacked bars: customers of a month who bought for the first time, and the others.
+
+    `frame`: month, new_customers, returning_customers, is_partial.
+    """
+    _ = words
+    totals = (frame["new_customers"] + frame["returning_customers"]).to_list()
+    ticks = nice_ticks(max([1, *totals]))
+    kinds = {"returning_customers": _("Returning"), "new_customers": _("New")}
+    label = [month_label(m, i, words) for i, m in enumerate(frame["month"])]
+    drawn = (
+        frame.with_columns(
+            pl.Series("label", label),
+            pl.Series("at", [words.month(m) for m in frame["month"]]),
+            pl.Series("total", totals),
+        )
+        .unpivot(
+            on=list(kinds),
+            index=["label", "at", "is_partial", "total"],
+            variable_name="kind",
+            value_name="customers",
+        )
+        .with_columns(
+            pl.col("kind").replace_strict(kinds).alias("kind_name"),
+            pl.col("kind").replace_strict({k: i for i, k in enumerate(kinds)}).alias("place"),
+        )
+    )
+    drawn = drawn.with_columns(
+        pl.Series("said", [words.number(v) for v in drawn["customers"]]),
+        pl.Series(
+            "share",
+            [
+                words.percent(v / t if t else None, 0)
+                for v, t in zip(drawn["customers"], drawn["total"], strict=True)
+            ],
+        ),
+    )
+    chart = (
+        alt.Chart(drawn)
+        .mark_bar(cornerRadius=2)
+        .encode(
+            x=alt.X(
+                "label:N",
+                sort=label,
+                axis=month_axis(),
+                scale=alt.Scale(paddingInner=0.32, paddingOuter=0.16),
+            ),
+            y=alt.Y(
+                "customers:Q",
+                stack="zero",
+                scale=alt.Scale(domain=[0, ticks[-1]], nice=False),
+                axis=value_axis(ticks, [words.short_number(t) for t in ticks]),
+            ),
+            color=alt.Color(
+                "kind_name:N",
+                scale=alt.Scale(domain=list(kinds.values()), range=[tokens.now, tokens.second]),
+                legend=None,
+            ),
+            order=alt.Order("place:Q"),
+            opacity=alt.condition("datum.is_partial", alt.value(0.45), alt.value(1)),
+            tooltip=[
+                alt.Tooltip("at:N", title=_("Month")),
+                alt.Tooltip("kind_name:N", title=_("Customers")),
+                alt.Tooltip("said:N", title=_("Number")),
+                alt.Tooltip("share:N", title=_("Share")),
+            ],
+        )
+        .properties(height=260)
+    )
+    return styled(chart, tokens)

@@ -1,0 +1,589 @@
+"""What the screens ask of the published version, and nothing else of the warehouse.
+
+One page shows one version: `pin` reads the pointer once per rerun, and every query of that rerun
+goes to that version. A connection is kept per version, each query has a cursor of its own, and
+results are cached under the version, so that a new one is picked up at the next rerun. Versions
+are immutable: no cache ever needs to be emptied. A connection that nothing uses any more is
+closed when it is collected, never under a query of another session.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import duckdb
+import polars as pl
+import streamlit as st
+
+from cohorte.errors import NotFoundError
+from cohorte.warehouse import VersionInfo, connect_reader, served_version, version_path
+from cohorte.workspace import Workspace, open_workspace
+
+QUERY_SECONDS = 30
+PAGE_SIZE = 25
+_PINNED = "_served"
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Served:
+    """The version that the running page shows, and its company."""
+
+    root: str
+    info: VersionInfo
+    company: str
+    currency: str
+    time_zone: str
+    language: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.root, self.info.version, self.info.sha256
+
+    @property
+    def as_of(self) -> date:
+        return self.info.as_of
+
+
+def workspace() -> Workspace:
+    """The workspace that is served; its settings are read anew at each call."""
+    return open_workspace()
+
+
+def pin() -> Served | None:
+    """Read the pointer and hold this rerun to the version it names; None before the first."""
+    space = workspace()
+    info = served_version(space)
+    if info is None:
+        st.session_state.pop(_PINNED, None)
+        return None
+    key = (str(space.root), info.version, info.sha256)
+    about = _about(key)
+    served = Served(
+        root=key[0],
+        info=info,
+        company=about["company"],
+        currency=about["currency"],
+        time_zone=about["time_zone"],
+        language=about["language"],
+    )
+    st.session_state[_PINNED] = served
+    return served
+
+
+def pinned() -> Served:
+    """The version of this rerun; NotFoundError before the first publication."""
+    served = st.session_state.get(_PINNED)
+    if not isinstance(served, Served):
+        raise NotFoundError("nothing is published yet", remedy="cohorte run")
+    return served
+
+
+@st.cache_resource(max_entries=3, show_spinner=False)
+def _connection(key: tuple[str, str, str]) -> duckdb.DuckDBPyConnection:
+    space = open_workspace(key[0])
+    return connect_reader(version_path(space, key[1]), space.settings.threads)
+
+
+class Cursor:
+    """A cursor of its own for one query function; long queries are interrupted."""
+
+    def __init__(self, key: tuple[str, str, str]) -> None:
+        self._cursor = _connection(key).cursor()
+
+    def frame(self, sql: str, parameters: Row | Sequence[Any] = ()) -> pl.DataFrame:
+        """The result as a Polars frame."""
+        timer = threading.Timer(QUERY_SECONDS, self._cursor.interrupt)
+        timer.start()
+        try:
+            return self._cursor.sql(sql, params=parameters or None).pl()
+        finally:
+            timer.cancel()
+
+    def rows(self, sql: str, parameters: Row | Sequence[Any] = ()) -> list[Row]:
+        """The result as one dictionary per row, values as DuckDB gives them."""
+        timer = threading.Timer(QUERY_SECONDS, self._cursor.interrupt)
+        timer.start()
+        try:
+            result = self._cursor.execute(sql, parameters or None)
+            names = [column[0] for column in result.description]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        finally:
+            timer.cancel()
+
+    def row(self, sql: str, parameters: Row | Sequence[Any] = ()) -> Row:
+        """The only row of the result; an empty dictionary when there is none."""
+        found = self.rows(sql, parameters)
+        return found[0] if found else {}
+
+    def value(self, sql: str, parameters: Row | Sequence[Any] = ()) -> Any:
+        """The only value of the result; None when there is none."""
+        return next(iter(self.row(sql, parameters).values()), None)
+
+
+def published(
+    query: Callable[Concatenate[Cursor, Parameters], Result],
+) -> Callable[Parameters, Result]:
+    """Run a query function on the pinned version, cached under that version."""
+
+    def keyed(key: tuple[str, str, str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return query(Cursor(key), *args, **kwargs)
+
+    keyed.__qualname__ = f"{query.__qualname__}.keyed"
+    keyed.__module__ = query.__module__
+    cached = st.cache_data(keyed, show_spinner=False, max_entries=400)
+
+    def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        found: Result = cached(pinned().key, args, kwargs)
+        return found
+
+    call.__name__, call.__doc__ = query.__name__, query.__doc__
+    return call
+
+
+@st.cache_data(show_spinner=False, max_entries=20)
+def _about(key: tuple[str, str, str]) -> Row:
+    return Cursor(key).row("from version_info select company, currency, time_zone, language")
+
+
+# Overview
+
+
+@published
+def kpi_totals(cursor: Cursor, start: date, end: date) -> dict[str, Decimal]:
+    """Totals of every additive KPI over the days start to end, both included."""
+    rows = cursor.rows(
+        """
+        select kpi_id, sum(value) as total from kpi_daily
+        where kpi_date between $start and $end group by kpi_id
+        """,
+        {"start": start, "end": end},
+    )
+    return {row["kpi_id"]: row["total"] for row in rows}
+
+
+@published
+def kpi_days(cursor: Cursor, start: date, end: date) -> pl.DataFrame:
+    """One row per day and additive KPI: kpi_date, kpi_id, value as a float for drawing."""
+    return cursor.frame(
+        """
+        select kpi_date, kpi_id, sum(value)::double as value from kpi_daily
+        where kpi_date between $start and $end group by all order by all
+        """,
+        {"start": start, "end": end},
+    )
+
+
+@published
+def buyers(cursor: Cursor, start: date, end: date) -> int:
+    """Distinct customers with an order on the days start to end, both included."""
+    count: int = cursor.value(
+        """
+        select count(distinct orders.customer_id)
+        from orders inner join customers using (customer_id)
+        where orders.is_order and order_date between $start and $end and not is_internal
+        """,
+        {"start": start, "end": end},
+    )
+    return count
+
+
+@published
+def buyers_by_step(cursor: Cursor, start: date, end: date, step: int) -> dict[int, int]:
+    """Distinct customers with an order in each step of `step` days counted back from `end`."""
+    rows = cursor.rows(
+        """
+        select
+            (date_diff('day', order_date, $end) // $step)::integer as steps_back,
+            count(distinct orders.customer_id) as buyers
+        from orders inner join customers using (customer_id)
+        where orders.is_order and order_date between $start and $end and not is_internal
+        group by all
+        """,
+        {"start": start, "end": end, "step": step},
+    )
+    return {row["steps_back"]: row["buyers"] for row in rows}
+
+
+@published
+def first_day(cursor: Cursor) -> date | None:
+    """The first day with revenue."""
+    found: date | None = cursor.value(
+        "select min(kpi_date) from kpi_daily where kpi_id = 'net_revenue'"
+    )
+    return found
+
+
+@published
+def months(cursor: Cursor) -> pl.DataFrame:
+    """One row per month: the monthly KPIs, oldest first."""
+    return cursor.frame("from kpi_monthly select * order by month")
+
+
+# Customers
+
+SORTS = {
+    "revenue": "lifetime_net_revenue desc nulls last, customer_id",
+    "recent": "last_order_date desc nulls last, customer_id",
+    "orders": "lifetime_orders_count desc nulls last, customer_id",
+    "newest": "first_seen_at desc nulls last, customer_id",
+    "name": "lower(full_name) nulls last, customer_id",
+}
+MAX_WORDS = 5
+
+
+@published
+def customers(
+    cursor: Cursor,
+    search: str,
+    lifecycle: str | None,
+    rfm_segment: str | None,
+    segment_id: str | None,
+    sort: str,
+    page: int,
+) -> tuple[int, list[Row]]:
+    """One page of the customers that a search and filters leave, and how many they are.
+
+    A search finds a name (every word, accents and case aside), an e-mail, a phone, an order
+    number, a customer id or the id in a source. Exact matches of an id come first.
+    """
+    typed = " ".join(search.split())[:200]
+    words = [word.lower() for word in typed.split(" ")[:MAX_WORDS]]
+    digits = "".join(sign for sign in typed if sign.isdigit())
+    looks_like_phone = len(digits) >= 6 and len(digits) >= len(typed.replace(" ", "")) - 3
+    parameters: Row = {
+        "typed": typed,
+        "lower": typed.lower(),
+        "phone": digits.removeprefix("00").lstrip("0") if looks_like_phone else None,
+        "lifecycle": lifecycle,
+        "rfm_segment": rfm_segment,
+        "segment_id": segment_id,
+    }
+    parameters |= {f"word_{i}": words[i] if i < len(words) else "" for i in range(MAX_WORDS)}
+    contains = " and ".join(
+        f"contains(strip_accents(lower(full_name)), strip_accents($word_{i}))"
+        for i in range(MAX_WORDS)
+    )
+    found = f"""
+        with hits as (
+            select customer_id, 0 as place from customers where customer_id = $typed
+            union all
+            select customer_id, 1 from orders where order_id = $typed
+            union all
+            select customer_id, 1 from identities where contact_id = $typed
+            union all
+            select customer_id, 2 from customers where lower(email) = $lower
+            union all
+            select customer_id, 3 from customers where starts_with(lower(email), $lower)
+            union all
+            select customer_id, 3 from contact_points
+            where $phone is not null and channel = 'phone' and contains(contact_point, $phone)
+            union all
+            select customer_id, 4 from customers where {contains}
+            union all
+            select customer_id, 4 from customers
+            where contains(strip_accents(lower(company_name)), strip_accents($lower))
+        ),
+        found as (
+            select customer_id, min(place) as place from hits
+            where customer_id is not null group by customer_id
+        ),
+        listed as (
+            select profiles.*, coalesce(found.place, 0) as place
+            from customer_profiles as profiles left join found using (customer_id)
+            where ($typed = '' or found.customer_id is not null)
+                and ($lifecycle is null or lifecycle_status = $lifecycle)
+                and ($rfm_segment is null or rfm_segment = $rfm_segment)
+                and ($segment_id is null or customer_id in (
+                    select customer_id from segment_memberships where segment_id = $segment_id))
+        )
+    """
+    total = cursor.value(f"{found} select count(*) from listed", parameters)
+    rows = cursor.rows(
+        f"""{found}
+        select
+            customer_id, full_name, email, phone, city, country_code, company_name,
+            lifecycle_status, is_internal, rfm_segment, lifetime_net_revenue,
+            lifetime_orders_count, last_order_date, days_since_last_order
+        from listed order by place, {SORTS[sort]} limit $size offset $start
+        """,
+        parameters | {"size": PAGE_SIZE, "start": (page - 1) * PAGE_SIZE},
+    )
+    return total, rows
+
+
+@published
+def customer(cursor: Cursor, customer_id: str) -> Row:
+    """One customer with features, scores and consent flags; empty when there is none."""
+    return cursor.row(
+        """
+        select
+            customers.*, profiles.* exclude (customer_id), accounts.account_name,
+            accounts.industry as account_industry
+        from customers
+        inner join customer_profiles as profiles using (customer_id)
+        left join (
+            select account_id, any_value(account_name) as account_name,
+                any_value(industry) as industry
+            from accounts group by account_id
+        ) as accounts on accounts.account_id = customers.account_id
+        where customers.customer_id = $customer_id
+        """,
+        {"customer_id": customer_id},
+    )
+
+
+@published
+def source_records(cursor: Cursor, customer_id: str) -> list[Row]:
+    """The source records behind a customer, oldest first."""
+    return cursor.rows(
+        """
+        from identities where customer_id = $customer_id
+        order by created_at nulls last, source, contact_id limit 50
+        """,
+        {"customer_id": customer_id},
+    )
+
+
+@published
+def contact_points(cursor: Cursor, customer_id: str) -> list[Row]:
+    """Addresses of a customer by channel, the primary first."""
+    return cursor.rows(
+        """
+        from contact_points where customer_id = $customer_id
+        order by channel, is_primary desc, is_valid desc, first_seen_at, contact_point limit 50
+        """,
+        {"customer_id": customer_id},
+    )
+
+
+@published
+def consents(cursor: Cursor, customer_id: str) -> list[Row]:
+    """Consents of a customer: the latest word per channel, purpose and contact point."""
+    return cursor.rows(
+        """
+        from consents where customer_id = $customer_id
+        qualify row_number() over (
+            partition by channel, purpose, contact_point order by recorded_at desc) = 1
+        order by channel, purpose limit 50
+        """,
+        {"customer_id": customer_id},
+    )
+
+
+@published
+def orders(cursor: Cursor, customer_id: str, limit: int) -> list[Row]:
+    """The latest orders of a customer with what was bought, in words of the shop."""
+    return cursor.rows(
+        """
+        with latest as (
+            from orders where customer_id = $customer_id
+            order by ordered_at desc, order_id limit $limit
+        )
+        select
+            latest.*,
+            (
+                select list(product_name order by line_number)
+                from order_lines where order_lines.source = latest.source
+                    and order_lines.order_id = latest.order_id and product_name is not null
+            ) as product_names
+        from latest order by ordered_at desc, order_id
+        """,
+        {"customer_id": customer_id, "limit": limit},
+    )
+
+
+@published
+def timeline_kinds(cursor: Cursor, customer_id: str) -> dict[str, int]:
+    """How many interactions of each kind a customer has."""
+    rows = cursor.rows(
+        """
+        select kind, count(*) as interactions from interactions
+        where customer_id = $customer_id group by kind order by count(*) desc, kind
+        """,
+        {"customer_id": customer_id},
+    )
+    return {row["kind"]: row["interactions"] for row in rows}
+
+
+@published
+def timeline(cursor: Cursor, customer_id: str, kinds: tuple[str, ...], limit: int) -> list[Row]:
+    """The latest interactions of a customer, of the kinds given (none given: all)."""
+    return cursor.rows(
+        """
+        select interactions.*, campaigns.campaign_name
+        from interactions left join campaigns
+            on campaigns.source = interactions.source
+            and campaigns.campaign_id = interactions.campaign_id
+        where customer_id = $customer_id
+            and (len($kinds::varchar[]) = 0 or kind in (select unnest($kinds::varchar[])))
+        order by occurred_at desc, interaction_id limit $limit
+        """,
+        {"customer_id": customer_id, "kinds": list(kinds), "limit": limit},
+    )
+
+
+@published
+def leads(cursor: Cursor, customer_id: str) -> list[Row]:
+    """Leads of a customer with their score, the likeliest first."""
+    return cursor.rows(
+        """
+        select leads.*, conversion_probability, lead_grade, reasons, estimator_version
+        from leads left join lead_scores using (source, lead_id)
+        where customer_id = $customer_id
+        order by conversion_probability desc nulls last, leads.created_at desc limit 10
+        """,
+        {"customer_id": customer_id},
+    )
+
+
+@published
+def saved_segment_names(cursor: Cursor) -> dict[str, str]:
+    """Segments whose members are in this version: id and name."""
+    rows = cursor.rows("select segment_id, segment_name from segment_sizes order by segment_name")
+    return {row["segment_id"]: row["segment_name"] for row in rows}
+
+
+@published
+def segments_of(cursor: Cursor, customer_id: str) -> list[str]:
+    """Names of the saved segments a customer is in."""
+    return [
+        row["segment_name"]
+        for row in cursor.rows(
+            """
+            select segment_name from segment_memberships inner join segment_sizes
+                using (segment_id) where customer_id = $customer_id order by segment_name
+            """,
+            {"customer_id": customer_id},
+        )
+    ]
+
+
+# RFM
+
+
+@published
+def rfm_parties(cursor: Cursor) -> dict[str, int]:
+    """Customers with an order, by party."""
+    rows = cursor.rows(
+        """
+        select party, count(*) as customers from rfm
+        where rfm_segment <> 'prospect' group by party order by count(*) desc
+        """
+    )
+    return {row["party"]: row["customers"] for row in rows}
+
+
+@published
+def rfm_names(cursor: Cursor) -> list[Row]:
+    """The 25 cells and the name of each."""
+    return cursor.rows(
+        "from rfm_segments order by recency_score, frequency_monetary_score, sort_order"
+    )
+
+
+@published
+def rfm_cells(cursor: Cursor, party: str | None) -> list[Row]:
+    """One row per cell with customers: their number and net revenue in the window."""
+    return cursor.rows(
+        """
+        select
+            recency_score, frequency_monetary_score, count(*) as customers,
+            sum(net_revenue) as net_revenue
+        from rfm
+        where rfm_segment <> 'prospect' and ($party is null or party = $party)
+        group by all
+        """,
+        {"party": party},
+    )
+
+
+@published
+def rfm_segments(cursor: Cursor, party: str | None) -> list[Row]:
+    """One row per named segment: customers, revenue, mean recency and orders; buyers only."""
+    return cursor.rows(
+        """
+        select
+            rfm_segment, count(*) as customers, sum(net_revenue) as net_revenue,
+            avg(days_since_last_order)::double as days_since_last_order,
+            avg(orders_count)::double as orders_count,
+            (sum(net_revenue) / count(*))::decimal(18, 4) as revenue_each
+        from rfm
+        where rfm_segment <> 'prospect' and ($party is null or party = $party)
+        group by rfm_segment
+        """,
+        {"party": party},
+    )
+
+
+@published
+def reach(cursor: Cursor, rfm_segment: str, party: str | None) -> Row:
+    """How many of a named segment may be contacted, per channel."""
+    return cursor.row(
+        """
+        select
+            count(*) as customers, count_if(is_contactable_email) as email,
+            count_if(is_contactable_sms) as sms, count_if(is_contactable_phone) as phone,
+            count_if(is_contactable_post) as post
+        from customer_profiles
+        where rfm_segment = $rfm_segment and ($party is null or party = $party)
+        """,
+        {"rfm_segment": rfm_segment, "party": party},
+    )
+
+
+# Data
+
+
+@published
+def sources(cursor: Cursor) -> list[Row]:
+    """One row per source: files, records, accepted, rejected, and the last delivery."""
+    return cursor.rows(
+        """
+        select
+            source, sum(files_count)::bigint as files, sum(records)::bigint as records,
+            sum(accepted)::bigint as accepted, sum(rejected)::bigint as rejected,
+            max(last_loaded_at) as last_loaded_at, max(loaded_date) as last_loaded_date
+        from source_quality group by source order by source
+        """
+    )
+
+
+@published
+def deliveries(cursor: Cursor) -> pl.DataFrame:
+    """One row per source and day of delivery: records and share rejected."""
+    return cursor.frame(
+        """
+        select source, loaded_date, sum(records)::bigint as records,
+            sum(rejected)::bigint as rejected
+        from source_quality group by all order by all
+        """
+    )
+
+
+@published
+def rejects(cursor: Cursor) -> list[Row]:
+    """Rejected rows by source, column and reason, the most frequent first."""
+    return cursor.rows("from source_rejects order by rows_count desc, all limit 200")
+
+
+@published
+def reconciliation(cursor: Cursor) -> list[Row]:
+    """Totals of the sources beside the published ones; every difference is zero."""
+    return cursor.rows("from reconciliation order by abs(difference) desc, source, measure")
+
+
+@published
+def table_sizes(cursor: Cursor) -> dict[str, int]:
+    """Rows of the tables that people ask about."""
+    names = ("customers", "identities", "orders", "order_lines", "interactions", "leads")
+    union = " union all ".join(f"select '{n}' as name, count(*) as size from {n}" for n in names)
+    return {row["name"]: row["size"] for row in cursor.rows(union)}

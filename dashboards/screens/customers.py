@@ -1,0 +1,156 @@
+"""Customers: find someone, or page through those that a filter leaves."""
+
+from __future__ import annotations
+
+import zlib
+
+import streamlit as st
+
+from cohorte.i18n import N_
+from dashboards import findings, queries, vocabulary
+from dashboards.components import Column, cell, empty, note, open_table, page_head
+from dashboards.language import Words, words
+from dashboards.queries import PAGE_SIZE
+
+SORTS = {
+    "revenue": N_("Highest revenue"),
+    "recent": N_("Latest order"),
+    "orders": N_("Most orders"),
+    "newest": N_("Newest"),
+    "name": N_("Name"),
+}
+
+
+def render() -> None:
+    _ = words()
+    names = findings.rfm_names(_)
+    saved = queries.saved_segment_names()
+    with page_head(_("Customers"), _("Everyone known from the sources, one line a person.")):
+        pass
+    with st.container(key="filters", horizontal=True, vertical_alignment="bottom", gap="small"):
+        search = st.text_input(
+            _("Search"),
+            key="q",
+            type="search",
+            live="350ms",
+            max_chars=200,
+            placeholder=_("Name, e-mail, phone, order number or id"),
+            bind="query-params",
+        )
+        lifecycle = st.selectbox(
+            _("Status"),
+            list(vocabulary.LIFECYCLE),
+            index=None,
+            format_func=lambda key: _(vocabulary.LIFECYCLE[key]),
+            placeholder=_("All"),
+            key="status",
+            bind="query-params",
+        )
+        rfm_segment = st.selectbox(
+            _("RFM segment"),
+            list(names),
+            index=None,
+            format_func=lambda key: names[key],
+            placeholder=_("All"),
+            key="rfm",
+            bind="query-params",
+        )
+        segment = None
+        if saved:
+            segment = st.selectbox(
+                _("Saved segment"),
+                list(saved),
+                index=None,
+                format_func=lambda key: saved[key],
+                placeholder=_("All"),
+                key="segment",
+                bind="query-params",
+            )
+        sort = st.selectbox(
+            _("Sort by"),
+            list(SORTS),
+            format_func=lambda key: _(SORTS[key]),
+            key="sort",
+            bind="query-params",
+        )
+    asked = (search or "", lifecycle, rfm_segment, segment, sort)
+    key = f"page-{zlib.crc32(repr(asked).encode())}"
+    page = int(st.session_state.get(key) or 1)
+    total, rows = queries.customers(*asked, page)
+    if not total:
+        _nobody(search or "", _)
+        return
+    note(_results(total, page, len(rows), _))
+    picked = open_table(
+        "people",
+        [
+            Column(_("Customer")),
+            Column(_("Status")),
+            Column(_("RFM segment"), "hide"),
+            Column(_("City"), "hide"),
+            Column(_("Orders"), "num hide"),
+            Column(_("Last order"), "num hide"),
+            Column(_("Revenue"), "num first"),
+        ],
+        [(row["customer_id"], _cells(row, names, _)) for row in rows],
+        label=_("Customers"),
+        path="customer?id=",
+    )
+    if picked:
+        st.switch_page("screens/customer.py", query_params={"id": picked})
+    pages = -(-total // PAGE_SIZE)
+    if pages > 1:
+        with st.container(key="pager", horizontal=True, horizontal_alignment="center"):
+            st.pagination(pages, key=key, max_visible_pages=7)
+
+
+def _results(total: int, page: int, shown: int, _: Words) -> str:
+    if total <= PAGE_SIZE:
+        return _.ngettext("{count} customer", "{count} customers", total)
+    first = (page - 1) * PAGE_SIZE + 1
+    return _(
+        "{first} to {last} of {total} customers",
+        first=_.number(first),
+        last=_.number(first + shown - 1),
+        total=_.number(total),
+    )
+
+
+def _cells(row: queries.Row, names: dict[str, str], _: Words) -> list[dict[str, object]]:
+    contact = row["email"] or row["phone"] or row["company_name"] or row["customer_id"]
+    status = row["lifecycle_status"]
+    segment = row["rfm_segment"]
+    return [
+        cell(row["full_name"] or row["company_name"] or _("No name"), sub=contact),
+        cell(
+            pill=_("Internal")
+            if row["is_internal"]
+            else _(vocabulary.LIFECYCLE.get(status, status or "–")),
+            tone="" if row["is_internal"] else vocabulary.LIFECYCLE_TONES.get(status, ""),
+        ),
+        cell(
+            names.get(segment, segment) if segment and segment != "prospect" else "–",
+            colour=findings.RFM_COLOURS.get(segment) if segment != "prospect" else None,
+            faint=segment == "prospect",
+        ),
+        cell(row["city"] or "–", faint=not row["city"]),
+        cell(_.number(row["lifetime_orders_count"])),
+        cell(_.date(row["last_order_date"]), faint=row["last_order_date"] is None),
+        cell(_.money(row["lifetime_net_revenue"], 0)),
+    ]
+
+
+def _nobody(search: str, _: Words) -> None:
+    if search:
+        empty(
+            _("Nobody found for “{search}”", search=search),
+            _(
+                "Every word is looked for in the name, the company and the e-mail; numbers in "
+                "phones, orders and ids. Try fewer letters, or take a filter off."
+            ),
+        )
+    else:
+        empty(_("Nobody meets these filters"), _("Take a filter off to see more people."))
+
+
+render()
