@@ -288,19 +288,20 @@ def serve(
 @app.command()
 def schedule(workspace: WorkspaceOption = None) -> None:
     """Run the pipeline on the workspace's cron line, until stopped."""
-    from flows.prefect_flow import set_up_prefect
+    from flows.prefect_flow import scheduling_server
 
     opened = open_workspace(workspace)
-    set_up_prefect(opened)
-    from flows.schedule import serve_schedule
-
     settings = opened.settings
-    err.print(
-        f'Refreshing on "{settings.schedule.cron}",'
-        f" {settings.schedule.time_zone or settings.time_zone} (Ctrl+C stops it)",
-        markup=False,
-    )
-    serve_schedule(opened)
+    zone = settings.schedule.time_zone or settings.time_zone
+    with scheduling_server(opened) as address:
+        err.print(
+            f'Refreshing on "{settings.schedule.cron}", {zone}; Prefect answers at {address}'
+            " (Ctrl+C stops it)",
+            markup=False,
+        )
+        from flows.schedule import serve_schedule
+
+        serve_schedule(opened)
 
 
 @app.command()

@@ -6,8 +6,16 @@ bound to this machine, patience for a busy one, and its files inside the workspa
 
 from __future__ import annotations
 
+import http
 import os
-from collections.abc import Callable
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from cohorte.errors import CohorteError
 from cohorte.workspace import Workspace
@@ -15,6 +23,7 @@ from flows.run import RunOptions, RunReport, execute
 from flows.stations import RunContext, StationResult
 
 FLOW_NAME = "cohorte-run"
+SERVER_SECONDS = 300
 
 SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -81,3 +90,53 @@ def as_task(name: str, station: Callable[[], StationResult]) -> StationResult:
         return result
 
     return run()
+
+
+@contextmanager
+def scheduling_server(workspace: Workspace) -> Iterator[str]:
+    """The address of a Prefect server that can schedule: ``PREFECT_API_URL``, else one of our own.
+
+    Prefect's embedded server does not schedule, so one is started beside, bound to this machine,
+    and stopped at the end. Raises CohorteError when it does not answer in time.
+    """
+    set_up_prefect(workspace)
+    declared = os.environ.get("PREFECT_API_URL")
+    if declared:
+        yield declared
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    workspace.logs_dir.mkdir(parents=True, exist_ok=True)
+    log = workspace.logs_dir / "prefect-server.log"
+    command = [sys.executable, "-m", "prefect", "server", "start"]
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        ) as server,
+    ):
+        try:
+            address = f"http://127.0.0.1:{port}/api"
+            _wait_for(address, server, log)
+            os.environ["PREFECT_API_URL"] = address
+            yield address
+        finally:
+            os.environ.pop("PREFECT_API_URL", None)
+            server.terminate()
+
+
+def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + SERVER_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:  # noqa: S310
+                if answer.status == http.HTTPStatus.OK:
+                    return
+        except OSError:
+            time.sleep(0.25)
+    raise CohorteError(
+        "Prefect's server did not start", remedy=f"see {log.name} in the workspace's logs"
+    )

@@ -1,16 +1,15 @@
 """The deployments a schedule serves. Set Prefect up (``set_up_prefect``) before importing this.
 
 The flow stands at the top of the module because Prefect starts each run in a process of its own
-and finds the flow by file and name.
+and finds the flow by module and name. Its annotations are evaluated, not postponed: Prefect builds
+the model of a flow's parameters from them.
 """
-
-from __future__ import annotations
 
 from datetime import date
 
 from prefect import flow
-from prefect.types.entrypoint import EntrypointType
 from prefect.schedules import Cron
+from prefect.types.entrypoint import EntrypointType
 
 from cohorte.clock import now as clock_now
 from cohorte.workspace import Workspace, open_workspace

@@ -19,6 +19,7 @@ from cohorte.workspace import Workspace
 
 if TYPE_CHECKING:
     from pipelines.dbt_session import DbtSession
+    from pipelines.ingest import FileReport
 
 Progress = Callable[[str, int, int], None]
 """Called with what is worked on, how much is done and how much there is."""
@@ -75,15 +76,19 @@ def ingest(context: RunContext) -> StationResult:
     """Extract, check and load what is new in every source."""
     from pipelines.ingest import ingest as ingest_sources
 
+    def show(file: FileReport, done: int, total: int) -> None:
+        if context.progress is not None:
+            context.progress(f"{file.source} {file.feed}", done, total)
+
     report = ingest_sources(
-        context.workspace, now=context.now, dry_run=context.dry_run, progress=context.progress
+        context.workspace, now=context.now, dry_run=context.dry_run, progress=show
     )
     return StationResult(
         "ingest",
         rows_in=report.records,
         accepted=report.accepted,
         rejected=report.rejected,
-        rows_out=report.loaded_rows,
+        rows_out=sum(report.rows.values()),
         messages=tuple(report.messages),
     )
 
