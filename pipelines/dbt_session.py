@@ -1,0 +1,337 @@
+"""dbt in one child process per run.
+
+Importing dbt and reading the project costs seconds, so it is done once; the process keeps the
+manifest between selections. After each command it closes its DuckDB connections, so the
+parent may open ``work.duckdb`` in between. Parent and child speak JSON, one object a line. The
+child ends by itself when the parent does, however that ends.
+
+As a script this module is the child.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Literal, Self, cast
+
+from cohorte.errors import CohorteError
+from cohorte.paths import dbt_dir
+from cohorte.settings import WorkspaceSettings
+from cohorte.sources import Source
+from cohorte.workspace import Workspace
+
+CHILD_LOG = "dbt_child.log"
+LOG_TAIL_CHARACTERS = 2_000
+
+NodeKind = Literal["model", "seed", "test", "unit_test", "operation"]
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What became of one dbt node.
+
+    ``status`` is dbt's: success, error, skipped for what is built; pass, warn, fail, error,
+    skipped for tests. ``failures`` is the number of rows a test found, 0 for other nodes.
+    """
+
+    name: str
+    kind: NodeKind
+    status: str
+    seconds: float
+    message: str
+    failures: int
+
+    @property
+    def is_good(self) -> bool:
+        """Whether publication may go on as far as this node is concerned."""
+        return self.status in ("success", "pass", "warn", "no-op")
+
+
+def run_variables(
+    settings: WorkspaceSettings, sources: list[Source], as_of: date
+) -> dict[str, Any]:
+    """The dbt variables of one run, from the workspace's settings and declared sources."""
+    return {
+        "as_of": as_of.isoformat(),
+        "time_zone": settings.time_zone,
+        "currency": settings.currency,
+        "country_code": settings.country_code,
+        "lapse_days": settings.lapse_days,
+        "rfm_window_days": settings.rfm.window_days,
+        "lead_horizon_days": settings.lead_scoring.horizon_days,
+        "consent_purpose": settings.consent_purpose,
+        "sources": [
+            {
+                "source": source.source,
+                "trust": source.trust,
+                "currency_code": source.currency_code or settings.currency,
+                "country_code": source.country_code or settings.country_code,
+            }
+            for source in sources
+        ],
+    }
+
+
+class DbtSession:
+    """One run's dbt: a context manager around the child process.
+
+    Entering starts the child, which reads the project meanwhile; the first ``build`` waits for
+    it. ``target_dir`` holds dbt's cache of the project, its logs and what it compiled; the cache
+    does not depend on ``variables``. ``memory_limit`` and ``threads`` bound DuckDB.
+    """
+
+    def __init__(
+        self,
+        *,
+        work_path: Path,
+        raw_path: Path,
+        target_dir: Path,
+        temp_dir: Path,
+        variables: Mapping[str, Any],
+        memory_limit: str = "2GB",
+        threads: int = 2,
+        project_dir: Path | None = None,
+    ) -> None:
+        self.work_path = work_path
+        self.raw_path = raw_path
+        self.target_dir = target_dir
+        self.temp_dir = temp_dir
+        self.variables = dict(variables)
+        self.memory_limit = memory_limit
+        self.threads = threads
+        self.project_dir = project_dir or dbt_dir()
+        self._child: subprocess.Popen[str] | None = None
+
+    @classmethod
+    def of_workspace(cls, workspace: Workspace, as_of: date) -> DbtSession:
+        """The session of a workspace's run that looks from ``as_of``."""
+        settings = workspace.settings
+        return cls(
+            work_path=workspace.work_path,
+            raw_path=workspace.raw_path,
+            target_dir=workspace.dbt_target_dir,
+            temp_dir=workspace.temp_dir,
+            variables=run_variables(settings, workspace.sources(), as_of),
+            memory_limit=settings.memory_limit,
+            threads=settings.threads,
+        )
+
+    def __enter__(self) -> Self:
+        self.target_dir.mkdir(parents=True, exist_ok=True)
+        self.temp_dir.mkdir(parents=True, exist_ok=True)
+        with self._log_path.open("w", encoding="utf-8") as log:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "pipelines.dbt_session"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=self._environment(),
+                text=True,
+                encoding="utf-8",
+                start_new_session=True,
+            )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        child, self._child = self._child, None
+        if child is None:
+            return
+        if kind is not None:
+            child.kill()
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        child.wait()
+
+    def build(
+        self, select: str, *, full_refresh: bool = False, unit_tests: bool = False
+    ) -> list[NodeResult]:
+        """Build and test what ``select`` names, in order; what fails is returned, not raised.
+
+        Raises CohorteError when nothing is selected, when the project does not read, or when
+        the child process ends.
+        """
+        reply = self._ask(
+            {
+                "select": select,
+                "full_refresh": full_refresh,
+                "unit_tests": unit_tests,
+                "variables": self.variables,
+            }
+        )
+        if "error" in reply:
+            raise CohorteError(str(reply["error"]), where=f"dbt {select}", remedy=self._remedy)
+        results = [NodeResult(**result) for result in reply["results"]]
+        if not results:
+            raise CohorteError("nothing is selected", where=f"dbt {select}")
+        return results
+
+    @property
+    def _log_path(self) -> Path:
+        return self.target_dir / CHILD_LOG
+
+    @property
+    def _remedy(self) -> str:
+        return f"see {self._log_path}"
+
+    def _environment(self) -> dict[str, str]:
+        root = str(Path(__file__).resolve().parent.parent)
+        inherited = os.environ.get("PYTHONPATH")
+        return os.environ | {
+            "PYTHONPATH": os.pathsep.join([root, inherited] if inherited else [root]),
+            "COHORTE_WORK_DB": str(self.work_path),
+            "COHORTE_RAW_DB": str(self.raw_path),
+            "COHORTE_TEMP_DIR": str(self.temp_dir),
+            "COHORTE_MEMORY_LIMIT": self.memory_limit,
+            "COHORTE_THREADS": str(self.threads),
+            "COHORTE_DBT_PROJECT_DIR": str(self.project_dir),
+            "COHORTE_DBT_TARGET_DIR": str(self.target_dir),
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+            "DO_NOT_TRACK": "1",
+        }
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        child = self._child
+        if child is None or child.stdin is None or child.stdout is None:
+            raise CohorteError("the dbt session is not open", remedy="use it in a with block")
+        try:
+            child.stdin.write(json.dumps(request) + "\n")
+            child.stdin.flush()
+            line = child.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise CohorteError(
+                f"the dbt process ended by itself (exit {child.wait()}): {self._log_tail()}",
+                where=f"dbt {request['select']}",
+                remedy=f"run again; {self._remedy}",
+            )
+        return cast(dict[str, Any], json.loads(line))
+
+    def _log_tail(self) -> str:
+        try:
+            text = self._log_path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return "no log"
+        return text[-LOG_TAIL_CHARACTERS:].strip() or "it left no message"
+
+
+def serve(requests: IO[str], replies: IO[str]) -> None:
+    """The child: read the project, then answer requests until the parent closes its end."""
+    asked: queue.Queue[str | None] = queue.Queue()
+    is_busy = threading.Event()
+
+    def listen() -> None:
+        for line in requests:
+            asked.put(line)
+        asked.put(None)
+        if is_busy.is_set():
+            os._exit(1)
+
+    is_busy.set()
+    threading.Thread(target=listen, daemon=True).start()
+    project = _Project(
+        Path(os.environ["COHORTE_DBT_PROJECT_DIR"]), Path(os.environ["COHORTE_DBT_TARGET_DIR"])
+    )
+    while True:
+        is_busy.clear()
+        line = asked.get()
+        if line is None:
+            return
+        is_busy.set()
+        replies.write(json.dumps(project.answer(json.loads(line))) + "\n")
+        replies.flush()
+
+
+class _Project:
+    """The dbt project, read once."""
+
+    def __init__(self, project_dir: Path, target_dir: Path) -> None:
+        from dbt.cli.main import dbtRunner
+
+        self._arguments = [
+            *("--project-dir", str(project_dir)),
+            *("--profiles-dir", str(project_dir)),
+            *("--target-path", str(target_dir)),
+            *("--log-path", str(target_dir)),
+            *("--log-level-file", "info"),
+            "--quiet",
+            "--no-version-check",
+            "--no-use-colors",
+            "--no-write-json",
+        ]
+        parsed = dbtRunner().invoke(["parse", *self._arguments])
+        self._error = "" if parsed.success else str(parsed.exception)
+        self._runner = dbtRunner(manifest=cast(Any, parsed.result)) if parsed.success else None
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        if self._runner is None:
+            return {"error": self._error}
+        command = [
+            "build",
+            *self._arguments,
+            *("--select", request["select"]),
+            *("--indirect-selection", "buildable"),
+            *("--vars", json.dumps(request["variables"])),
+        ]
+        if request["full_refresh"]:
+            command.append("--full-refresh")
+        if not request["unit_tests"]:
+            command += ["--exclude-resource-type", "unit_test"]
+        try:
+            done = self._runner.invoke(command)
+        finally:
+            _close_connections()
+        if done.result is None or not hasattr(done.result, "results"):
+            return {"error": str(done.exception or "dbt gave no results")}
+        return {"results": [asdict(_result(node)) for node in done.result.results]}
+
+
+def _result(run: Any) -> NodeResult:
+    status = str(run.status)
+    is_test = run.node.resource_type in ("test", "unit_test")
+    return NodeResult(
+        name=run.node.name,
+        kind=str(run.node.resource_type.value),  # type: ignore[arg-type]
+        status=status,
+        seconds=round(run.execution_time, 4),
+        message=run.message or "",
+        failures=int(run.failures or 0) if is_test else 0,
+    )
+
+
+def _close_connections() -> None:
+    """Let go of the databases, so that another process may open them."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    environment = DuckDBConnectionManager._ENV
+    if environment is not None:
+        environment.close()
+    DuckDBConnectionManager._ENV = None
+
+
+def _main() -> None:
+    # Whatever dbt or DuckDB print must not mix with the replies.
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    serve(sys.stdin, replies)
+
+
+if __name__ == "__main__":
+    _main()
