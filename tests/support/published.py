@@ -1002,7 +1002,7 @@ _DERIVED = [
             count(*) filter (is_order and order_date > $as_of::date - 365) as orders_count_365d,
             sum(reporting_net_amount) filter (order_date > $as_of::date - 365)
                 as net_revenue_365d,
-            -sum(reporting_net_amount) filter (status = 'returned') as returned_amount,
+            -sum(reporting_net_amount) filter (reporting_net_amount < 0) as returned_amount,
             mode(channel order by channel) as favourite_channel
         from orders where customer_id is not null and status <> 'cancelled'
         group by customer_id
@@ -1131,7 +1131,8 @@ _DERIVED = [
         from consents inner join contact_points
             on consents.customer_id = contact_points.customer_id
             and consents.contact_point = contact_points.contact_point
-        where consents.is_granted and contact_points.is_valid and consents.purpose = 'marketing'
+        where consents.is_granted and contact_points.is_valid and contact_points.is_primary
+            and consents.purpose = 'marketing'
         group by consents.customer_id
     ),
     best_lead as (
@@ -1146,9 +1147,11 @@ _DERIVED = [
         lifecycle_status, is_internal, records_count, sources, first_seen_at, created_date,
         date_diff('day', created_date, $as_of::date),
         features.* exclude (customer_id), recency_score, frequency_score, monetary_score,
-        frequency_monetary_score, rfm_code, rfm_segment, party, coalesce(permitted.email, false),
-        coalesce(permitted.sms, false), coalesce(permitted.phone, false),
-        coalesce(permitted.post, false), lead_conversion_probability
+        frequency_monetary_score, rfm_code, rfm_segment, party,
+        coalesce(permitted.email, false) and not is_internal,
+        coalesce(permitted.sms, false) and not is_internal,
+        coalesce(permitted.phone, false) and not is_internal,
+        coalesce(permitted.post, false) and not is_internal, lead_conversion_probability
     from customers
     inner join customer_features as features on features.customer_id = customers.customer_id
     inner join rfm on rfm.customer_id = customers.customer_id
@@ -1176,7 +1179,7 @@ _DERIVED = [
     group by all
     union all
     select order_date, 'returned_amount', source, -sum(reporting_net_amount) from sold
-    where status = 'returned' group by all
+    where reporting_net_amount < 0 group by all
     union all
     select leads.created_date, 'leads_created', leads.source, count(*)
     from leads left join customers using (customer_id)

@@ -1,0 +1,217 @@
+"""Audiences: the members of a segment who may be contacted, and the files made of them.
+
+Someone may be contacted on a channel when their primary contact point is valid and its latest
+statement for the purpose grants it. Absence of consent means no; internal records are never
+contacted. The flags `is_contactable_*` of the profiles say the same for the workspace's purpose.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, get_args
+
+import polars as pl
+from sqlglot import exp
+
+from cohorte.errors import SettingsError
+from cohorte.i18n import Language, language_of
+from cohorte.segments.compile import DIALECT, Binder, column, condition, profile_select
+from cohorte.segments.library import Segment
+from cohorte.segments.population import Population
+from cohorte.segments.rules import Node
+from cohorte.store import Export, Store
+from cohorte.workspace import Workspace
+
+Channel = Literal["email", "sms", "phone", "post"]
+CHANNELS: tuple[Channel, ...] = get_args(Channel)
+
+Verdict = Literal[
+    "contactable", "internal", "no_address", "invalid_address", "refused", "no_consent"
+]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+_POINT_CHANNEL: dict[Channel, str] = {
+    "email": "email",
+    "sms": "phone",
+    "phone": "phone",
+    "post": "post",
+}
+
+# One row per customer: their primary contact point on the channel and whether it may be used.
+_REACH = """
+    select
+        profiles.customer_id,
+        any_value(points.contact_point) as contact_point,
+        case
+            when bool_or(coalesce(profiles.is_internal, false)) then 'internal'
+            when count(points.contact_point) = 0 then 'no_address'
+            when not bool_or(points.is_valid) then 'invalid_address'
+            when bool_or(consents.is_granted is false) then 'refused'
+            when bool_or(consents.is_granted) then 'contactable'
+            else 'no_consent'
+        end as verdict
+    from {relation} as profiles
+    left join {prefix}contact_points as points
+        on points.customer_id = profiles.customer_id
+        and points.channel = $point_channel
+        and points.is_primary
+    left join {prefix}consents as consents
+        on consents.customer_id = points.customer_id
+        and consents.contact_point = points.contact_point
+        and consents.channel = $channel
+        and consents.purpose = $purpose
+    group by profiles.customer_id
+"""
+
+
+@dataclass(frozen=True)
+class Audience:
+    """The members of a segment by whether they may be contacted on a channel for a purpose.
+
+    `people` has one row per contactable member: customer_id, contact_point, and the columns asked
+    for. `removed` counts the other members by the reason.
+    """
+
+    channel: Channel
+    purpose: str
+    members_count: int
+    removed: dict[Verdict, int]
+    people: pl.DataFrame
+
+    @property
+    def contactable_count(self) -> int:
+        return self.people.height
+
+
+def audience(
+    population: Population,
+    rule: Node,
+    channel: Channel,
+    purpose: str,
+    columns: Sequence[str] = (),
+) -> Audience:
+    """The members who may be contacted, by customer_id.
+
+    SettingsError for an unknown channel, and for a column that the catalogue does not have.
+    """
+    if channel not in CHANNELS:
+        raise SettingsError(
+            f'there is no channel "{channel}"', remedy=f"choose of {', '.join(CHANNELS)}"
+        )
+    binder = Binder()
+    met = condition(rule, population.catalogue, population.as_of, binder)
+    names = ["customer_id", *(name for name in columns if name != "customer_id")]
+    chosen = [column(population.catalogue[name].name) for name in names]
+    reach_columns = [exp.column(name, table="reach") for name in ("contact_point", "verdict")]
+    select = profile_select([*chosen, *reach_columns], population.relation).where(met)
+    select = select.join(
+        "reach", on=exp.column("customer_id", table="reach").eq(column("customer_id"))
+    ).order_by(column("customer_id"))
+    sql = f"with reach as ({_reach_sql(population.relation)}) {select.sql(DIALECT)}"
+    parameters = {
+        **binder.parameters,
+        "channel": channel,
+        "point_channel": _POINT_CHANNEL[channel],
+        "purpose": purpose,
+    }
+    found: pl.DataFrame = population.con.sql(sql, params=parameters).pl()
+    contactable = found.filter(pl.col("verdict") == "contactable").drop("verdict")
+    removed: dict[Verdict, int] = {
+        verdict: found.filter(pl.col("verdict") == verdict).height
+        for verdict in VERDICTS
+        if verdict != "contactable"
+    }
+    return Audience(channel, purpose, found.height, removed, contactable)
+
+
+def _reach_sql(relation: str) -> str:
+    prefix, dot, _ = relation.rpartition(".")
+    table = exp.to_table(relation, dialect=DIALECT).sql(DIALECT)
+    return _REACH.format(relation=table, prefix=f"{prefix}{dot}")
+
+
+def export_csv(
+    workspace: Workspace,
+    store: Store,
+    population: Population,
+    segment: Segment,
+    channel: Channel,
+    purpose: str,
+    *,
+    who: str,
+    at: datetime,
+    columns: Sequence[str] = (),
+    version: str | None = None,
+    language: str | None = None,
+) -> tuple[Path, Export]:
+    """Write the segment's audience to a new file of the workspace's exports, and log it.
+
+    One row per contactable member: customer_id, contact_point, then `columns`. UTF-8 with BOM; in
+    French, semicolons and decimal commas, as spreadsheets there expect. No cell can be read as a
+    formula. SettingsError as for `audience`.
+    """
+    reached = audience(population, segment.rule, channel, purpose, columns)
+    table = reached.people.select("customer_id", "contact_point", *_beside(columns))
+    chosen = language_of(language or workspace.settings.language)
+    workspace.exports_dir.mkdir(parents=True, exist_ok=True)
+    path = _new_path(workspace.exports_dir, segment, channel, at)
+    write_csv(table, path, chosen)
+    export = store.log_export(
+        who=who,
+        segment_id=segment.segment_id,
+        segment_name=segment.name(chosen),
+        rows_count=table.height,
+        purpose=purpose,
+        channel=channel,
+        columns=table.columns,
+        file_name=path.name,
+        version=version,
+        at=at,
+    )
+    return path, export
+
+
+def _beside(columns: Sequence[str]) -> list[str]:
+    return [name for name in dict.fromkeys(columns) if name != "customer_id"]
+
+
+def write_csv(table: pl.DataFrame, path: Path, language: Language) -> None:
+    """Write a table that any spreadsheet opens and none executes; complete or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    formula_safe(table).write_csv(
+        draft,
+        include_bom=True,
+        separator=";" if language == "fr" else ",",
+        decimal_comma=language == "fr",
+        datetime_format="%Y-%m-%d %H:%M:%S",
+    )
+    draft.replace(path)
+
+
+def formula_safe(table: pl.DataFrame) -> pl.DataFrame:
+    """The table with an apostrophe before any text that a spreadsheet would take for a formula.
+
+    Phone numbers start with +, so they come out as text and keep all their digits.
+    """
+    text = pl.selectors.string()
+    risky = text.str.contains(r"^[=+\-@\t\r\n＝＋－＠]")
+    return table.with_columns(
+        pl.when(risky).then(pl.concat_str(pl.lit("'"), text)).otherwise(text).name.keep()
+    )
+
+
+def _new_path(folder: Path, segment: Segment, channel: Channel, at: datetime) -> Path:
+    ascii_id = unicodedata.normalize("NFKD", segment.segment_id).encode("ascii", "ignore").decode()
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", ascii_id).strip("-") or "segment"
+    stem = f"{stem}_{channel}_{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    path, number = folder / f"{stem}.csv", 1
+    while path.exists():
+        number += 1
+        path = folder / f"{stem}-{number}.csv"
+    return path

@@ -1,0 +1,119 @@
+"""The segments of a workspace: those kept as files and those made on screen, as one list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from cohorte.errors import NotFoundError, SettingsError
+from cohorte.i18n import Language, language_of
+from cohorte.segments.rules import Node, Rule, parse_rule
+from cohorte.store import Store, StoredSegment
+from cohorte.workspace import Workspace
+from cohorte.yamlfile import read_yaml
+
+
+class SegmentFile(BaseModel):
+    """What a file of the workspace's `segments` folder states. It is named after its segment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    segment: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    name: dict[Language, str] = Field(min_length=1)
+    description: dict[Language, str] = {}
+    rule: Rule
+
+    @field_validator("name", "description", mode="before")
+    @classmethod
+    def _one_for_both(cls, value: Any) -> Any:
+        return {"en": value, "fr": value} if isinstance(value, str) else value
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A named rule. Files are read-only on screen; what is stored has an owner and versions."""
+
+    segment_id: str
+    names: Mapping[str, str]
+    rule: Node
+    origin: Literal["file", "store"]
+    descriptions: Mapping[str, str]
+    owner: str | None = None
+    updated_at: datetime | None = None
+    rule_version: int | None = None
+
+    def name(self, language: str) -> str:
+        return _in_language(self.names, language) or self.segment_id
+
+    def description(self, language: str) -> str:
+        return _in_language(self.descriptions, language)
+
+
+def _in_language(texts: Mapping[str, str], language: str) -> str:
+    return texts.get(language_of(language)) or next(iter(texts.values()), "")
+
+
+def file_segments(folder: Path) -> list[Segment]:
+    """The segments kept as `*.yml` in a folder; SettingsError naming the file that is wrong."""
+    segments = []
+    for path in sorted(folder.glob("*.yml")):
+        stated = read_yaml(path, SegmentFile)
+        if stated.segment != path.stem:
+            raise SettingsError(
+                f'segment is "{stated.segment}" in a file named {path.name}',
+                where=f"{path} key segment",
+                remedy=f"rename the file to {stated.segment}.yml",
+            )
+        segments.append(
+            Segment(
+                segment_id=stated.segment,
+                names={str(code): text for code, text in stated.name.items()},
+                rule=stated.rule,
+                origin="file",
+                descriptions={str(code): text for code, text in stated.description.items()},
+            )
+        )
+    return segments
+
+
+def stored_segment(row: StoredSegment) -> Segment:
+    """A segment of the store; SettingsError when its rule is of a language we do not read."""
+    return Segment(
+        segment_id=row.segment_id,
+        names={"en": row.name, "fr": row.name},
+        rule=parse_rule(row.rule, f'segment "{row.name}"'),
+        origin="store",
+        descriptions={"en": row.description, "fr": row.description},
+        owner=row.owner,
+        updated_at=row.updated_at,
+        rule_version=row.rule_version,
+    )
+
+
+def all_segments(workspace: Workspace, store: Store) -> list[Segment]:
+    """Every segment in use: the files' first, then the store's by name.
+
+    SettingsError when a file is wrong. Ids never clash: the store's hold a hyphen.
+    """
+    stored = [stored_segment(row) for row in store.list_segments()]
+    return [*file_segments(workspace.segments_dir), *stored]
+
+
+def find_segment(workspace: Workspace, store: Store, wanted: str) -> Segment:
+    """The segment of that id, else of that name in any language; NotFoundError when none is."""
+    segments = all_segments(workspace, store)
+    for segment in segments:
+        if segment.segment_id == wanted:
+            return segment
+    folded = wanted.strip().casefold()
+    for segment in segments:
+        if folded in (name.casefold() for name in segment.names.values()):
+            return segment
+    raise NotFoundError(
+        f'there is no segment "{wanted}"', remedy="choose one that the list of segments shows"
+    )
