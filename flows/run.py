@@ -14,7 +14,7 @@ from cohorte.logs import log_to, logger
 from cohorte.store import RunStatus, Store, open_store
 from cohorte.warehouse import VersionInfo, writer_lock
 from cohorte.workspace import Workspace
-from flows.stations import STATIONS, Progress, RunContext, StationResult, run_station
+from flows.stations import BUILT_BY_DBT, STATIONS, Progress, RunContext, StationResult, run_station
 
 Call = Callable[[str, Callable[[], StationResult]], StationResult]
 """How a station is called: directly, or as a task of a scheduler."""
@@ -102,6 +102,8 @@ def execute(context: RunContext, options: RunOptions, call: Call = directly) -> 
             store.start_run(context.run_id, as_of=context.as_of, at=context.now)
         report = RunReport(context.run_id, context.as_of, "running")
         try:
+            if BUILT_BY_DBT & set(names):
+                _ = context.dbt
             for name in names:
                 call(name, lambda name=name: run_station(context, name))  # type: ignore[misc]
             report.status = "succeeded"

@@ -32,7 +32,6 @@ def cohorte(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["cohorte", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             cli.main()
-            sys.exit(0)
         printed = capsys.readouterr()
         return ended.value.code or 0, printed.out, printed.err
 
