@@ -1,0 +1,383 @@
+"""Station check: a feed's mapping becomes one vectorised projection per entity.
+
+A row is typed as the entity's contract asks, or rejected with the first column that does not fit.
+Names from files never become identifiers, and every text of a mapping becomes a literal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cohorte.contracts import DUCKDB_TYPES, ColumnType, Contract, ContractColumn, contract
+from cohorte.settings import WorkspaceSettings
+from cohorte.sources import EntityMapping, Feed, Mapped, Source, Where
+from pipelines.connectors.dialect import mapped_columns
+from pipelines.connectors.extract import Extract, Relation, RelationColumn
+from pipelines.connectors.quoting import identifier, literal, literals
+
+TRUE_WORDS = ("true", "t", "yes", "y", "1", "oui", "o", "vrai", "on", "x")
+FALSE_WORDS = ("false", "f", "no", "n", "0", "non", "faux", "off")
+EARLIEST_DATE = "1000-01-01"
+LATEST_DATE = "9999-12-31"
+SPACES = (" ", "\u00a0", "\u202f")
+NUMBER_TYPES = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
+REASONS: dict[ColumnType, str] = {
+    "text": "not_a_text",
+    "integer": "not_an_integer",
+    "decimal": "not_a_number",
+    "rate": "not_a_number",
+    "boolean": "not_a_boolean",
+    "timestamp": "not_a_timestamp",
+    "date": "not_a_date",
+}
+
+
+@dataclass(frozen=True)
+class Projection:
+    """The rows of one entity in a feed's extract, accepted and rejected.
+
+    ``sql`` selects ``_file_id, _line``, the filled contract columns, ``_version, _row_hash,
+    _extra``, and ``_fault``: null for an accepted row, else a place in ``faults``; a rejected row
+    also has ``_value`` and ``_row_text``. ``key`` is empty for rows without an id of their own.
+    """
+
+    entity: str
+    sql: str
+    columns: tuple[str, ...]
+    faults: tuple[tuple[str | None, str], ...]
+    key: tuple[str, ...]
+    is_distinct: bool
+    has_version: bool
+
+
+@dataclass
+class _Filled:
+    """One contract column: its cleaned text, its typed value, and when the row is rejected."""
+
+    column: ContractColumn
+    text: str
+    typed: str
+    unknown: str | None = None
+    texts: list[str] = field(default_factory=list)
+
+
+def projection(
+    entity: str,
+    mapping: EntityMapping,
+    feed: Feed,
+    source: Source,
+    settings: WorkspaceSettings,
+    relation: Relation,
+    mapped_anywhere: set[str] | None,
+) -> Projection:
+    """The projection of one entity.
+
+    ``mapped_anywhere`` are the file's columns that any entity of the feed reads, for the entity
+    that keeps the others in ``_extra``; none for the other entities.
+    """
+    known = contract(entity)
+    zone = feed.time_zone or source.time_zone or settings.time_zone
+    filled = [
+        _fill(known.column(name), mapped, feed, relation, zone)
+        for name, mapped in _with_defaults(known, mapping, source, settings).items()
+    ]
+    texts = ", ".join(f"{one.text} as t_{one.column.name}" for one in filled)
+    typed = ", ".join(f"{one.typed} as v_{one.column.name}" for one in filled)
+    faults: list[tuple[str | None, str]] = []
+    tests: list[str] = []
+    values: list[str] = []
+
+    def fault(test: str, column: str | None, reason: str, value: str) -> None:
+        tests.append(f"when {test} then {len(faults)}")
+        values.append(f"when {len(faults)} then {value}")
+        faults.append((column, reason))
+
+    if relation.fault:
+        fault(relation.fault[0], None, relation.fault[1], "null::varchar")
+    for one in filled:
+        name = one.column.name
+        if one.column.required:
+            empty = f"t_{name} is null"
+            fault(empty, name, "missing_required", "null::varchar")
+        if one.unknown:
+            fault(one.unknown, name, "unknown_value", f"t_{name}::varchar")
+        if one.column.type != "text":
+            test = f"t_{name} is not null and v_{name} is null"
+            fault(test, name, REASONS[one.column.type], f"t_{name}::varchar")
+    fault_case = f"case {' '.join(tests)} end::integer" if tests else "null::integer"
+    value_case = f"case _fault {' '.join(values)} end" if values else "null::varchar"
+    names = tuple(one.column.name for one in filled)
+    outputs = ", ".join(f"v_{name} as {identifier(name)}" for name in names)
+    version = f"v_{mapping.version}" if mapping.version else "null"
+    extra = relation.leftover(mapped_anywhere) if mapped_anywhere is not None else "null::varchar"
+    where = f" where {_where(mapping.where, relation, feed)}" if mapping.where else ""
+    sql = (
+        f"select _file_id, _line, {outputs}, {version}::timestamp as _version,"
+        f" {row_hash(names)} as _row_hash, {extra} as _extra, _fault,"
+        f" case when _fault is not null then {value_case} end as _value,"
+        f" case when _fault is not null then {relation.row_text} end as _row_text"
+        f" from (select *, {fault_case} as _fault"
+        f" from (select *, {typed} from (select *, {texts} from {relation.sql}{where})))"
+    )
+    key = known.key if all(name in mapping.columns for name in known.key) else ()
+    return Projection(
+        entity=entity,
+        sql=sql,
+        columns=names,
+        faults=tuple(faults),
+        key=key,
+        is_distinct=mapping.distinct,
+        has_version=mapping.version is not None,
+    )
+
+
+def project_feed(
+    feed: Feed, source: Source, settings: WorkspaceSettings, extract: Extract
+) -> list[Projection]:
+    """The projections of all entities of a feed; the first keeps the columns nobody mapped."""
+    mapped = mapped_columns(feed)
+    return [
+        projection(
+            entity,
+            mapping,
+            feed,
+            source,
+            settings,
+            extract.relation(mapping),
+            mapped if place == 0 else None,
+        )
+        for place, (entity, mapping) in enumerate(feed.entities.items())
+    ]
+
+
+def row_hash(names: Sequence[str]) -> str:
+    """The hash of typed values: unmoved by column order, by columns added later, by the engine.
+
+    A column takes part by a mark of its own and its text, only where it has a value.
+    """
+    parts = ", ".join(
+        f"coalesce({literal(column_mark(name))} || v_{name}::varchar, '')" for name in sorted(names)
+    )
+    return f"md5_number_lower(concat({parts}))"
+
+
+def column_mark(name: str) -> str:
+    """Four characters that stand for a column's name within its row's hash."""
+    return "\x1f" + hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()[:3]
+
+
+def _with_defaults(
+    known: Contract, mapping: EntityMapping, source: Source, settings: WorkspaceSettings
+) -> dict[str, Mapped]:
+    """The mapping in the contract's order, with the source's currency and country where silent."""
+    defaults = {
+        "currency_code": source.currency_code or settings.currency,
+        "country_code": source.country_code,
+    }
+    result: dict[str, Mapped] = {}
+    for column in known.columns:
+        mapped = mapping.columns.get(column.name)
+        default = None if column.required else defaults.get(column.name)
+        if mapped is None and default is not None:
+            mapped = Mapped(constant=default)
+        elif mapped is not None and mapped.default is None and default is not None:
+            mapped = mapped.model_copy(update={"default": default})
+        if mapped is not None:
+            result[column.name] = mapped
+    return result
+
+
+def _fill(
+    column: ContractColumn, mapped: Mapped, feed: Feed, relation: Relation, zone: str
+) -> _Filled:
+    if mapped.constant is not None:
+        text = f"{literal(_as_text(mapped.constant))}::varchar"
+        return _Filled(column, text, _typed(f"t_{column.name}", column.type, mapped, feed, zone))
+    present = [relation.columns.get(name) for name in mapped.read_columns]
+    found = [one for one in present if one is not None]
+    is_plain = not (
+        mapped.columns
+        or mapped.transform
+        or mapped.values is not None
+        or mapped.starts_with is not None
+        or mapped.default is not None
+    )
+    if not found:
+        text = f"{literal(_as_text(mapped.default))}::varchar"
+        return _Filled(column, text, _typed(f"t_{column.name}", column.type, mapped, feed, zone))
+    if is_plain and found[0].type != "VARCHAR":
+        direct = _direct(f"t_{column.name}", found[0].type, column.type, zone)
+        if direct is not None:
+            return _Filled(column, found[0].sql, direct)
+    text, unknown = _text(mapped, found, feed)
+    typed = _typed(f"t_{column.name}", column.type, mapped, feed, zone)
+    return _Filled(column, text, typed, unknown and f"t_{column.name} is not null and {unknown}")
+
+
+def _text(mapped: Mapped, found: Sequence[RelationColumn], feed: Feed) -> tuple[str, str | None]:
+    """The cleaned text of a mapped column, and the condition of a value not listed, if strict."""
+    parts = [_known_text(column, feed) for column in found]
+    if mapped.columns is not None:
+        text = f"nullif(concat_ws({literal(mapped.separator)}, {', '.join(parts)}), '')"
+    else:
+        text = parts[0]
+    text = _transformed(text, mapped)
+    unknown = None
+    if mapped.starts_with is not None:
+        cases = " ".join(
+            f"when starts_with({text}, {literal(start)}) then {literal(value)}"
+            for start, value in mapped.starts_with.items()
+        )
+        text = f"case {cases} end"
+    if mapped.values is not None:
+        cases = " ".join(
+            f"when {literal(value)} then {literal(_as_text(new))}"
+            for value, new in mapped.values.items()
+        )
+        if mapped.strict:
+            unknown = f"({text}) not in ({literals(mapped.values)})"
+            text = f"case {text} {cases} else {text} end"
+        else:
+            text = f"case {text} {cases} else {text} end"
+    if mapped.default is not None:
+        text = f"coalesce({text}, {literal(_as_text(mapped.default))})"
+    return text, unknown
+
+
+def _known_text(column: RelationColumn, feed: Feed) -> str:
+    """A column as text, null where the feed says that the value means nothing."""
+    text = column.sql if column.type == "VARCHAR" else f"{column.sql}::varchar"
+    nulls = list(dict.fromkeys(["", *feed.null_values]))
+    return f"case when trim({text}) in ({literals(nulls)}) then null else {text} end"
+
+
+def _transformed(text: str, mapped: Mapped) -> str:
+    match mapped.transform:
+        case "lower":
+            return f"lower({text})"
+        case "upper":
+            return f"upper({text})"
+        case "trim":
+            return f"nullif(trim({text}), '')"
+        case "digits":
+            return f"nullif(regexp_replace({text}, '[^0-9]', '', 'g'), '')"
+        case "integer":
+            return (
+                f"case when contains({text}, '.')"
+                f" then regexp_replace(trim({text}), '\\.0+$', '') else {text} end"
+            )
+        case None:
+            return text
+
+
+def _as_text(value: str | int | float | bool | None) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _where(where: Where, relation: Relation, feed: Feed) -> str:
+    column = relation.columns[where.column]
+    text = _known_text(column, feed)
+    if where.is_in is not None:
+        return f"coalesce({text} in ({literals(where.is_in)}), false)"
+    if where.not_in is not None:
+        return f"coalesce({text} not in ({literals(where.not_in)}), true)"
+    return f"({text}) is {'not ' if where.is_known else ''}null"
+
+
+def _direct(value: str, found: str, wanted: ColumnType, zone: str) -> str | None:
+    """A typed column of the file as the contract's type, where that needs no text in between."""
+    is_number = found.startswith(NUMBER_TYPES) or found.startswith("U")
+    match wanted:
+        case "decimal" | "rate" if is_number:
+            return f"try_cast({value} as {DUCKDB_TYPES[wanted]})"
+        case "integer" if is_number:
+            return f"case when {value} = trunc({value}) then try_cast({value} as bigint) end"
+        case "boolean" if found == "BOOLEAN":
+            return value
+        case "date" if found.startswith(("DATE", "TIMESTAMP")):
+            return _in_bounds(f"try_cast({value} as date)")
+        case "timestamp" if found == "TIMESTAMP WITH TIME ZONE":
+            return _in_bounds(f"timezone('UTC', {value})")
+        case "timestamp" if found.startswith(("DATE", "TIMESTAMP")):
+            return _in_bounds(_to_utc(f"try_cast({value} as timestamp)", zone))
+        case _:
+            return None
+
+
+def _typed(text: str, wanted: ColumnType, mapped: Mapped, feed: Feed, zone: str) -> str:
+    match wanted:
+        case "text":
+            return text
+        case "decimal" | "rate":
+            return f"try_cast({_number(text, feed)} as {DUCKDB_TYPES[wanted]})"
+        case "integer":
+            number = f"try_cast({_number(text, feed)} as decimal(28,6))"
+            return f"case when {number} = trunc({number}) then try_cast({number} as bigint) end"
+        case "boolean":
+            return (
+                f"case when lower(trim({text})) in ({literals(TRUE_WORDS)}) then true"
+                f" when lower(trim({text})) in ({literals(FALSE_WORDS)}) then false end"
+            )
+        case "date":
+            formats = mapped.formats or feed.date_formats or feed.timestamp_formats
+            if formats:
+                parsed = [f"try_strptime({text}, {literal(form)})" for form in formats]
+                return _in_bounds(f"try_cast(coalesce({', '.join(parsed)}) as date)")
+            return _in_bounds(f"try_cast({text} as date)")
+        case "timestamp":
+            formats = mapped.formats or [*feed.timestamp_formats, *feed.date_formats]
+            if formats:
+                local = [
+                    f"timezone('UTC', try_strptime({text}, {literal(form)}))"
+                    if "%z" in form
+                    else _to_utc(f"try_strptime({text}, {literal(form)})", zone)
+                    for form in formats
+                ]
+                return _in_bounds(f"coalesce({', '.join(local)})")
+            return _in_bounds(
+                f"case when length({text}) > 10 and regexp_matches(right({text}, 6), '[A-Za-z+-]')"
+                f" then timezone('UTC', try_cast({text} as timestamptz))"
+                f" else {_to_utc(f'try_cast({text} as timestamp)', zone)} end"
+            )
+
+
+def _number(text: str, feed: Feed) -> str:
+    """A number's text with a point for the decimal mark and no thousands marks.
+
+    Thousands must stand in threes, and a point where the comma is declared is no number.
+    """
+    if feed.decimal == "." and feed.thousands is None:
+        return text
+    mark = feed.decimal
+    number = text
+    if feed.thousands is not None:
+        marks = SPACES if feed.thousands in SPACES else (feed.thousands,)
+        group = "[" + "".join(_class(one) for one in marks) + "]"
+        shape = f"[+-]?[0-9]{{1,3}}({group}[0-9]{{3}})+([{_class(mark)}][0-9]*)?"
+        bare = f"regexp_replace(trim({text}), {literal(group)}, '', 'g')"
+        number = (
+            f"case when not regexp_matches(trim({text}), {literal(group)}) then {text}"
+            f" when regexp_full_match(trim({text}), {literal(shape)}) then {bare} end"
+        )
+    if mark == ",":
+        number = f"case when not contains({number}, '.') then replace({number}, ',', '.') end"
+    return number
+
+
+def _class(character: str) -> str:
+    return "\\" + character if character in "\\]^-." else character
+
+
+def _to_utc(local: str, zone: str) -> str:
+    return local if zone == "UTC" else f"timezone('UTC', timezone({literal(zone)}, {local}))"
+
+
+def _in_bounds(value: str) -> str:
+    return (
+        f"case when {value} between date '{EARLIEST_DATE}' and date '{LATEST_DATE}'"
+        f" then {value} end"
+    )

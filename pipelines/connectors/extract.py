@@ -1,0 +1,178 @@
+"""What every connector hands over: rows in a temporary table, and what its reader refused."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cohorte.contracts import contract
+from cohorte.errors import SourceError
+from cohorte.sources import EntityMapping, Feed
+from pipelines.connectors.quoting import identifier, literal
+
+EXTRACT_TABLE = "_extract"
+READER_REJECTS_TABLE = "_reader_rejects"
+
+READER_REJECTS_DDL = f"""
+create or replace temp table {READER_REJECTS_TABLE} (
+    _file_id integer, line bigint, reason varchar, value varchar, row_text varchar
+)
+"""
+
+
+class QuarantineError(SourceError):
+    """A delivery of which nothing may enter.
+
+    ``code`` names the reason for programs, ``line`` and ``column_name`` the place where known.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        remedy: str,
+        where: str = "",
+        line: int | None = None,
+        column_name: str | None = None,
+    ) -> None:
+        super().__init__(message, remedy=remedy, where=where)
+        self.code = code
+        self.line = line
+        self.column_name = column_name
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One file or query result that is new: its number, its name, where its bytes lie."""
+
+    file_id: int
+    name: str
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class RelationColumn:
+    """A column of the file in the temporary table."""
+
+    sql: str
+    type: str = "VARCHAR"
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Rows as they came: a ``from`` item with ``_file_id``, ``_line`` and the columns.
+
+    ``row_text`` and ``leftover`` are expressions: the row as it came, and, as JSON, the columns
+    that no mapping reads. ``fault`` is a condition under which the row itself is refused, with
+    its reason.
+    """
+
+    sql: str
+    columns: Mapping[str, RelationColumn]
+    row_text: str
+    leftover: Callable[[set[str]], str]
+    fault: tuple[str, str] | None = None
+
+
+@dataclass
+class Extract:
+    """What was read of some deliveries of one feed.
+
+    ``records`` counts what the file holds by file id, the reader's rejects included; those are
+    in the table READER_REJECTS_TABLE. ``dialects`` says how each was read. ``content_hash`` is
+    given where only the rows tell the content, as with a query.
+    """
+
+    records: dict[int, int]
+    relation: Callable[[EntityMapping], Relation]
+    dialects: dict[int, dict[str, Any]] = field(default_factory=dict)
+    messages: dict[int, list[str]] = field(default_factory=dict)
+    content_hash: str | None = None
+
+
+def whole_rows(relation: Relation) -> Callable[[EntityMapping], Relation]:
+    """The same rows for every entity: all formats but nested ones."""
+
+    def rows(mapping: EntityMapping) -> Relation:
+        return relation
+
+    return rows
+
+
+def json_leftover(columns: Mapping[str, RelationColumn]) -> Callable[[set[str]], str]:
+    """Columns nobody mapped, as a JSON object by their names in the file."""
+
+    def leftover(mapped: set[str]) -> str:
+        pairs = [
+            f"{literal(name)}, {column.sql}"
+            for name, column in columns.items()
+            if name not in mapped
+        ]
+        return f"json_object({', '.join(pairs)})::varchar" if pairs else "null::varchar"
+
+    return leftover
+
+
+def json_row_text(columns: Mapping[str, RelationColumn]) -> str:
+    """The whole row as JSON, for formats without a text of their own."""
+    pairs = ", ".join(f"{literal(name)}, {column.sql}" for name, column in columns.items())
+    return f"json_object({pairs})::varchar"
+
+
+def positional(names: Sequence[str]) -> dict[str, RelationColumn]:
+    """Names of the file to columns ``c0``, ``c1``, ...: a file's names are never identifiers."""
+    return {name: RelationColumn(identifier(f"c{place}")) for place, name in enumerate(names)}
+
+
+def checked_columns(names: Sequence[str], feed: Feed, where: str, line: int | None) -> list[str]:
+    """Warnings about the columns a file has against those the feed maps.
+
+    Raises QuarantineError when a name stands twice, or when a column that fills a required
+    contract column, or that a ``where`` reads, is absent.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise QuarantineError(
+                "duplicated_header",
+                f'the column "{name}" stands twice in the header',
+                where=where if line is None else f"{where} line {line}",
+                line=line,
+                column_name=name,
+                remedy="rename one of them in the export",
+            )
+        seen.add(name)
+    warnings: list[str] = []
+    for entity, mapping in feed.entities.items():
+        known = contract(entity)
+        for target, mapped in mapping.columns.items():
+            for column in mapped.read_columns:
+                if column in seen or column.startswith(("$", "@")):
+                    continue
+                if known.column(target).required and mapped.column is not None:
+                    raise _missing(column, f"{entity}.{target}", names, feed, where, line)
+                warning = f'{where}: no column "{column}"; {entity}.{target} stays empty'
+                if warning not in warnings:
+                    warnings.append(warning)
+        if mapping.where and mapping.where.column not in seen:
+            raise _missing(mapping.where.column, f"where of {entity}", names, feed, where, line)
+    return warnings
+
+
+def _missing(
+    column: str, target: str, names: Sequence[str], feed: Feed, where: str, line: int | None
+) -> QuarantineError:
+    near = difflib.get_close_matches(column, names, 1, 0.6)
+    hint = f'is it "{near[0]}"? ' if near else ""
+    return QuarantineError(
+        "missing_column",
+        f'no column "{column}", which {target} needs; the file has {", ".join(names)[:300]}',
+        where=where if line is None else f"{where} line {line}",
+        line=line,
+        column_name=column,
+        remedy=f'{hint}correct the export, or the mapping of feed "{feed.feed}"',
+    )

@@ -1,0 +1,266 @@
+"""Station load: accepted rows into ``raw``, with their lineage; rejected ones with their reasons.
+
+Everything of a delivery (its rows, its rejects, its line in ``files``) enters in one transaction,
+so that a crash leaves whole deliveries only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import duckdb
+
+from pipelines.check import Projection
+from pipelines.connectors.extract import READER_REJECTS_TABLE, QuarantineError
+from pipelines.connectors.quoting import identifier, literal
+
+REJECTS_TABLE = "_rejects"
+
+WORDS = {
+    "missing_required": "is missing",
+    "not_a_date": "is not a date",
+    "not_a_timestamp": "is not a timestamp",
+    "not_a_number": "is not a number",
+    "not_an_integer": "is not a whole number",
+    "not_a_boolean": "is neither true nor false",
+    "unknown_value": "is not among the values declared",
+    "malformed_row": "the row does not read",
+    "wrong_encoding": "the row does not read",
+    "nul_byte": "the row does not read",
+}
+
+
+@dataclass
+class FileRow:
+    """One line of ``files``. Counts are records of the file, not rows of its entities."""
+
+    file_id: int
+    source: str
+    feed: str
+    name: str
+    content_hash: str | None
+    bytes: int
+    loaded_at: datetime
+    records: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    status: str = "loaded"
+    reason: str | None = None
+    dialect: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A checked entity: its projection and the temporary table that holds its rows."""
+
+    projection: Projection
+    table: str
+
+
+def next_file_id(connection: duckdb.DuckDBPyConnection) -> int:
+    """The number for the next delivery; numbers are never used twice."""
+    return int(
+        connection.execute("select coalesce(max(file_id), 0) + 1 from files").fetchall()[0][0]
+    )
+
+
+def type_rows(
+    connection: duckdb.DuckDBPyConnection, projections: Sequence[Projection]
+) -> list[Typed]:
+    """Run the projections into temporary tables and gather the rejected rows.
+
+    Of an entity declared distinct one row of each stays per file: of each key the latest version
+    where both are declared, else of equal rows the first.
+    """
+    typed: list[Typed] = []
+    connection.execute(
+        f"create or replace temp table {REJECTS_TABLE} as select _file_id, null::varchar as entity,"
+        f" line, null::varchar as column_name, reason, value, row_text from {READER_REJECTS_TABLE}"
+    )
+    for place, projection in enumerate(projections):
+        table = f"_typed_{place}"
+        connection.execute(f"create or replace temp table {table} as {projection.sql}")
+        if projection.faults:
+            cases = [
+                " ".join(
+                    f"when {fault} then {literal(pair[part])}"
+                    for fault, pair in enumerate(projection.faults)
+                )
+                for part in (0, 1)
+            ]
+            connection.execute(
+                f"insert into {REJECTS_TABLE} select _file_id, {literal(projection.entity)},"
+                f" _line, case _fault {cases[0]} end, case _fault {cases[1]} end, _value,"
+                f" _row_text from {table} where _fault is not null"
+            )
+        if projection.is_distinct:
+            _keep_one_of_each(connection, table, projection)
+        typed.append(Typed(projection, table))
+    return typed
+
+
+def _keep_one_of_each(
+    connection: duckdb.DuckDBPyConnection, table: str, projection: Projection
+) -> None:
+    same, order = "_row_hash", "_line"
+    if projection.key and projection.has_version:
+        same = ", ".join(identifier(name) for name in projection.key)
+        order = "_version desc nulls last, _row_hash desc, _line"
+    connection.execute(
+        f"create or replace temp table {table} as select * from {table} where _fault is null"
+        f" qualify row_number() over (partition by _file_id, {same} order by {order}) = 1"
+    )
+
+
+def rejected_records(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
+    """Records with at least one rejected row, by file."""
+    return dict(
+        connection.execute(
+            f"select _file_id, count(distinct line) from {REJECTS_TABLE} group by all"
+        ).fetchall()
+    )
+
+
+def first_rejects(connection: duckdb.DuckDBPyConnection) -> dict[int, str]:
+    """The first rejected row of each file, in words: line, column, value, what is wrong."""
+    return {
+        file_id: f"line {line}: {reject_in_words(entity, column, reason, value)}"
+        for file_id, line, entity, column, reason, value in connection.execute(
+            "select _file_id, line, entity, column_name, reason, value"
+            f" from {REJECTS_TABLE} qualify row_number() over"
+            " (partition by _file_id order by line, entity, column_name) = 1"
+        ).fetchall()
+    }
+
+
+def reject_in_words(entity: str | None, column: str | None, reason: str, value: str | None) -> str:
+    """What is wrong with a row, such as ``orders.ordered_at "31/02/2026" is not a timestamp``."""
+    words = WORDS.get(reason, reason.replace("_", " "))
+    if column is None:
+        return f"{words}: {value}" if value else words
+    shown = f' "{value[:80]}"' if value is not None else ""
+    return f"{entity}.{column}{shown} {words}"
+
+
+def load(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[FileRow], typed: Sequence[Typed]
+) -> dict[int, dict[str, int]]:
+    """Load checked deliveries in one transaction; rows that entered, by file and entity.
+
+    Of files whose status is not ``loaded`` no row enters; their rejected rows are kept.
+    """
+    connection.execute(
+        "create or replace temp table _deliveries"
+        " (file_id integer, source varchar, feed varchar, loaded_at timestamp, enters boolean)"
+    )
+    connection.executemany(
+        "insert into _deliveries values (?, ?, ?, ?, ?)",
+        [
+            [file.file_id, file.source, file.feed, file.loaded_at, file.status == "loaded"]
+            for file in files
+        ],
+    )
+    rows: dict[int, dict[str, int]] = {}
+    connection.begin()
+    try:
+        for one in typed:
+            for file_id, count in _insert_rows(connection, one):
+                rows.setdefault(file_id, {})[one.projection.entity] = count
+        connection.execute(
+            "insert into rejected_rows select file_id, source, feed, entity, line, column_name,"
+            f" reason, value, row_text, loaded_at from {REJECTS_TABLE} join _deliveries"
+            " on file_id = _file_id order by file_id, line"
+        )
+        _insert_files(connection, files)
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+    return rows
+
+
+def load_quarantined(
+    connection: duckdb.DuckDBPyConnection, file: FileRow, error: QuarantineError
+) -> None:
+    """Record a delivery that was refused as a whole, before its rows were read."""
+    connection.begin()
+    try:
+        connection.execute(
+            "insert into rejected_rows values (?, ?, ?, null, ?, ?, ?, null, null, ?)",
+            [
+                file.file_id,
+                file.source,
+                file.feed,
+                error.line,
+                error.column_name,
+                error.code,
+                file.loaded_at,
+            ],
+        )
+        _insert_files(connection, [file])
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def _insert_rows(connection: duckdb.DuckDBPyConnection, typed: Typed) -> list[tuple[int, int]]:
+    """Append the accepted rows of an entity, equal rows of a file numbered from one.
+
+    Gives how many rows of each file entered.
+    """
+    table, columns = typed.table, [identifier(name) for name in typed.projection.columns]
+    connection.execute(
+        "create or replace temp table _repeated as"
+        f" select _file_id, _row_hash from {table} where _fault is null"
+        " group by all having count(*) > 1"
+    )
+    occurrence, numbered = "1", ""
+    if connection.execute("select 1 from _repeated limit 1").fetchall():
+        occurrence = "coalesce(_number, 1)"
+        numbered = (
+            f" left join (select {table}.rowid as _row, row_number() over"
+            f" (partition by _file_id, _row_hash order by _line) as _number from {table}"
+            " semi join _repeated using (_file_id, _row_hash) where _fault is null)"
+            f" on _row = {table}.rowid"
+        )
+    connection.execute(
+        f"insert into {identifier(typed.projection.entity)} ({', '.join(columns)}, _source,"
+        " _file_id, _line, _loaded_at, _row_hash, _occurrence, _version, _extra)"
+        f" select {', '.join(columns)}, source, _file_id, _line, loaded_at, _row_hash,"
+        f" {occurrence}, _version, _extra from {table}"
+        f" join (select * from _deliveries where enters) on file_id = _file_id{numbered}"
+        " where _fault is null"
+    )
+    return connection.execute(
+        f"select file_id, count(*) from {table} join _deliveries on file_id = _file_id"
+        " where enters and _fault is null group by all"
+    ).fetchall()
+
+
+def _insert_files(connection: duckdb.DuckDBPyConnection, files: Sequence[FileRow]) -> None:
+    connection.executemany(
+        "insert into files values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            [
+                file.file_id,
+                file.source,
+                file.feed,
+                file.name,
+                file.content_hash,
+                file.bytes,
+                file.records,
+                file.accepted,
+                file.rejected,
+                file.status,
+                file.reason,
+                json.dumps(file.dialect, ensure_ascii=False),
+                file.loaded_at,
+            ]
+            for file in files
+        ],
+    )
