@@ -11,11 +11,11 @@ select
     upper({{ clean_text('postcode') }}) as postcode,
     case
         when min({{ fold_text('city') }}) = max({{ fold_text('city') }})
-            then min({{ clean_text('city') }})
+            then max({{ clean_text('city') }})
     end as city,
     case
         when min({{ fold_text('region') }}) = max({{ fold_text('region') }})
-            then min({{ clean_text('region') }})
+            then max({{ clean_text('region') }})
     end as region,
     round(cast(sum(latitude) as double) / count(latitude), 6) as latitude,
     round(cast(sum(longitude) as double) / count(longitude), 6) as longitude
