@@ -1,0 +1,361 @@
+"""What may be known of a lead when it comes in, and how it becomes numbers.
+
+``lead_features`` has one row per source and lead. A column enters a score only when it is on the
+list below, or when the caller declares it as known at creation; a column that is filled later
+(who followed the lead, how fast, what became of it) would let the outcome leak into its own
+prediction, and is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from cohorte.errors import SettingsError
+
+__all__ = [
+    "FEATURES",
+    "OTHER",
+    "OUTCOME_COLUMNS",
+    "EncodedFeature",
+    "Feature",
+    "FeatureEncoder",
+    "LeadTable",
+    "choose_features",
+    "read_leads",
+]
+
+FloatArray = npt.NDArray[np.float64]
+Kind = Literal["category", "number"]
+
+OTHER = "(other)"
+"""The category of the values too rare to be counted on their own."""
+
+MAX_CATEGORIES = 200
+TWO_YEARS = 730.0
+
+KEY_COLUMNS = ("source", "lead_id", "created_at")
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column of ``lead_features`` that a score may use.
+
+    ``known_at`` says from when the value is there; only ``creation`` can predict. ``yearly``
+    marks a place in the year: a season seen once cannot be told from a trend.
+    """
+
+    name: str
+    kind: Kind
+    words: Mapping[str, str]
+    known_at: Literal["creation"] = "creation"
+    yearly: bool = False
+
+
+def _feature(name: str, kind: Kind, en: str, fr: str, *, yearly: bool = False) -> Feature:
+    return Feature(name, kind, {"en": en, "fr": fr}, yearly=yearly)
+
+
+FEATURES: dict[str, Feature] = {
+    feature.name: feature
+    for feature in (
+        _feature("channel", "category", "Channel", "Canal"),
+        _feature("landing_page", "category", "Landing page", "Page d'arrivée"),
+        _feature("campaign_channel", "category", "Channel of the campaign", "Canal de la campagne"),
+        _feature("campaign_objective", "category", "Goal of the campaign", "But de la campagne"),
+        _feature("has_campaign", "number", "Brought by a campaign", "Venu d'une campagne"),
+        _feature("industry", "category", "Industry", "Secteur"),
+        _feature("interest", "category", "Interest", "Intérêt"),
+        _feature("employees_count", "number", "Employees", "Effectif"),
+        _feature("country_code", "category", "Country", "Pays"),
+        _feature("region", "category", "Region", "Région"),
+        _feature("department", "category", "Department", "Département"),
+        _feature("postcode_area", "category", "Postcode area", "Zone postale"),
+        _feature("source", "category", "Source", "Source"),
+        _feature("has_email", "number", "Gave an e-mail", "E-mail donné"),
+        _feature("has_phone", "number", "Gave a phone number", "Téléphone donné"),
+        _feature("has_company", "number", "Named an organisation", "Organisation nommée"),
+        _feature("has_company_name", "number", "Named an organisation", "Organisation nommée"),
+        _feature("has_account", "number", "Known organisation", "Organisation connue"),
+        _feature("is_business_email", "number", "Business e-mail", "E-mail professionnel"),
+        _feature("is_known_customer", "number", "Already a customer", "Déjà client"),
+        _feature("prior_orders_count", "number", "Orders before", "Commandes avant"),
+        _feature("prior_net_revenue", "number", "Revenue before", "Chiffre d'affaires avant"),
+        _feature("prior_interactions_count", "number", "Contacts before", "Échanges avant"),
+        _feature("prior_web_visits", "number", "Web visits before", "Visites web avant"),
+        _feature("prior_leads_count", "number", "Leads before", "Leads avant"),
+        _feature("created_weekday", "number", "Day of the week", "Jour de la semaine"),
+        _feature("created_hour", "number", "Hour of the day", "Heure du jour"),
+        _feature("created_month", "number", "Month", "Mois", yearly=True),
+    )
+}
+"""The allow-list: columns of ``lead_features`` known when the lead comes in."""
+
+OUTCOME_COLUMNS: frozenset[str] = frozenset(
+    {
+        "is_converted",
+        "converted_at",
+        "converted_date",
+        "days_to_conversion",
+        "is_won",
+        "won_at",
+        "lost_reason",
+        "opportunity_id",
+        "status",
+        "stage",
+        "owner",
+        "amount",
+        "closed_at",
+        "updated_at",
+        "first_contacted_at",
+        "first_response_at",
+        "hours_to_first_contact",
+        "hours_to_first_response",
+        "days_to_first_contact",
+        "response_delay",
+    }
+)
+"""The outcome, and what is filled on the way to it."""
+
+
+@dataclass(frozen=True)
+class LeadTable:
+    """Leads in order of creation, then source and id, as of one instant.
+
+    Times are days since 1970-01-01 UTC. ``converted_at`` is NaN where no conversion is known by
+    ``as_of``, or where its date is not.
+    """
+
+    as_of: float
+    frame: pl.DataFrame
+    """``source``, ``lead_id`` and the feature columns."""
+    created_at: FloatArray
+    converted_at: FloatArray
+    is_converted: npt.NDArray[np.bool_]
+    features: tuple[Feature, ...]
+    ignored_columns: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.created_at)
+
+    def known_at(self, as_of: float) -> LeadTable:
+        """The same leads as they were known at an earlier instant."""
+        rows = self.created_at <= as_of
+        later = self.converted_at > as_of
+        table = LeadTable(
+            as_of,
+            self.frame,
+            self.created_at,
+            np.where(later, np.nan, self.converted_at),
+            self.is_converted & ~later,
+            self.features,
+            self.ignored_columns,
+        )
+        return table.take(rows)
+
+    def take(self, rows: npt.NDArray[np.bool_]) -> LeadTable:
+        """The leads of a mask, in the same order."""
+        return LeadTable(
+            self.as_of,
+            self.frame.filter(pl.Series(rows)),
+            self.created_at[rows],
+            self.converted_at[rows],
+            self.is_converted[rows],
+            self.features,
+            self.ignored_columns,
+        )
+
+    def converts_within(self, horizon_days: int) -> npt.NDArray[np.bool_]:
+        """Whether each lead converted at most ``horizon_days`` after it came in.
+
+        A conversion without a date counts.
+        """
+        late = self.converted_at - self.created_at > horizon_days
+        return self.is_converted & ~late
+
+
+def choose_features(
+    columns: Mapping[str, str], extra_features: Sequence[str] = ()
+) -> tuple[tuple[Feature, ...], tuple[str, ...]]:
+    """Which columns enter a score, and which are left out.
+
+    Parameters
+    ----------
+    columns
+        DuckDB type of each column there is.
+    extra_features
+        Columns beyond the allow-list that the caller declares as known at creation.
+
+    Raises
+    ------
+    SettingsError
+        When a column that is filled after creation is declared as a feature, or is not there.
+    """
+    for name in extra_features:
+        if name in OUTCOME_COLUMNS or name in KEY_COLUMNS[1:]:
+            raise SettingsError(
+                f'"{name}" is filled after the lead came in, or names it; it cannot predict',
+                where="lead scoring features",
+                remedy="remove it; only facts known at creation may enter",
+            )
+        if name not in columns:
+            raise SettingsError(
+                f'"{name}" is no column of lead_features',
+                where="lead scoring features",
+                remedy=f"use one of: {', '.join(sorted(set(columns) - OUTCOME_COLUMNS))}",
+            )
+    chosen, ignored = [], []
+    for name in sorted(columns):
+        if name in FEATURES:
+            chosen.append(FEATURES[name])
+        elif name in extra_features:
+            words = name.replace("_", " ").capitalize()
+            kind: Kind = "number" if _is_number(columns[name]) else "category"
+            chosen.append(_feature(name, kind, words, words))
+        elif name not in OUTCOME_COLUMNS and name not in KEY_COLUMNS:
+            ignored.append(name)
+    return tuple(chosen), tuple(ignored)
+
+
+def _is_number(duckdb_type: str) -> bool:
+    return duckdb_type.split("(")[0].upper() in {
+        "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT",
+        "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE", "DECIMAL",
+    }  # fmt: skip
+
+
+def read_leads(
+    con: duckdb.DuckDBPyConnection,
+    as_of: float,
+    extra_features: Sequence[str] = (),
+    table: str = "marts.lead_features",
+) -> LeadTable:
+    """Read the leads as known at ``as_of`` (days since 1970-01-01 UTC, included)."""
+    relation = con.table(table)
+    types = dict(zip(relation.columns, (str(kind) for kind in relation.types), strict=True))
+    features, ignored = choose_features(types, extra_features)
+    selected = ["source", "lead_id"]
+    for feature in features:
+        if feature.name != "source":
+            target = "double" if feature.kind == "number" else "varchar"
+            column = '"' + feature.name.replace('"', '""') + '"'
+            selected.append(f"try_cast({column} as {target}) as {column}")
+    rows = con.sql(
+        f"""
+        select {", ".join(selected)},
+            epoch_us(created_at::timestamp) / 86400e6 as _created,
+            epoch_us(converted_at::timestamp) / 86400e6 as _converted,
+            coalesce(is_converted, false) as _is_converted
+        from {table}
+        where created_at is not null and _created <= ?
+        order by _created, source, lead_id
+        """,
+        params=[as_of],
+    ).pl()
+    converted = rows["_converted"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    leads = LeadTable(
+        as_of,
+        rows.drop("_created", "_converted", "_is_converted"),
+        rows["_created"].cast(pl.Float64).to_numpy(),
+        converted,
+        rows["_is_converted"].to_numpy(),
+        features,
+        ignored,
+    )
+    return leads.known_at(as_of)
+
+
+@dataclass(frozen=True)
+class EncodedFeature:
+    """A feature as a column of numbers; a category's code is its place in ``categories``."""
+
+    name: str
+    kind: Kind
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FeatureEncoder:
+    """Leads to a matrix: numbers as they are, categories as codes, missing as NaN.
+
+    Values seen fewer than ``min_rows`` times in training, and those never seen, share the
+    category ``(other)``. Columns that say the same of every lead are left out.
+    """
+
+    features: tuple[EncodedFeature, ...]
+
+    @classmethod
+    def fit(cls, leads: LeadTable, min_rows: int = 20, only: Collection[str] | None = None) -> Self:
+        """Learn the categories from the leads alone, not from their outcomes.
+
+        ``only`` names the features to keep, all of them by default.
+        """
+        span = float(np.ptp(leads.created_at)) if len(leads) else 0.0
+        encoded = []
+        for feature in leads.features:
+            column = leads.frame[feature.name]
+            if only is not None and feature.name not in only:
+                continue
+            if feature.yearly and span < TWO_YEARS:
+                continue
+            if feature.kind == "number":
+                if column.n_unique() > 1:
+                    encoded.append(EncodedFeature(feature.name, "number"))
+                continue
+            counts = (
+                column.drop_nulls()
+                .value_counts()
+                .sort(["count", feature.name], descending=[True, False])
+            )
+            frequent = counts.filter(pl.col("count") >= min_rows)[feature.name]
+            kept = tuple(str(value) for value in frequent.head(MAX_CATEGORIES))
+            rare = counts.height > len(kept)
+            groups = len(kept) + rare + (column.null_count() > 0)
+            if groups > 1:
+                encoded.append(EncodedFeature(feature.name, "category", (*kept, OTHER)))
+        return cls(tuple(encoded))
+
+    @property
+    def names(self) -> list[str]:
+        return [feature.name for feature in self.features]
+
+    @property
+    def categorical(self) -> list[int]:
+        """Positions of the columns that hold category codes."""
+        return [at for at, feature in enumerate(self.features) if feature.kind == "category"]
+
+    def encode(self, leads: LeadTable) -> FloatArray:
+        """One row per lead, one column per feature; a column that is not there is missing."""
+        matrix = np.full((len(leads), len(self.features)), np.nan)
+        for at, feature in enumerate(self.features):
+            if feature.name not in leads.frame.columns:
+                continue
+            column = leads.frame[feature.name]
+            if feature.kind == "category":
+                codes = {value: float(code) for code, value in enumerate(feature.categories)}
+                column = column.replace_strict(
+                    codes, default=codes[OTHER], return_dtype=pl.Float64
+                ).set(column.is_null(), None)
+            matrix[:, at] = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+        return matrix
+
+    def as_json(self) -> list[dict[str, Any]]:
+        return [
+            {"name": item.name, "kind": item.kind, "categories": list(item.categories)}
+            for item in self.features
+        ]
+
+    @classmethod
+    def from_json(cls, content: Sequence[Mapping[str, Any]]) -> Self:
+        return cls(
+            tuple(
+                EncodedFeature(item["name"], item["kind"], tuple(item["categories"]))
+                for item in content
+            )
+        )

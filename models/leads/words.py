@@ -1,0 +1,236 @@
+"""The lead score in words, French and English: reasons, verdicts, the model card."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from models.leads.features import FEATURES
+
+__all__ = ["AGE_FEATURE", "model_card", "reason_sentence", "verdict_sentence"]
+
+Language = Literal["fr", "en"]
+
+AGE_FEATURE = "days_since_created"
+"""The reason that a lead has been open for some time."""
+
+_WORDS: dict[str, dict[str, str]] = {
+    "en": {
+        "missing": "not given",
+        "yes": "yes",
+        "no": "no",
+        "age": "Open for {value} days",
+        "up": "{what}: odds × {odds}",
+        "is": "{name} is {value}",
+        "weekdays": "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
+    },
+    "fr": {
+        "missing": "non renseigné",
+        "yes": "oui",
+        "no": "non",
+        "age": "Ouvert depuis {value} jours",
+        "up": "{what} : cote × {odds}",
+        "is": "{name} = {value}",
+        "weekdays": "lundi mardi mercredi jeudi vendredi samedi dimanche",
+    },
+}
+
+_VERDICTS: dict[str, dict[str, str]] = {
+    "learned": {
+        "en": "learned score: AUC {auc} against {rule_auc} for the base rate by channel, Brier"
+        " score {brier} against {rule_brier}, on {tested} later leads",
+        "fr": "score appris : AUC {auc} contre {rule_auc} pour le taux de base par canal, score de"
+        " Brier {brier} contre {rule_brier}, sur {tested} leads ultérieurs",
+    },
+    "no_better_than_base_rate": {
+        "en": "base rate by channel: the learned score did no better on {tested} later leads"
+        " (AUC {auc} against {rule_auc}, Brier score {brier} against {rule_brier})",
+        "fr": "taux de base par canal : le score appris n'a pas fait mieux sur {tested} leads"
+        " ultérieurs (AUC {auc} contre {rule_auc}, score de Brier {brier} contre {rule_brier})",
+    },
+    "too_few_to_learn": {
+        "en": "base rate by channel: {conversions} conversions are too few to learn from",
+        "fr": "taux de base par canal : {conversions} conversions, trop peu pour apprendre",
+    },
+    "too_short_to_test": {
+        "en": "base rate by channel: the history is too short to test a learned score on leads"
+        " that came after those it learned from",
+        "fr": "taux de base par canal : l'historique est trop court pour éprouver un score appris"
+        " sur des leads venus après ceux qui l'ont instruit",
+    },
+    "too_few_conversions": {
+        "en": "no score: {conversions} conversions among {leads} leads with a known outcome are"
+        " too few even for a rate",
+        "fr": "pas de score : {conversions} conversions parmi {leads} leads à l'issue connue,"
+        " trop peu même pour un taux",
+    },
+    "one_class": {
+        "en": "no score: nearly all of the {leads} leads with a known outcome converted",
+        "fr": "pas de score : presque tous les {leads} leads à l'issue connue ont converti",
+    },
+    "no_leads": {"en": "no score: there are no leads", "fr": "pas de score : il n'y a pas de lead"},
+}
+
+
+def reason_sentence(reason: Mapping[str, Any], language: str) -> str:
+    """One reason of a lead's score in words: ``Channel is email: odds × 0.53``.
+
+    Parameters
+    ----------
+    reason
+        ``feature``, ``value`` and ``contribution``, as stored with the score.
+    language
+        ``fr``; anything else reads English.
+    """
+    words = _WORDS["fr" if language == "fr" else "en"]
+    odds = _number(math.exp(float(reason["contribution"])), 2, language)
+    feature, value = str(reason["feature"]), reason.get("value")
+    if feature == AGE_FEATURE:
+        what = words["age"].format(value=value)
+    else:
+        known = FEATURES.get(feature)
+        name = (
+            known.words["fr" if language == "fr" else "en"]
+            if known
+            else feature.replace("_", " ").capitalize()
+        )
+        what = words["is"].format(name=name, value=_value(feature, value, language, words))
+    return words["up"].format(what=what, odds=odds)
+
+
+def _value(feature: str, value: Any, language: str, words: Mapping[str, str]) -> str:
+    if value is None:
+        return words["missing"]
+    if feature.startswith(("has_", "is_")):
+        return words["yes"] if value else words["no"]
+    if feature == "created_weekday" and 1 <= int(value) <= 7:
+        return words["weekdays"].split()[int(value) - 1]
+    if isinstance(value, float):
+        return _number(value, 2, language)
+    return str(value)
+
+
+def verdict_sentence(outcome: str, facts: Mapping[str, Any], language: str) -> str:
+    """Why the learned score serves, the simple rule does, or none.
+
+    ``facts`` is the metadata of an artifact, or what a refused training counted, with the
+    evaluation under ``evaluation``.
+    """
+    evaluation = facts.get("evaluation") or {}
+    learned = evaluation.get("learned") or {}
+    rule = evaluation.get("base_rate_by_channel") or {}
+    values = {
+        "leads": facts.get("leads"),
+        "conversions": facts.get("conversions"),
+        "tested": (evaluation.get("test") or {}).get("leads"),
+        "auc": _figure(learned.get("auc"), language),
+        "rule_auc": _figure(rule.get("auc"), language),
+        "brier": _figure(learned.get("brier"), language, 4),
+        "rule_brier": _figure(rule.get("brier"), language, 4),
+    }
+    return _VERDICTS[outcome]["fr" if language == "fr" else "en"].format(**values)
+
+
+def model_card(facts: Mapping[str, Any], language: str) -> str:
+    """What the score is, what it learned from, how well it did: Markdown, ``fr`` or ``en``."""
+    french = language == "fr"
+    evaluation = facts["evaluation"]
+    names = ", ".join(
+        FEATURES[item["name"]].words[language] if item["name"] in FEATURES else item["name"]
+        for item in facts["features"]
+    )
+    first, last = (_day(moment) for moment in facts["window"])
+    horizon, version = facts["horizon_days"], facts["version"]
+    verdict = verdict_sentence(facts["outcome"], facts, language)
+    if french:
+        lines = [
+            f"# Score des leads, version `{version}`",
+            "",
+            (
+                f"Probabilité qu'un lead se convertisse dans les {horizon} jours suivant son"
+                " arrivée ; pour un lead encore ouvert, dans ce qu'il en reste."
+            ),
+            "",
+            f"- **Verdict** : {verdict}.",
+            (
+                f"- **Appris sur** : {facts['leads']} leads arrivés du {first} au {last}, dont"
+                f" {facts['conversions']} convertis dans le délai."
+            ),
+            f"- **Caractéristiques connues à l'arrivée** : {names or 'aucune'}.",
+            f"- **Calibrage** : pente du logit {_figure(facts['logit_slope'], 'fr')}.",
+            "",
+            "Épreuve : chaque lead est noté par ce qui était connu avant son arrivée.",
+            "",
+            "| | AUC | Brier | log-loss | erreur de calibrage |",
+        ]
+        labels = {
+            "learned": "score appris",
+            "base_rate_by_channel": "taux de base par canal",
+            "base_rate": "taux de base",
+        }
+        limits = (
+            "Limites : le score décrit des leads semblables à ceux du passé ; il ne dit pas ce qui"
+            " ferait convertir un lead. Un canal ou une page jamais vus comptent comme rares."
+            " L'âge d'un lead ouvert réduit sa cote de la même façon pour tous."
+        )
+    else:
+        lines = [
+            f"# Lead score, version `{version}`",
+            "",
+            (
+                f"Probability that a lead converts within {horizon} days of coming in; for a lead"
+                " still open, within what is left of them."
+            ),
+            "",
+            f"- **Verdict**: {verdict}.",
+            (
+                f"- **Learned from**: {facts['leads']} leads that came in from {first} to {last},"
+                f" of which {facts['conversions']} converted in time."
+            ),
+            f"- **Features, known when a lead comes in**: {names or 'none'}.",
+            f"- **Calibration**: slope of the logit {_figure(facts['logit_slope'], 'en')}.",
+            "",
+            "Test: each lead is scored by what was known before it came in.",
+            "",
+            "| | AUC | Brier | log-loss | calibration error |",
+        ]
+        labels = {
+            "learned": "learned score",
+            "base_rate_by_channel": "base rate by channel",
+            "base_rate": "base rate",
+        }
+        limits = (
+            "Limits: the score describes leads like those of the past; it does not say what would"
+            " make a lead convert. A channel or page never seen counts as a rare one. The age of"
+            " an open lead shrinks its odds alike for all."
+        )
+    lines.append("|---|---|---|---|---|")
+    if "test" not in evaluation or not evaluation["test"]["leads"]:
+        lines = [*lines[:-4], "Épreuve : aucune." if french else "Test: none."]
+    for key, label in labels.items():
+        if key in evaluation:
+            row = evaluation[key]
+            figures = [
+                _figure(row["auc"], language),
+                _figure(row["brier"], language, 4),
+                _figure(row["log_loss"], language, 4),
+                _figure(row["calibration_error"], language),
+            ]
+            lines.append(f"| {label} | {' | '.join(figures)} |")
+    return "\n".join([*lines, "", limits, ""])
+
+
+def _day(days: float) -> str:
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=float(days))
+    return moment.date().isoformat()
+
+
+def _figure(value: Any, language: str, decimals: int = 3) -> str:
+    return "–" if value is None else _number(float(value), decimals, language)
+
+
+def _number(value: float, decimals: int, language: str) -> str:
+    text = f"{value:.{decimals}f}"
+    return text.replace(".", ",") if language == "fr" else text

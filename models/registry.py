@@ -1,0 +1,236 @@
+"""Fitted estimators at rest: one folder per version, checked whenever it is opened.
+
+``artifacts/<name>/<version>/`` holds ``estimator.skops``, ``metadata.json``, ``evaluation.json``
+and the model card in French and English. ``artifacts/<name>/served.json`` names the version that
+serves, with the digest of its ``metadata.json``, which in turn holds the digests of the other
+files. Nothing is unpickled: skops rebuilds only the types that the caller lists.
+
+A version is written beside its place and moved there whole, the pointer is replaced in one step:
+a crash leaves what was served before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from cohorte.errors import CohorteError, NotFoundError
+from cohorte.warehouse import sha256_of, sync_folder, write_atomically
+
+__all__ = ["Artifact", "ArtifactError", "Registry", "library_versions"]
+
+ESTIMATOR_FILE = "estimator.skops"
+METADATA_FILE = "metadata.json"
+EVALUATION_FILE = "evaluation.json"
+POINTER_FILE = "served.json"
+NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
+VERSION = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
+
+
+class ArtifactError(CohorteError):
+    """A fitted estimator is not what was saved, or holds what nobody trusts."""
+
+    exit_code = 7
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One version of a fitted estimator, its files checked."""
+
+    name: str
+    version: str
+    folder: Path
+    metadata: dict[str, Any]
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        """How well the version did, as measured before it was saved."""
+        return _read_json(self.folder / EVALUATION_FILE)
+
+    def card(self, language: str) -> str:
+        """The model card in Markdown, ``fr`` or ``en``."""
+        return (self.folder / _card_file(language)).read_text(encoding="utf-8")
+
+    def estimator(self, trusted: Sequence[str]) -> Any:
+        """Rebuild the estimator from the types named in ``trusted`` and skops's own.
+
+        Raises ArtifactError when the file holds any other type.
+        """
+        from skops import io
+
+        path = self.folder / ESTIMATOR_FILE
+        foreign = sorted(set(io.get_untrusted_types(file=path)) - set(trusted))
+        if foreign:
+            raise ArtifactError(
+                f"the file holds types that are not trusted: {', '.join(foreign)}",
+                where=str(path),
+                remedy="remove the version and train again",
+            )
+        return io.load(path, trusted=list(trusted))
+
+
+class Registry:
+    """The versions of a workspace's estimators.
+
+    Parameters
+    ----------
+    root
+        The workspace's folder of artifacts; made on the first ``save``.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def save(
+        self,
+        name: str,
+        version: str,
+        estimator: Any,
+        *,
+        metadata: Mapping[str, Any],
+        evaluation: Mapping[str, Any],
+        cards: Mapping[str, str],
+    ) -> Artifact:
+        """Keep a fitted estimator; a version already there, whole, is left as it is.
+
+        ``cards`` maps a language to Markdown. The version must be named after its content.
+        """
+        from skops import io
+
+        target = self._folder(name, version)
+        if target.is_dir():
+            try:
+                return self.load(name, version)
+            except ArtifactError:
+                shutil.rmtree(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in target.parent.glob(".build-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        build = Path(tempfile.mkdtemp(prefix=".build-", dir=target.parent))
+        try:
+            io.dump(estimator, build / ESTIMATOR_FILE)
+            (build / EVALUATION_FILE).write_text(_json(evaluation), encoding="utf-8")
+            for language, text in cards.items():
+                (build / _card_file(language)).write_text(text, encoding="utf-8")
+            files = {path.name: sha256_of(path) for path in sorted(build.iterdir())}
+            described = {**metadata, "name": name, "version": version, "files": files}
+            (build / METADATA_FILE).write_text(_json(described), encoding="utf-8")
+            for path in build.iterdir():
+                _sync_file(path)
+            build.replace(target)
+            sync_folder(target.parent)
+        except BaseException:
+            shutil.rmtree(build, ignore_errors=True)
+            raise
+        return self.load(name, version)
+
+    def load(self, name: str, version: str) -> Artifact:
+        """Open a version after checking each of its files against its digest.
+
+        Raises NotFoundError when there is none, ArtifactError when a file is missing or altered.
+        """
+        folder = self._folder(name, version)
+        if not folder.is_dir():
+            raise NotFoundError(f'estimator "{name}" has no version "{version}"', remedy="train it")
+        metadata = _read_json(folder / METADATA_FILE)
+        files = metadata.get("files")
+        if not isinstance(files, dict) or not {ESTIMATOR_FILE, EVALUATION_FILE} <= set(files):
+            raise _damaged(folder / METADATA_FILE, "does not list the version's files")
+        for file, digest in files.items():
+            path = folder / Path(str(file)).name
+            if not path.is_file() or sha256_of(path) != digest:
+                raise _damaged(path, "is missing or was altered after it was saved")
+        return Artifact(name, version, folder, metadata)
+
+    def versions(self, name: str) -> list[str]:
+        """Versions kept, by name; whether they are whole is checked by ``load``."""
+        if not NAME.match(name):
+            raise NotFoundError(f'"{name}" is no name of an estimator')
+        folders = (self.root / name).glob("*/" + METADATA_FILE)
+        return sorted(path.parent.name for path in folders if VERSION.match(path.parent.name))
+
+    def promote(self, name: str, version: str, *, reason: str, now: datetime) -> Artifact:
+        """Let a version serve, saying why; the one before stays on disk."""
+        artifact = self.load(name, version)
+        pointer = {
+            "version": version,
+            "sha256": sha256_of(artifact.folder / METADATA_FILE),
+            "reason": reason,
+            "promoted_at": now.isoformat(timespec="seconds"),
+        }
+        write_atomically(self._pointer(name), _json(pointer))
+        return artifact
+
+    def served(self, name: str) -> Artifact | None:
+        """The version that serves, or None when none was promoted.
+
+        Raises ArtifactError when the version is not the one that was promoted.
+        """
+        path = self._pointer(name)
+        if not path.is_file():
+            return None
+        pointer = _read_json(path)
+        version = str(pointer.get("version", ""))
+        if not VERSION.match(version):
+            raise _damaged(path, "does not name a version")
+        artifact = self.load(name, version)
+        if sha256_of(artifact.folder / METADATA_FILE) != pointer.get("sha256"):
+            raise _damaged(artifact.folder / METADATA_FILE, "is not the one that was promoted")
+        return artifact
+
+    def _folder(self, name: str, version: str) -> Path:
+        if not NAME.match(name):
+            raise NotFoundError(f'"{name}" is no name of an estimator')
+        if not VERSION.match(version):
+            raise NotFoundError(f'"{version}" is no name of a version')
+        return self.root / name / version
+
+    def _pointer(self, name: str) -> Path:
+        if not NAME.match(name):
+            raise NotFoundError(f'"{name}" is no name of an estimator')
+        return self.root / name / POINTER_FILE
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that a fit depends on."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("numpy", "scikit-learn", "scipy", "skops")}
+
+
+def _card_file(language: str) -> str:
+    return f"card.{language}.md"
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, "does not read") from error
+    if not isinstance(content, dict):
+        raise _damaged(path, "does not read")
+    return content
+
+
+def _damaged(path: Path, what: str) -> ArtifactError:
+    return ArtifactError(what, where=str(path), remedy="remove the version and train again")
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
