@@ -17,7 +17,7 @@ from cohorte.warehouse import RAW_DDL
 from pipelines.dbt_session import DbtSession, NodeResult, run_variables
 
 AS_OF = date(2026, 6, 30)
-LOADED_AT = datetime(2026, 7, 1, 4)
+LOADED_AT = datetime.fromisoformat("2026-07-01 04:00")
 STATIONS = ("stage", "unify", "features", "profile")
 
 Row = Mapping[str, Any]

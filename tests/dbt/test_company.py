@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from tests.dbt.lab import Lab, Outcome
+
+at = datetime.fromisoformat
 
 SOURCES = [
     {"source": "shop", "trust": 2, "currency_code": "EUR", "country_code": "FR"},
@@ -26,8 +28,8 @@ CONTACTS: list[dict[str, Any]] = [
         "birth_date": date(1990, 7, 1),
         "address_line": "1 rue A",
         "postcode": "75011",
-        "created_at": datetime(2024, 1, 5, 23, 30),
-        "updated_at": datetime(2026, 1, 1),
+        "created_at": at("2024-01-05 23:30"),
+        "updated_at": at("2026-01-01"),
     },
     {
         "_source": "web",
@@ -36,14 +38,14 @@ CONTACTS: list[dict[str, Any]] = [
         "last_name": "Martin-Durand",
         "email": "alice+shop@gmail.com",
         "phone": "not a number",
-        "created_at": datetime(2025, 3, 1),
+        "created_at": at("2025-03-01"),
     },
-    {"contact_id": "c2", "full_name": "Old Name", "_version": datetime(2025, 1, 1)},
+    {"contact_id": "c2", "full_name": "Old Name", "_version": at("2025-01-01")},
     {
         "contact_id": "c2",
         "full_name": "Bob Petit",
         "account_id": "a1",
-        "_version": datetime(2025, 2, 1),
+        "_version": at("2025-02-01"),
         "_file_id": 2,
     },
     {"contact_id": "c3", "full_name": "Test Till", "is_internal": True},
@@ -52,39 +54,39 @@ CONTACTS: list[dict[str, Any]] = [
 ]
 
 ORDERS: list[dict[str, Any]] = [
-    {"order_id": "o1", "contact_id": "c1", "ordered_at": datetime(2026, 1, 10, 9)},
+    {"order_id": "o1", "contact_id": "c1", "ordered_at": at("2026-01-10 09:00")},
     {
         "order_id": "o2",
         "contact_id": "c1",
-        "ordered_at": datetime(2026, 2, 1, 9),
+        "ordered_at": at("2026-02-01 09:00"),
         "status": "returned",
     },
-    {"order_id": "o3", "ordered_at": datetime(2026, 3, 1, 9)},
+    {"order_id": "o3", "ordered_at": at("2026-03-01 09:00")},
     {
         "order_id": "o4",
         "contact_id": "c1",
-        "ordered_at": datetime(2026, 3, 2),
+        "ordered_at": at("2026-03-02"),
         "status": "Cancelled",
     },
-    {"order_id": "o5", "contact_id": "ghost", "ordered_at": datetime(2026, 3, 3)},
+    {"order_id": "o5", "contact_id": "ghost", "ordered_at": at("2026-03-03")},
     {
         "order_id": "o6",
         "contact_id": "c2",
-        "ordered_at": datetime(2026, 4, 4),
+        "ordered_at": at("2026-04-04"),
         "currency_code": "usd",
         "net_amount": Decimal("100"),
     },
-    {"order_id": "o7", "contact_id": "c3", "ordered_at": datetime(2026, 4, 5), "net_amount": 999},
+    {"order_id": "o7", "contact_id": "c3", "ordered_at": at("2026-04-05"), "net_amount": 999},
     {
         "order_id": "o8",
         "contact_id": "c1",
-        "ordered_at": datetime(2026, 6, 30, 22, 30),
+        "ordered_at": at("2026-06-30 22:30"),
         "net_amount": 50,
     },
     {
         "order_id": "o9",
         "contact_id": "c1",
-        "ordered_at": datetime(2023, 5, 5),
+        "ordered_at": at("2023-05-05"),
         "gross_amount": 130,
         "tax_amount": 20,
         "shipping_amount": 10,
@@ -92,7 +94,7 @@ ORDERS: list[dict[str, Any]] = [
     {
         "order_id": "o10",
         "contact_id": "c1",
-        "ordered_at": datetime(2026, 6, 30, 21, 30),
+        "ordered_at": at("2026-06-30 21:30"),
         "net_amount": 7,
     },
 ]
@@ -120,7 +122,7 @@ LINES: list[dict[str, Any]] = [
         "line_number": 1,
         "quantity": 2,
         "unit_price": 6,
-        "_loaded_at": datetime(2026, 7, 2),
+        "_loaded_at": at("2026-07-02"),
         "_file_id": 3,
     },
 ]
@@ -129,7 +131,7 @@ COMPANY: dict[str, list[dict[str, Any]]] = {
     "contacts": CONTACTS,
     "orders": [
         *ORDERS,
-        {"_source": "web", "order_id": "x", "contact_id": "w1", "ordered_at": datetime(2025, 5, 5)},
+        {"_source": "web", "order_id": "x", "contact_id": "w1", "ordered_at": at("2025-05-05")},
     ],
     "order_lines": LINES,
     "payments": [
@@ -155,28 +157,28 @@ COMPANY: dict[str, list[dict[str, Any]]] = {
             "channel": "email",
             "purpose": "marketing",
             "is_granted": True,
-            "recorded_at": datetime(2025, 1, 1),
+            "recorded_at": at("2025-01-01"),
         },
         {
             "contact_id": "c1",
             "channel": "sms",
             "purpose": "marketing",
             "is_granted": True,
-            "recorded_at": datetime(2025, 1, 1),
+            "recorded_at": at("2025-01-01"),
         },
         {
             "contact_id": "c1",
             "channel": "phone",
             "purpose": "marketing",
             "is_granted": True,
-            "recorded_at": datetime(2025, 1, 1),
+            "recorded_at": at("2025-01-01"),
         },
         {
             "contact_id": "c1",
             "channel": "phone",
             "purpose": "marketing",
             "is_granted": False,
-            "recorded_at": datetime(2025, 1, 1),
+            "recorded_at": at("2025-01-01"),
         },
         {
             "_source": "mail",
@@ -184,7 +186,7 @@ COMPANY: dict[str, list[dict[str, Any]]] = {
             "channel": "email",
             "purpose": "marketing",
             "is_granted": True,
-            "recorded_at": datetime(2025, 1, 1),
+            "recorded_at": at("2025-01-01"),
         },
     ],
     "campaigns": [{"_source": "mail", "campaign_id": "k1", "campaign_name": "Spring"}],
@@ -195,13 +197,13 @@ COMPANY: dict[str, list[dict[str, Any]]] = {
             "email": "bob@exemple.fr",
             "campaign_id": "k1",
             "kind": kind,
-            "occurred_at": datetime(2026, 6, 1, 10, minute),
+            "occurred_at": at("2026-06-01 10:00") + timedelta(minutes=minute),
         }
         for minute, kind in enumerate(["sent", "opened", "opened", "clicked", "unsubscribed"])
     ],
     "web_events": [
-        {"_source": "web", "contact_id": "w1", "occurred_at": datetime(2026, 6, 2), "page": "/"},
-        {"_source": "web", "visitor_id": "v", "occurred_at": datetime(2026, 6, 3), "page": "/"},
+        {"_source": "web", "contact_id": "w1", "occurred_at": at("2026-06-02"), "page": "/"},
+        {"_source": "web", "visitor_id": "v", "occurred_at": at("2026-06-03"), "page": "/"},
         *(
             {
                 "_source": "web",
@@ -209,7 +211,7 @@ COMPANY: dict[str, list[dict[str, Any]]] = {
                 "session_id": "s",
                 "kind": "page_view",
                 "page": page,
-                "occurred_at": datetime(2026, 6, 4, 1, minute),
+                "occurred_at": at("2026-06-04 01:00") + timedelta(minutes=minute),
             }
             for minute, page in enumerate(["/first", "/second"])
         ),
@@ -218,42 +220,42 @@ COMPANY: dict[str, list[dict[str, Any]]] = {
         {
             "lead_id": "l1",
             "contact_id": "c4",
-            "created_at": datetime(2026, 5, 1),
+            "created_at": at("2026-05-01"),
             "channel": "Fair",
         },
-        {"lead_id": "l2", "contact_id": "c2", "created_at": datetime(2026, 5, 2)},
+        {"lead_id": "l2", "contact_id": "c2", "created_at": at("2026-05-02")},
     ],
     "opportunities": [
         {
             "opportunity_id": "d1",
             "lead_id": "l2",
-            "created_at": datetime(2026, 5, 12),
+            "created_at": at("2026-05-12"),
             "amount": 500,
             "is_won": True,
-            "closed_at": datetime(2026, 6, 1),
+            "closed_at": at("2026-06-01"),
         }
     ],
-    "tickets": [{"ticket_id": "t1", "contact_id": "c1", "opened_at": datetime(2026, 6, 5)}],
+    "tickets": [{"ticket_id": "t1", "contact_id": "c1", "opened_at": at("2026-06-05")}],
     "surveys": [
         {
             "survey_id": "n1",
             "contact_id": "c1",
             "kind": "nps",
             "score": 9,
-            "answered_at": datetime(2026, 6, 6),
+            "answered_at": at("2026-06-06"),
         }
     ],
     "carts": [
-        {"_source": "web", "cart_id": "b1", "contact_id": "w1", "created_at": datetime(2026, 6, 7)}
+        {"_source": "web", "cart_id": "b1", "contact_id": "w1", "created_at": at("2026-06-07")}
     ],
     "files": [
         {"file_id": 1, "source": "shop", "records": 10, "accepted": 9, "rejected": 1, "name": "a",
-         "loaded_at": datetime(2026, 7, 1, 4)},
+         "loaded_at": at("2026-07-01 04:00")},
     ],
     "rejected_rows": [
         {"file_id": 1, "source": "shop", "feed": "orders", "entity": "orders", "line": 7,
          "column_name": "ordered_at", "reason": "not_a_timestamp",
-         "rejected_at": datetime(2026, 7, 1, 4)},
+         "rejected_at": at("2026-07-01 04:00")},
     ],
 }  # fmt: skip
 ALICE, BOB = "alice", "bob"
@@ -412,7 +414,7 @@ def test_an_invalid_address_is_a_contact_point_but_not_the_customers(company: Ou
 def test_a_lead_converts_when_its_opportunity_opens(company: Outcome) -> None:
     assert company.one(
         "select is_converted, converted_at, opportunity_id from leads where lead_id = 'l2'"
-    ) == (True, datetime(2026, 5, 12), "d1")
+    ) == (True, at("2026-05-12"), "d1")
     assert company.one(
         "select is_converted, days_to_conversion from lead_features where lead_id = 'l2'"
     ) == (True, 10)
@@ -472,7 +474,10 @@ def test_business_customers_are_scored_apart(company: Outcome) -> None:
     assert parties[BOB] == "business"
     assert parties[ALICE] == "consumer"
     assert company.one(
-        "select rfm_code, rfm_segment, account_industry from customer_profiles where customer_id = ?",
+        """
+        select rfm_code, rfm_segment, account_industry from customer_profiles
+        where customer_id = ?
+        """,
         BOB,
     ) == ("313", "about_to_sleep", "retail")  # fmt: skip
 
@@ -485,6 +490,6 @@ def test_people_without_orders_are_prospects(company: Outcome) -> None:
 
 def test_rejects_are_told_by_reason_with_an_example(company: Outcome) -> None:
     assert company.one("select reject_rate from source_quality") == 0.1
-    assert company.one("select reason, rows_count, example_file, example_line from source_rejects") == (
-        "not_a_timestamp", 1, "a", 7,
-    )  # fmt: skip
+    assert company.one(
+        "select reason, rows_count, example_file, example_line from source_rejects"
+    ) == ("not_a_timestamp", 1, "a", 7)
