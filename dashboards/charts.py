@@ -42,11 +42,8 @@ def styled(chart: alt.TopLevelMixin, tokens: Tokens) -> alt.TopLevelMixin:
     """The look that all charts share."""
     font = "Inter, sans-serif"
     return (
-        chart.configure(
-            background="transparent",
-            font=font,
-            padding={"left": 0, "right": 4, "top": 6, "bottom": 0},
-        )
+        chart.properties(padding={"left": 0, "right": 2, "top": 6, "bottom": 0})
+        .configure(background="transparent", font=font)
         .configure_view(stroke=None)
         .configure_axis(
             labelFont=font,
@@ -219,3 +216,68 @@ def new_and_returning(frame: pl.DataFrame, words: Words, tokens: Tokens) -> alt.
         .properties(height=260)
     )
     return styled(chart, tokens)
+
+
+SOURCE_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8A93A2"]
+
+
+def deliveries(frame: pl.DataFrame, words: Words, tokens: Tokens) -> alt.TopLevelMixin:
+    """Stacked bars of records by day of delivery and source.
+
+    `frame`: source, loaded_date, records, rejected; the latest 60 days are drawn.
+    """
+    _ = words
+    days = sorted(frame["loaded_date"].unique().to_list())[-60:]
+    sources = sorted(frame["source"].unique().to_list())
+    drawn = frame.filter(pl.col("loaded_date").is_in(days))
+    ticks = nice_ticks(drawn.group_by("loaded_date").agg(pl.sum("records"))["records"].max(), 3)
+    drawn = drawn.with_columns(
+        pl.Series("said_day", [words.date(day) for day in drawn["loaded_date"]]),
+        pl.Series("said", [words.number(n) for n in drawn["records"]]),
+        pl.Series("said_rejected", [words.number(n) for n in drawn["rejected"]]),
+        pl.col("loaded_date").cast(pl.String).alias("day"),
+    ).drop("loaded_date")
+    shown = [day.isoformat() for day in days[:: max(1, -(-len(days) // 7))]]
+    names = json.dumps({day: words.day_month(date.fromisoformat(day)) for day in shown})
+    chart = (
+        alt.Chart(drawn)
+        .mark_bar(cornerRadius=1)
+        .encode(
+            x=alt.X(
+                "day:O",
+                sort=[day.isoformat() for day in days],
+                axis=alt.Axis(
+                    values=shown,
+                    labelExpr=f"{names}[datum.value]",
+                    labelAngle=0,
+                    title=None,
+                    labelOverlap=True,
+                ),
+                scale=alt.Scale(paddingInner=0.25),
+            ),
+            y=alt.Y(
+                "records:Q",
+                stack="zero",
+                scale=alt.Scale(domain=[0, ticks[-1]], nice=False),
+                axis=value_axis(ticks, [words.short_number(tick) for tick in ticks]),
+            ),
+            color=alt.Color(
+                "source:N",
+                scale=alt.Scale(domain=sources, range=source_colours(sources)),
+                legend=None,
+            ),
+            tooltip=[
+                alt.Tooltip("source:N", title=_("Source")),
+                alt.Tooltip("said_day:N", title=_("Day")),
+                alt.Tooltip("said:N", title=_("Records")),
+                alt.Tooltip("said_rejected:N", title=_("Rejected")),
+            ],
+        )
+        .properties(height=170)
+    )
+    return styled(chart, tokens)
+
+
+def source_colours(sources: list[str]) -> list[str]:
+    """One colour per source, in order; from the seventh on, grey."""
+    return [SOURCE_COLOURS[min(i, len(SOURCE_COLOURS) - 1)] for i in range(len(sources))]

@@ -9,6 +9,7 @@ closed when it is collected, never under a query of another session.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,22 @@ import polars as pl
 import streamlit as st
 
 from cohorte.errors import NotFoundError
+from cohorte.segments import (
+    CHANNELS,
+    AllOf,
+    Catalogue,
+    Channel,
+    Clause,
+    Population,
+    audience,
+    open_population,
+    parse_rule,
+    sample,
+    sizes,
+    total,
+    value_counts,
+)
+from cohorte.store import Store, open_store
 from cohorte.warehouse import VersionInfo, connect_reader, served_version, version_path
 from cohorte.workspace import Workspace, open_workspace
 
@@ -93,11 +110,23 @@ def _connection(key: tuple[str, str, str]) -> duckdb.DuckDBPyConnection:
     return connect_reader(version_path(space, key[1]), space.settings.threads)
 
 
+@st.cache_resource(max_entries=3, show_spinner=False)
+def _catalogue(key: tuple[str, str, str]) -> tuple[Catalogue, date]:
+    population = open_population(_connection(key).cursor())
+    return population.catalogue, population.as_of
+
+
 class Cursor:
     """A cursor of its own for one query function; long queries are interrupted."""
 
     def __init__(self, key: tuple[str, str, str]) -> None:
+        self._key = key
         self._cursor = _connection(key).cursor()
+
+    def population(self) -> Population:
+        """The customers as segment rules see them."""
+        catalogue, as_of = _catalogue(self._key)
+        return Population(self._cursor, catalogue, as_of)
 
     def frame(self, sql: str, parameters: Row | Sequence[Any] = ()) -> pl.DataFrame:
         """The result as a Polars frame."""
@@ -540,6 +569,111 @@ def reach(cursor: Cursor, rfm_segment: str, party: str | None) -> Row:
     )
 
 
+# Segments
+
+
+def store() -> Store:
+    """The application store of the workspace."""
+    return _store(workspace().store_url)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _store(url: str) -> Store:
+    return open_store(url)
+
+
+def population() -> Population:
+    """The customers of the pinned version, on a cursor of their own."""
+    return Cursor(pinned().key).population()
+
+
+def catalogue() -> Catalogue:
+    """The fields that a rule may test in the pinned version."""
+    return _catalogue(pinned().key)[0]
+
+
+@published
+def base_size(cursor: Cursor) -> int:
+    """How many customers there are."""
+    return total(cursor.population())
+
+
+@published
+def rule_sizes(cursor: Cursor, rules: tuple[tuple[str, str], ...]) -> dict[str, int]:
+    """How many customers meet each rule; rules are given as pairs of a name and JSON."""
+    parsed = {name: parse_rule(json.loads(rule)) for name, rule in rules}
+    return sizes(cursor.population(), parsed)
+
+
+@published
+def rule_reach(cursor: Cursor, rule: str) -> dict[str, int]:
+    """How many customers meet a rule (""), and how many of them may be contacted per channel."""
+    met = parse_rule(json.loads(rule))
+    rules = {"": met} | {
+        channel: AllOf(
+            all=[met, Clause(field=f"is_contactable_{channel}", op="equals", value=True)]
+        )
+        for channel in CHANNELS
+    }
+    return sizes(cursor.population(), rules)
+
+
+@published
+def rule_sample(cursor: Cursor, rule: str, size: int) -> list[Row]:
+    """A few of those who meet a rule, the same ones at each look."""
+    columns = ("full_name", "email", "phone", "city", "lifecycle_status", "lifetime_net_revenue")
+    met = parse_rule(json.loads(rule))
+    return sample(cursor.population(), met, columns, size=size).to_dicts()
+
+
+@published
+def field_values(cursor: Cursor, field: str) -> list[tuple[str, int]]:
+    """The commonest values of a field, and how many customers have each."""
+    frame = value_counts(cursor.population(), field, limit=200)
+    return [(str(value), count) for value, count in frame.rows() if value is not None]
+
+
+@published
+def audience_counts(
+    cursor: Cursor, rule: str, channel: Channel, purpose: str
+) -> tuple[int, int, dict[str, int]]:
+    """Members of a rule, those who may be contacted, and the others by the reason."""
+    met = parse_rule(json.loads(rule))
+    reached = audience(cursor.population(), met, channel, purpose)
+    return reached.members_count, reached.contactable_count, dict(reached.removed)
+
+
+@published
+def purposes(cursor: Cursor) -> list[str]:
+    """The purposes for which consents are recorded."""
+    return [
+        row["purpose"]
+        for row in cursor.rows(
+            "select distinct purpose from consents where purpose is not null order by purpose"
+        )
+    ]
+
+
+@published
+def segment_moves(cursor: Cursor) -> dict[str, tuple[int, int]]:
+    """How many entered and how many left each segment with this version."""
+    rows = cursor.rows(
+        """
+        select
+            segment_id, count_if(change = 'entered') as entered, count_if(change = 'left') as gone
+        from segment_changes group by segment_id
+        """
+    )
+    return {row["segment_id"]: (row["entered"], row["gone"]) for row in rows}
+
+
+@published
+def evaluated_segments(cursor: Cursor) -> dict[str, int]:
+    """Sizes of the segments that the run evaluated, by id."""
+    rows = cursor.rows("select segment_id, customers_count from segment_sizes")
+    return {row["segment_id"]: row["customers_count"] for row in rows}
+
+
 # Data
 
 
@@ -572,7 +706,9 @@ def deliveries(cursor: Cursor) -> pl.DataFrame:
 @published
 def rejects(cursor: Cursor) -> list[Row]:
     """Rejected rows by source, column and reason, the most frequent first."""
-    return cursor.rows("from source_rejects order by rows_count desc, all limit 200")
+    return cursor.rows(
+        "from source_rejects order by rows_count desc, source, entity, column_name, reason limit 200"
+    )
 
 
 @published

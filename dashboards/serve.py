@@ -131,7 +131,7 @@ def _answers(port: int, address: str) -> bool:
     host = _local(address)
     host = f"[{host}]" if ":" in host else host
     try:
-        with urllib.request.urlopen(f"http://{host}:{port}/_stcore/health", timeout=1) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"http://{host}:{port}/_stcore/health", timeout=1) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

@@ -133,6 +133,8 @@ LEAD_FEATURES = {
     "lead_type": N_("type of lead"),
 }
 
+PARTIES = {"consumer": N_("People"), "business": N_("Companies")}
+
 GENDERS = {"F": N_("woman"), "M": N_("man")}
 
 RFM_ADVICE = {

@@ -36,7 +36,7 @@ export default function (component) {
           event.preventDefault();
         });
       }
-      if (value.colour) {
+      if (value.colour && value.bar === undefined) {
         const swatch = inside.appendChild(element("i", "co-swatch"));
         swatch.style.setProperty("--c", value.colour);
       }

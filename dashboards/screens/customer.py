@@ -17,7 +17,6 @@ from dashboards.components import (
     note,
     pill,
     strip,
-    swatch,
     table,
 )
 from dashboards.icons import icon

@@ -1,6 +1,420 @@
-from dashboards import components
-from dashboards.language import words
+"""Data: where the figures come from, what was rejected and why, the runs and the versions."""
 
-_ = words()
-with components.page_head("Screen", "soon"):
-    pass
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import streamlit as st
+
+from cohorte.clock import now
+from cohorte.i18n import N_
+from cohorte.store import Run
+from cohorte.warehouse import list_versions
+from dashboards import charts, queries, theme, vocabulary
+from dashboards.components import (
+    Column,
+    card,
+    draw,
+    empty,
+    legend,
+    page_head,
+    pill,
+    strip,
+    table,
+)
+from dashboards.language import Words, words
+from dashboards.markup import div, join, span, tag
+from dashboards.vocabulary import named
+
+RUNS_SHOWN = 10
+STALE_AFTER = timedelta(days=3)
+STATIONS = {
+    "extract": N_("Extract"),
+    "ingest": N_("Load"),
+    "load": N_("Load"),
+    "stage": N_("Stage"),
+    "identify": N_("Identify"),
+    "unify": N_("Unify"),
+    "features": N_("Features"),
+    "score": N_("Score"),
+    "profile": N_("Profiles"),
+    "segment": N_("Segments"),
+    "segments": N_("Segments"),
+    "gates": N_("Checks"),
+    "publish": N_("Publish"),
+}
+RUN_STATUS = {
+    "running": (N_("running"), "accent"),
+    "succeeded": (N_("succeeded"), "good"),
+    "failed": (N_("failed"), "bad"),
+    "interrupted": (N_("interrupted"), "warn"),
+}
+MEASURES = {
+    "net_revenue": N_("Net revenue"),
+    "orders": N_("Orders"),
+    "order_lines": N_("Order lines"),
+    "items_sold": N_("Items sold"),
+    "new_customers": N_("New customers"),
+    "returned_amount": N_("Returns"),
+    "payments": N_("Payments"),
+    "leads_created": N_("Leads"),
+    "leads_converted": N_("Leads converted"),
+    "opportunities_won": N_("Opportunities won"),
+    "tickets_opened": N_("Tickets"),
+    "emails_sent": N_("E-mails sent"),
+    "emails_opened": N_("E-mails opened"),
+    "emails_clicked": N_("E-mails clicked"),
+    "web_visits": N_("Web visits"),
+}
+
+
+def render() -> None:
+    _ = words()
+    served = queries.pinned()
+    with page_head(
+        _("Data"),
+        _(
+            "Version {version} shows the data up to {day}; it was published on {at}.",
+            version=served.info.version,
+            day=_.date(served.as_of, "long"),
+            at=_.at(served.info.published_at),
+        ),
+    ):
+        pass
+    sources = queries.sources()
+    sizes = queries.table_sizes()
+    accepted = sum(row["accepted"] or 0 for row in sources)
+    rejected = sum(row["rejected"] or 0 for row in sources)
+    gaps = [row for row in queries.reconciliation() if row["difference"]]
+    strip(
+        [
+            (_("Customers"), _.number(sizes["customers"])),
+            (_("from source records"), _.number(sizes["identities"])),
+            (_("Orders"), _.number(sizes["orders"])),
+            (_("Order lines"), _.number(sizes["order_lines"])),
+            (_("Interactions"), _.number(sizes["interactions"])),
+            (_("Rows accepted"), _.number(accepted)),
+            (_("Rows rejected"), _.number(rejected), _rate(rejected, accepted + rejected, _)),
+        ]
+    )
+    _sources(sources, _)
+    left, right = st.columns([7, 6], gap="small")
+    with left:
+        _rejects(_)
+    with right:
+        _reconciliation(gaps, _)
+    _runs(_)
+    _versions(_)
+
+
+def _rate(rejected: int, records: int, _: Words) -> str:
+    if not records:
+        return ""
+    share = rejected / records
+    return _.percent(share, 2 if 0 < share < 0.01 else 1)
+
+
+def _sources(sources: list[queries.Row], _: Words) -> None:
+    if not sources:
+        empty(
+            _("No delivery yet"),
+            _("Each source appears here with its files once one has been loaded."),
+            symbol="database",
+        )
+        return
+    pinned_day = queries.workspace().settings.as_of is not None
+    late = [s for s in sources if not pinned_day and _is_late(s["last_loaded_at"])]
+    title = (
+        _.ngettext(
+            "{count} source has brought nothing for three days",
+            "{count} sources have brought nothing for three days",
+            len(late),
+        )
+        if late
+        else _.ngettext("{count} source delivers", "{count} sources deliver", len(sources))
+    )
+    deliveries = queries.deliveries()
+    tokens = theme.tokens(st.context.theme.type)
+    titles = {source.source: source.title for source in _declared()}
+    with card("sources", title, _("What each has brought since the beginning")):
+        draw(
+            table(
+                [
+                    Column(_("Source")),
+                    Column(_("Last delivery"), "state"),
+                    Column(_("Files"), "num hide"),
+                    Column(_("Records"), "num first"),
+                    Column(_("Accepted"), "num hide"),
+                    Column(_("Rejected"), "num hide"),
+                ],
+                [
+                    [
+                        join(
+                            span(titles.get(row["source"]) or row["source"], cls="main"),
+                            span(row["source"], cls="sub co-mono")
+                            if titles.get(row["source"], row["source"]) != row["source"]
+                            else None,
+                        ),
+                        _delivered(row["last_loaded_at"], pinned_day, _),
+                        _.number(row["files"]),
+                        _.number(row["records"]),
+                        _.number(row["accepted"]),
+                        join(
+                            span(_.number(row["rejected"])),
+                            span(_rate(row["rejected"], row["records"], _), cls="sub")
+                            if row["rejected"]
+                            else None,
+                        ),
+                    ]
+                    for row in sources
+                ],
+                _("Sources"),
+            )
+        )
+    if deliveries["loaded_date"].n_unique() > 1:
+        with card("deliveries", _("Records by day of delivery")):
+            names = sorted(deliveries["source"].unique().to_list())
+            legend(list(zip(names, charts.source_colours(names), strict=True)))
+            st.altair_chart(
+                charts.deliveries(deliveries, _, tokens),
+                theme=None,
+                alt=_("Records by day of delivery"),
+            )
+
+
+def _declared() -> list[Any]:
+    try:
+        return queries.workspace().sources()
+    except Exception:  # a broken source file must not hide what was loaded
+        return []
+
+
+def _is_late(at: datetime | None) -> bool:
+    return at is None or now() - at.replace(tzinfo=UTC) > STALE_AFTER
+
+
+def _delivered(at: datetime | None, pinned_day: bool, _: Words) -> Any:
+    if at is None:
+        return pill(_("never"), "warn")
+    late = not pinned_day and _is_late(at)
+    return span(pill(_.ago(at), "warn" if late else "good"), cls="", title=_.at(at))
+
+
+def _rejects(_: Words) -> None:
+    rejects = queries.rejects()
+    if not rejects:
+        with card("rejects", _("No row was rejected"), _("Every row of every file was accepted.")):
+            pass
+        return
+    total = sum(row["rows_count"] for row in rejects)
+    top = rejects[0]
+    title = _(
+        "{share} of the rejects: {reason} in {column}",
+        share=_.share(top["rows_count"], total),
+        reason=named(vocabulary.REJECT_REASONS, top["reason"], _).lower(),
+        column=f"{top['source']}.{top['column_name'] or top['entity']}",
+    )
+    with card("rejects", title, _("Rejected rows by reason, with the first one as an example")):
+        draw(
+            table(
+                [
+                    Column(_("Reason")),
+                    Column(_("Where"), "wide"),
+                    Column(_("Rows"), "num first"),
+                ],
+                [
+                    [
+                        span(named(vocabulary.REJECT_REASONS, row["reason"], _), cls="main"),
+                        join(
+                            span(
+                                ".".join(
+                                    filter(None, [row["source"], row["entity"], row["column_name"]])
+                                ),
+                                cls="co-mono",
+                            ),
+                            span(
+                                _(
+                                    "{file}, line {line}",
+                                    file=row["example_file"],
+                                    line=_.number(row["example_line"]),
+                                ),
+                                cls="sub wrap",
+                            )
+                            if row["example_file"]
+                            else None,
+                        ),
+                        _.number(row["rows_count"]),
+                    ]
+                    for row in rejects[:12]
+                ],
+                _("Rejected rows"),
+            )
+        )
+
+
+def _reconciliation(gaps: list[queries.Row], _: Words) -> None:
+    rows = queries.reconciliation()
+    if not rows:
+        return
+    title = (
+        _.ngettext("{count} total does not tie", "{count} totals do not tie", len(gaps))
+        if gaps
+        else _("Every total ties to its source")
+    )
+    with card("ties", title, _("Published totals against the rows accepted from each source")):
+        draw(
+            table(
+                [
+                    Column(_("Total")),
+                    Column(_("Published"), "num first"),
+                    Column(_("Difference"), "num state"),
+                ],
+                [
+                    [
+                        join(
+                            span(named(MEASURES, row["measure"], _), cls="main"),
+                            span(row["source"], cls="sub co-mono"),
+                        ),
+                        _total(row["published_value"], _),
+                        pill(_("none"), "good")
+                        if not row["difference"]
+                        else pill(_total(row["difference"], _), "bad"),
+                    ]
+                    for row in rows[:14]
+                ],
+                _("Reconciliation"),
+            )
+        )
+
+
+def _total(value: Decimal | None, _: Words) -> str:
+    if value is None:
+        return _.number(None)
+    return _.number(value, 0 if value == value.to_integral_value() else 2)
+
+
+def _runs(_: Words) -> None:
+    runs = queries.store().list_runs(RUNS_SHOWN)
+    if not runs:
+        return
+    last = runs[0]
+    status, _tone = RUN_STATUS.get(last.status, (last.status, ""))
+    title = _("The last run {status}", status=_(status))
+    with card("runs", title, _("The latest runs of the pipeline")):
+        draw(
+            table(
+                [
+                    Column(_("Started")),
+                    Column(_("Status"), "state"),
+                    Column(_("Data to"), "num hide"),
+                    Column(_("Duration"), "num first"),
+                    Column(_("Version"), "num hide"),
+                    Column(_("Said"), "wide"),
+                ],
+                [_run(run, _) for run in runs],
+                _("Runs"),
+            )
+        )
+        with_stations = [run for run in runs if run.stations]
+        if with_stations:
+            with st.expander(_("Stations of a run"), key="stations"):
+                chosen = st.selectbox(
+                    _("Run"),
+                    with_stations,
+                    format_func=lambda run: f"{_.at(run.started_at)} · {run.version or run.status}",
+                    key="run",
+                    label_visibility="collapsed",
+                )
+                draw(_stations(chosen, _))
+
+
+def _run(run: Run, _: Words) -> list[Any]:
+    name, tone = RUN_STATUS.get(run.status, (run.status, ""))
+    ended = run.ended_at
+    took = (
+        _.number(None) if ended is None else _seconds((ended - run.started_at).total_seconds(), _)
+    )
+    return [
+        join(span(_.at(run.started_at), cls="main"), span(run.run_id, cls="sub co-mono")),
+        pill(_(name), tone),
+        _.date(run.as_of),
+        took,
+        run.version or "–",
+        span(run.message or "–", cls="wrap" if run.message else "co-none"),
+    ]
+
+
+def _seconds(seconds: float, _: Words) -> str:
+    if seconds < 90:
+        return _("{seconds} s", seconds=_.number(seconds, 1 if seconds < 10 else 0))
+    return _("{minutes} min", minutes=_.number(seconds / 60, 1))
+
+
+def _stations(run: Run, _: Words) -> Any:
+    return table(
+        [
+            Column(_("Station")),
+            Column(_("In"), "num hide"),
+            Column(_("Accepted"), "num hide"),
+            Column(_("Rejected"), "num hide"),
+            Column(_("Out"), "num hide"),
+            Column(_("Time"), "num first"),
+            Column(_("Said"), "wide"),
+        ],
+        [
+            [
+                span(named(STATIONS, str(station.get("station")), _), cls="main"),
+                *[
+                    _.number(int(station.get(name) or 0)) if station.get(name) else "–"
+                    for name in ("rows_in", "accepted", "rejected", "rows_out")
+                ],
+                _seconds(float(station.get("seconds") or 0), _),
+                [div(line, cls="sub") for line in station.get("messages") or []] or "–",
+            ]
+            for station in run.stations
+        ],
+        _("Stations of a run"),
+    )
+
+
+def _versions(_: Words) -> None:
+    versions = list_versions(queries.workspace())
+    served = queries.pinned().info.version
+    with card(
+        "versions",
+        _.ngettext("{count} version is kept", "{count} versions are kept", len(versions)),
+        join(_("Go back to one of them with "), tag("code", "cohorte rollback", cls="co-code")),
+    ):
+        draw(
+            table(
+                [
+                    Column(_("Version")),
+                    Column(_("Published"), "num first"),
+                    Column(_("Data to"), "num hide"),
+                    Column(_("Customers"), "num hide"),
+                    Column(_("Orders"), "num hide"),
+                    Column(_("Size"), "num hide"),
+                    Column("", "state"),
+                ],
+                [
+                    [
+                        span(info.version, cls="main"),
+                        _.at(info.published_at),
+                        _.date(info.as_of),
+                        _.number(
+                            info.tables["customers"].rows if "customers" in info.tables else None
+                        ),
+                        _.number(info.tables["orders"].rows if "orders" in info.tables else None),
+                        _("{size} MB", size=_.number(info.bytes / 1e6, 1)),
+                        pill(_("served"), "good") if info.version == served else "",
+                    ]
+                    for info in versions
+                ],
+                _("Versions"),
+            )
+        )
+
+
+render()

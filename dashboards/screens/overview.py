@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
-import polars as pl
 import streamlit as st
 
 from dashboards import charts, findings, periods, queries, theme
@@ -21,7 +19,6 @@ from dashboards.components import (
     insight,
     legend,
     page_head,
-    section,
     strip,
     swatch,
     table,
