@@ -2,7 +2,7 @@
 
 English is the language of the sources: a text stands in the code as ``_("Customers")`` and is its
 own key. French is in ``locale/fr/<package>.po``, one file per package, read as it is when first
-asked for (6 ms for 300 texts): no compiled file to build, commit or forget.
+asked for: no compiled file to build, commit or forget.
 ``python -m cohorte.i18n [PACKAGE ...]`` brings the catalogues up to the sources; a test fails while
 a text lacks its translation.
 """

@@ -43,7 +43,7 @@ class Binder:
     def bind(self, value: Bound) -> exp.Expr:
         name = f"p{len(self.parameters) + 1}"
         self.parameters[name] = value
-        return exp.Parameter(this=exp.var(name))
+        return exp.Placeholder(this=name)
 
 
 def compile_rule(rule: Node, catalogue: Catalogue, as_of: date, relation: str = PROFILES) -> Query:

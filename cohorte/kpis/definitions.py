@@ -1,0 +1,232 @@
+"""What each KPI measures: over which facts, by which aggregates, dated how.
+
+Facts are SELECTs in `sql/`, one grain each. A fact with a `day` column is cut to the period by the
+caller; one without reads the period from its parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, RootModel
+
+from cohorte.errors import NotFoundError
+from cohorte.i18n import language_of
+from cohorte.yamlfile import read_yaml
+
+Unit = Literal["money", "count", "percent", "points", "hours", "number"]
+Texts = dict[Literal["en", "fr"], str]
+
+ROLLING_MONTHS = 12
+
+_PLACE = ("country_code", "region")
+_SALE = (
+    "source",
+    "channel",
+    "store",
+    "campaign_id",
+    *_PLACE,
+    "party",
+    "rfm_segment",
+    "lifecycle_status",
+)
+_LEAD = ("source", "channel", "landing_page", "campaign_id", "industry", "owner")
+_MAILING = ("source", "campaign_id", *_PLACE, "rfm_segment")
+_TICKET = ("source", "channel", "category", "priority")
+
+DIMENSIONS: dict[str, tuple[str, ...]] = {
+    "daily": ("source",),
+    "orders": _SALE,
+    "first_orders": ("source", "channel", "store", *_PLACE, "party"),
+    "active_at_start": (*_PLACE, "party"),
+    "leads": _LEAD,
+    "lead_conversions": _LEAD,
+    "closed_opportunities": ("source", "owner", "team"),
+    "email_events": _MAILING,
+    "email_recipients": _MAILING,
+    "nps_answers": ("source", *_PLACE, "rfm_segment"),
+    "tickets": _TICKET,
+    "open_tickets": _TICKET,
+    "reach": (*_PLACE, "lifecycle_status", "rfm_segment"),
+    "deliveries": ("source",),
+    "last_deliveries": ("source",),
+}
+"""What each fact can be broken down and filtered by."""
+
+
+class Kpi(BaseModel):
+    """What a KPI is, in words. `direction` says whether a rise is good."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kpi_id: str = ""
+    name: Texts
+    formula: Texts
+    grain: str
+    unit: Unit
+    direction: Literal["up", "down", "none"]
+    additive: bool
+    owner: str
+    note: Texts = {}
+
+    def title(self, language: str) -> str:
+        return self.name[language_of(language)]
+
+    def definition(self, language: str, windows: Windows | None = None) -> str:
+        """The formula in words, with the windows' days filled in."""
+        days = windows or Windows()
+        return self.formula[language_of(language)].format(
+            lapse_days=days.lapse_days, repeat_days=days.repeat_days
+        )
+
+    def caution(self, language: str) -> str:
+        """What to beware of; empty when there is nothing."""
+        return self.note.get(language_of(language), "")
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How long without an order is lapsed, and how soon a second order is a repeat; days."""
+
+    lapse_days: int = 365
+    repeat_days: int = 90
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A KPI's aggregates over the rows of a fact: a total, or a numerator and a denominator.
+
+    `span` says which rows: those of the `period`, of the `year` that ends with it, or all that the
+    fact yields by its own parameters (`whole`). `now_only`: nothing is known of earlier dates.
+    """
+
+    fact: str
+    numerator: str
+    denominator: str | None = None
+    beside: Mapping[str, str] = field(default_factory=dict)
+    span: Literal["period", "year", "whole"] = "period"
+    now_only: bool = False
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        return DIMENSIONS[self.fact]
+
+
+_BUYERS = "count(distinct case when is_order then customer_id end)"
+_ORDERS = "count_if(is_order)"
+
+MEASURES: dict[str, Measure] = {
+    "net_revenue": Measure("orders", "sum(reporting_net_amount)"),
+    "orders": Measure("orders", _ORDERS),
+    "items_sold": Measure("orders", "sum(items_count)"),
+    "returned_amount": Measure("orders", "-sum(least(reporting_net_amount, 0))"),
+    "new_customers": Measure("orders", "count_if(is_first_order)"),
+    "average_order_value": Measure(
+        "orders",
+        "sum(reporting_net_amount)",
+        _ORDERS,
+        {"median": "median(case when is_order then reporting_net_amount end)"},
+    ),
+    "purchase_frequency": Measure(
+        "orders", "count_if(is_order and not customer_id is null)", _BUYERS, span="year"
+    ),
+    "active_customers": Measure("orders", _BUYERS),
+    "returning_customers": Measure(
+        "orders",
+        "count(distinct case when is_order and first_order_date < bucket then customer_id end)",
+    ),
+    "repeat_rate": Measure(
+        "first_orders",
+        "count_if(is_observed and has_ordered_again)",
+        "count_if(is_observed)",
+        {"left_out": "count_if(not is_observed)"},
+    ),
+    "churn_rate": Measure("active_at_start", "count_if(is_lapsed)", "count(*)", span="whole"),
+    "leads_created": Measure("leads", "count(*)"),
+    "leads_converted": Measure("lead_conversions", "count(*)"),
+    "lead_to_opportunity": Measure("leads", "count_if(is_converted)", "count(*)"),
+    "opportunities_won": Measure("closed_opportunities", "count_if(is_won)"),
+    "win_rate": Measure(
+        "closed_opportunities",
+        "count_if(is_won)",
+        "count(*)",
+        {
+            "by_value": "sum(case when is_won then reporting_amount else 0 end)"
+            " / nullif(sum(reporting_amount), 0)"
+        },
+    ),
+    "emails_sent": Measure("email_events", "count_if(kind = 'email_sent')"),
+    "emails_opened": Measure("email_events", "count_if(kind = 'email_opened')"),
+    "emails_clicked": Measure("email_events", "count_if(kind = 'email_clicked')"),
+    "open_rate": Measure("email_recipients", "count_if(has_opened)", "count(*)"),
+    "click_rate": Measure("email_recipients", "count_if(has_clicked)", "count(*)"),
+    "unsubscribe_rate": Measure("email_recipients", "count_if(has_unsubscribed)", "count(*)"),
+    "web_visits": Measure("daily", "sum(case when kpi_id = 'web_visits' then value end)"),
+    "nps": Measure(
+        "nps_answers",
+        "100 * (count_if(score >= 9) - count_if(score <= 6))",
+        "count(*)",
+        {
+            "margin": "196 * sqrt(greatest(0, avg(case when score >= 9 or score <= 6 then 1.0"
+            " else 0.0 end) - power(avg(case when score >= 9 then 1.0 when score <= 6 then -1.0"
+            " else 0.0 end), 2)) / nullif(count(*), 0))"
+        },
+    ),
+    "tickets_opened": Measure("tickets", "count(*)"),
+    "ticket_backlog": Measure(
+        "open_tickets",
+        "count(*)",
+        beside={"reopened": "count_if(reopened_count > 0)"},
+        span="whole",
+    ),
+    "consent_coverage": Measure(
+        "reach",
+        "count_if(is_contactable_email or is_contactable_sms or is_contactable_phone"
+        " or is_contactable_post)",
+        "count(*)",
+        {
+            channel: f"count_if(is_contactable_{channel}) / nullif(count(*), 0)"
+            for channel in ("email", "sms", "phone", "post")
+        },
+        span="whole",
+        now_only=True,
+    ),
+    "reject_rate": Measure("deliveries", "sum(rejected)", "sum(records)"),
+    "freshness_hours": Measure("last_deliveries", "max(hours)", span="whole"),
+}
+
+
+class _CatalogueFile(RootModel[dict[str, Kpi]]):
+    pass
+
+
+@cache
+def catalogue() -> dict[str, Kpi]:
+    """Every KPI by id, in the order in which lists show them."""
+    stated = read_yaml(Path(__file__).with_name("catalogue.yml"), _CatalogueFile).root
+    return {name: kpi.model_copy(update={"kpi_id": name}) for name, kpi in stated.items()}
+
+
+def kpi(kpi_id: str) -> Kpi:
+    """One KPI; NotFoundError when there is none of that id."""
+    try:
+        return catalogue()[kpi_id]
+    except KeyError:
+        raise NotFoundError(
+            f'there is no KPI "{kpi_id}"', remedy="choose one of the catalogue"
+        ) from None
+
+
+def dimensions(kpi_id: str) -> tuple[str, ...]:
+    """What a KPI can be broken down and filtered by."""
+    return MEASURES[kpi(kpi_id).kpi_id].dimensions
+
+
+@cache
+def fact_sql(fact: str) -> str:
+    """The SELECT of a fact."""
+    return (Path(__file__).parent / "sql" / f"{fact}.sql").read_text(encoding="utf-8")

@@ -1,0 +1,477 @@
+"""KPIs as figures: over a period, against another, over time, by a dimension.
+
+Every figure of every screen comes from here. Totals of additive KPIs are read from `kpi_daily`;
+what that table does not hold is computed from the facts, to the same result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from functools import cache, lru_cache
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+import duckdb
+import polars as pl
+import sqlglot
+from sqlglot import exp
+
+from cohorte.errors import SettingsError
+from cohorte.kpis.definitions import (
+    MEASURES,
+    ROLLING_MONTHS,
+    Measure,
+    Windows,
+    fact_sql,
+    kpi,
+)
+
+Grain = Literal["day", "week", "month"]
+Filters = Mapping[str, Sequence[str | None]]
+
+_DIALECT = "duckdb"
+_DAILY = Measure("daily", "sum(value)")
+_NUMERATOR, _DENOMINATOR = "numerator", "denominator"
+
+
+@dataclass(frozen=True)
+class Period:
+    """Days from `start` up to but not including `end`, in the company's time zone."""
+
+    start: date
+    end: date
+
+    def __post_init__(self) -> None:
+        if self.end <= self.start:
+            raise SettingsError(
+                f"the period from {self.start} to {self.end} holds no day",
+                remedy="choose an end after the start",
+            )
+
+    @property
+    def days(self) -> int:
+        return (self.end - self.start).days
+
+    def previous(self) -> Period:
+        """As many months when it is whole months, else as many days, just before."""
+        if self.start.day == 1 and self.end.day == 1:
+            months = (self.end.year - self.start.year) * 12 + self.end.month - self.start.month
+            return Period(add_months(self.start, -months), self.start)
+        return Period(self.start - timedelta(days=self.days), self.start)
+
+    def year_before(self) -> Period:
+        """The same dates a year earlier; 29 February becomes the 28th."""
+        return Period(add_months(self.start, -12), add_months(self.end, -12))
+
+
+def add_months(day: date, months: int) -> date:
+    """The same day some months away, or the last of that month when it has no such day."""
+    month = day.year * 12 + day.month - 1 + months
+    year, month = divmod(month, 12)
+    following = date(year + (month == 11), (month + 1) % 12 + 1, 1)
+    return date(year, month + 1, min(day.day, (following - timedelta(days=1)).day))
+
+
+def month_of(day: date) -> Period:
+    """The calendar month that holds a day."""
+    start = day.replace(day=1)
+    return Period(start, add_months(start, 1))
+
+
+def last_days(days: int, as_of: date) -> Period:
+    """The days that end with `as_of`, included."""
+    return Period(as_of - timedelta(days=days - 1), as_of + timedelta(days=1))
+
+
+@dataclass(frozen=True)
+class KpiValue:
+    """A figure. `value` is None where there is none, such as a ratio over nothing.
+
+    Shares are of 1. `beside` holds what must be read with it, such as the median. `is_partial`:
+    the period goes on after what the version knows.
+    """
+
+    kpi_id: str
+    value: Decimal | None
+    numerator: Decimal | None = None
+    denominator: Decimal | None = None
+    beside: Mapping[str, Decimal | None] = field(default_factory=dict)
+    is_partial: bool = False
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A figure and an earlier one. `change_ratio` is None when there is nothing to divide by."""
+
+    current: KpiValue
+    previous: KpiValue
+
+    @property
+    def change(self) -> Decimal | None:
+        if self.current.value is None or self.previous.value is None:
+            return None
+        return self.current.value - self.previous.value
+
+    @property
+    def change_ratio(self) -> Decimal | None:
+        if self.change is None or not self.previous.value:
+            return None
+        return self.change / abs(self.previous.value)
+
+
+@dataclass(frozen=True)
+class _Version:
+    as_of: date
+    time_zone: str
+
+
+def kpi_values(
+    con: duckdb.DuckDBPyConnection,
+    kpi_ids: Iterable[str],
+    period: Period,
+    filters: Filters | None = None,
+    windows: Windows | None = None,
+) -> dict[str, KpiValue]:
+    """The figures of a published version over a period.
+
+    `filters` keeps the rows whose dimension has one of the values; None stands for unknown.
+    NotFoundError for an unknown KPI, SettingsError for a dimension that a KPI does not have.
+    """
+    wanted = list(dict.fromkeys(kpi_ids))
+    rows = _aggregate(con, wanted, period, filters or {}, windows or Windows(), None, None)
+    as_of = _version(con).as_of
+    return {
+        kpi_id: rows[kpi_id].get((None, None)) or _nothing(kpi_id, period, as_of)
+        for kpi_id in wanted
+    }
+
+
+def compare(
+    con: duckdb.DuckDBPyConnection,
+    kpi_ids: Iterable[str],
+    period: Period,
+    previous: Period | None = None,
+    filters: Filters | None = None,
+    windows: Windows | None = None,
+) -> dict[str, Comparison]:
+    """The figures of a period against those of another, the one just before by default.
+
+    Raises as `kpi_values` does.
+    """
+    wanted = list(dict.fromkeys(kpi_ids))
+    now = kpi_values(con, wanted, period, filters, windows)
+    before = kpi_values(con, wanted, previous or period.previous(), filters, windows)
+    return {kpi_id: Comparison(now[kpi_id], before[kpi_id]) for kpi_id in wanted}
+
+
+def breakdown(
+    con: duckdb.DuckDBPyConnection,
+    kpi_id: str,
+    dimension: str,
+    period: Period,
+    filters: Filters | None = None,
+    windows: Windows | None = None,
+) -> dict[str | None, KpiValue]:
+    """A KPI by each value of a dimension, the largest first; None is unknown.
+
+    The parts of an additive KPI sum to its value over the period. Raises as `kpi_values` does.
+    """
+    rows = _aggregate(con, [kpi_id], period, filters or {}, windows or Windows(), dimension, None)
+    found = {part: value for (part, _), value in rows[kpi_id].items()}
+    order = sorted(
+        found.items(), key=lambda item: (item[1].value is None, -(item[1].value or 0), str(item[0]))
+    )
+    return dict(order)
+
+
+def series(
+    con: duckdb.DuckDBPyConnection,
+    kpi_id: str,
+    grain: Grain,
+    period: Period,
+    filters: Filters | None = None,
+    windows: Windows | None = None,
+) -> list[tuple[date, KpiValue]]:
+    """A KPI by day, week (from Monday) or month: the bucket's first day and its figure.
+
+    Every bucket that the version knows of is there, zero or without value where nothing happened.
+    The first and last are cut to the period. Raises as `kpi_values` does.
+    """
+    measure = _measure(kpi_id, filters or {}, None)
+    cut = buckets(period, grain)
+    as_of = _version(con).as_of
+    known = [bucket for bucket in cut if bucket.start <= as_of]
+    if measure.span != "period":
+        return [
+            (bucket.start, kpi_values(con, [kpi_id], bucket, filters, windows)[kpi_id])
+            for bucket in known
+        ]
+    rows = _aggregate(con, [kpi_id], period, filters or {}, windows or Windows(), None, grain)
+    found = {bucket: value for (_, bucket), value in rows[kpi_id].items()}
+    return [
+        (bucket.start, found.get(bucket.start) or _nothing(kpi_id, bucket, as_of))
+        for bucket in known
+    ]
+
+
+def buckets(period: Period, grain: Grain) -> list[Period]:
+    """The days, weeks or months of a period, the first and last cut to it."""
+    cut = []
+    start = period.start
+    while start < period.end:
+        match grain:
+            case "day":
+                following = start + timedelta(days=1)
+            case "week":
+                following = start + timedelta(days=7 - start.weekday())
+            case "month":
+                following = month_of(start).end
+        cut.append(Period(start, min(following, period.end)))
+        start = following
+    return cut
+
+
+def _nothing(kpi_id: str, period: Period, as_of: date) -> KpiValue:
+    """The figure where there is no row: zero for what is counted, none for a ratio."""
+    measure = MEASURES[kpi_id]
+    is_total = measure.denominator is None and measure.span == "period"
+    is_partial = _is_partial(period, as_of)
+    return KpiValue(kpi_id, Decimal(0) if is_total else None, is_partial=is_partial)
+
+
+def _is_partial(period: Period, as_of: date) -> bool:
+    return period.end > as_of + timedelta(days=1)
+
+
+def _measure(kpi_id: str, filters: Filters, dimension: str | None) -> Measure:
+    """How to compute a KPI; from the published daily totals where they suffice."""
+    defined = kpi(kpi_id)
+    measure = MEASURES[kpi_id]
+    asked = {*filters, *([dimension] if dimension else [])}
+    if defined.additive and asked <= {"source"}:
+        return _DAILY
+    for name in asked:
+        if name not in measure.dimensions:
+            raise SettingsError(
+                f"{kpi_id} is not known by {name}",
+                remedy=f"choose of {', '.join(measure.dimensions)}",
+            )
+    return measure
+
+
+_Key = tuple[str | None, date | None]
+_Shape = tuple[tuple[str, tuple[bool, ...]], ...]
+"""Filters without their values: the dimension, and which of its values stand for unknown."""
+
+
+@dataclass(frozen=True)
+class _Query:
+    sql: str
+    parameters: frozenset[str]
+
+
+def _aggregate(
+    con: duckdb.DuckDBPyConnection,
+    kpi_ids: Sequence[str],
+    period: Period,
+    filters: Filters,
+    windows: Windows,
+    dimension: str | None,
+    grain: Grain | None,
+) -> dict[str, dict[_Key, KpiValue]]:
+    """Figures by KPI, then by (value of the dimension, bucket); KPIs of one fact share a query."""
+    version = _version(con)
+    is_partial = _is_partial(period, version.as_of)
+    together: dict[tuple[str, str], dict[str, Measure]] = {}
+    found: dict[str, dict[_Key, KpiValue]] = {kpi_id: {} for kpi_id in kpi_ids}
+    for kpi_id in kpi_ids:
+        measure = _measure(kpi_id, filters, dimension)
+        if measure.now_only and period.end <= version.as_of:
+            continue
+        together.setdefault((measure.fact, measure.span), {})[kpi_id] = measure
+    shape = tuple((name, tuple(value is None for value in filters[name])) for name in filters)
+    for (fact, _span), measures in together.items():
+        is_daily = all(measure is _DAILY for measure in measures.values())
+        query = _compiled(fact, tuple(measures), is_daily, shape, dimension, grain)
+        for row in _rows(con, query, period, filters, windows, version):
+            for kpi_id, measure in measures.items():
+                if row.get("kpi_id", kpi_id) == kpi_id:
+                    key = (row.get("part"), row.get("bucket"))
+                    found[kpi_id][key] = _value(kpi_id, measure, row, is_partial)
+    return found
+
+
+@lru_cache(maxsize=1000)
+def _compiled(
+    fact: str,
+    kpi_ids: tuple[str, ...],
+    is_daily: bool,
+    filters: _Shape,
+    dimension: str | None,
+    grain: Grain | None,
+) -> _Query:
+    """The SQL of a question, whatever its dates and values, and the parameters it names."""
+    query = (
+        _daily_query(kpi_ids, filters, dimension, grain)
+        if is_daily
+        else _query(fact, kpi_ids, filters, dimension, grain)
+    )
+    names = frozenset(each.name for each in query.find_all(exp.Placeholder))
+    return _Query(query.sql(_DIALECT), names)
+
+
+def _value(kpi_id: str, measure: Measure, row: Mapping[str, Any], is_partial: bool) -> KpiValue:
+    prefix = "" if measure is _DAILY else f"{kpi_id}__"
+    numerator = _exact(row[f"{prefix}{_NUMERATOR}"])
+    beside = {name: _exact(row[f"{prefix}{name}"]) for name in measure.beside}
+    if measure.denominator is None:
+        if numerator is None and measure.span == "period":
+            numerator = Decimal(0)
+        return KpiValue(kpi_id, numerator, numerator, None, beside, is_partial)
+    denominator = _exact(row[f"{prefix}{_DENOMINATOR}"])
+    value = numerator / denominator if numerator is not None and denominator else None
+    return KpiValue(kpi_id, value, numerator, denominator, beside, is_partial)
+
+
+def _exact(value: Any) -> Decimal | None:
+    if value is None:
+        return None
+    return Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+
+
+@cache
+def _fact(fact: str) -> exp.Expr:
+    return sqlglot.parse_one(fact_sql(fact), dialect=_DIALECT)
+
+
+def _daily_query(
+    kpi_ids: Sequence[str], filters: _Shape, dimension: str | None, grain: Grain | None
+) -> exp.Select:
+    rows = _cut("daily", "period", filters, grain)
+    names = [exp.Literal.string(kpi_id) for kpi_id in kpi_ids]
+    rows = rows.where(exp.In(this=exp.column("kpi_id"), expressions=names))
+    aggregates = [exp.column("kpi_id"), _aliased(_DAILY.numerator, _NUMERATOR)]
+    return _grouped(rows, aggregates, dimension, grain, also=["kpi_id"])
+
+
+def _query(
+    fact: str,
+    kpi_ids: Sequence[str],
+    filters: _Shape,
+    dimension: str | None,
+    grain: Grain | None,
+) -> exp.Select:
+    aggregates = []
+    for kpi_id in kpi_ids:
+        measure = MEASURES[kpi_id]
+        aggregates.append(_aliased(measure.numerator, f"{kpi_id}__{_NUMERATOR}"))
+        if measure.denominator is not None:
+            aggregates.append(_aliased(measure.denominator, f"{kpi_id}__{_DENOMINATOR}"))
+        for name, expression in measure.beside.items():
+            aggregates.append(_aliased(expression, f"{kpi_id}__{name}"))
+    rows = _cut(fact, MEASURES[kpi_ids[0]].span, filters, grain)
+    return _grouped(rows, aggregates, dimension, grain)
+
+
+def _aliased(expression: str, name: str) -> exp.Expr:
+    return exp.alias_(sqlglot.parse_one(expression, dialect=_DIALECT), name)
+
+
+def _cut(fact: str, span: str, filters: _Shape, grain: Grain | None) -> exp.Select:
+    """The rows of a fact within the span and the filters, each with its bucket."""
+    start = exp.cast(_parameter("start"), "date")
+    bucket: exp.Expr = start
+    if grain is not None:
+        truncated = exp.cast(
+            exp.func("date_trunc", exp.Literal.string(grain), exp.column("day"), dialect=_DIALECT),
+            "date",
+        )
+        bucket = exp.func("greatest", truncated, start.copy())
+    rows = exp.select(
+        exp.Column(this=exp.Star(), table=exp.to_identifier("facts")), bucket.as_("bucket")
+    ).from_(
+        exp.Subquery(this=_fact(fact).copy(), alias=exp.TableAlias(this=exp.to_identifier("facts")))
+    )
+    if span != "whole":
+        first = "start" if span == "period" else "year_start"
+        rows = rows.where(
+            exp.column("day") >= _parameter(first), exp.column("day") < _parameter("end")
+        )
+    for position, (name, are_unknown) in enumerate(filters):
+        rows = rows.where(_filter(name, are_unknown, position))
+    return rows
+
+
+def _filter(name: str, are_unknown: Sequence[bool], position: int) -> exp.Expr:
+    held = exp.column(name, table="facts", quoted=True)
+    known = [
+        _parameter(f"filter_{position}_{number}")
+        for number, is_unknown in enumerate(are_unknown)
+        if not is_unknown
+    ]
+    tests: list[exp.Expr] = [exp.In(this=held, expressions=known)] if known else []
+    if any(are_unknown):
+        tests.append(exp.Is(this=held.copy(), expression=exp.null()))
+    return exp.or_(*tests) if tests else exp.false()
+
+
+def _grouped(
+    rows: exp.Select,
+    aggregates: Sequence[exp.Expr],
+    dimension: str | None,
+    grain: Grain | None,
+    also: Sequence[str] = (),
+) -> exp.Select:
+    keys: list[exp.Expr] = []
+    if dimension is not None:
+        keys.append(exp.column(dimension, quoted=True).as_("part"))
+    if grain is not None:
+        keys.append(exp.column("bucket"))
+    query = exp.select(*keys, *aggregates).from_(rows.subquery("cut"))
+    groups = [name for name in (*also, dimension, "bucket" if grain else None) if name]
+    return query.group_by(*(exp.column(name, quoted=True) for name in groups)) if groups else query
+
+
+def _parameter(name: str) -> exp.Expr:
+    return exp.Placeholder(this=name)
+
+
+def _rows(
+    con: duckdb.DuckDBPyConnection,
+    query: _Query,
+    period: Period,
+    filters: Filters,
+    windows: Windows,
+    version: _Version,
+) -> list[dict[str, Any]]:
+    end = min(period.end, version.as_of + timedelta(days=1))
+    values: dict[str, Any] = {
+        "start": period.start,
+        "end": end,
+        "year_start": add_months(end, -ROLLING_MONTHS),
+        "end_at": _instant(end, version.time_zone),
+        "as_of": version.as_of,
+        "time_zone": version.time_zone,
+        "lapse_days": windows.lapse_days,
+        "repeat_days": windows.repeat_days,
+    }
+    for position, wanted in enumerate(filters.values()):
+        for number, value in enumerate(wanted):
+            values[f"filter_{position}_{number}"] = value
+    parameters = {name: value for name, value in values.items() if name in query.parameters}
+    frame: pl.DataFrame = con.sql(query.sql, params=parameters).pl()
+    return frame.to_dicts()
+
+
+def _instant(day: date, time_zone: str) -> datetime:
+    """The UTC instant at which a day starts in a time zone, naive."""
+    start = datetime.combine(day, time(), ZoneInfo(time_zone))
+    return start.astimezone(UTC).replace(tzinfo=None)
+
+
+def _version(con: duckdb.DuckDBPyConnection) -> _Version:
+    row = con.sql("select as_of, time_zone from version_info").fetchall()[0]
+    return _Version(row[0], row[1])

@@ -1,0 +1,51 @@
+-- One row per customer and campaign mailed, dated by the mailing. A source that reports no
+-- deliveries is taken to deliver what it sent and did not see bounce.
+with events as (
+    select
+        interactions.*,
+        max(case when interactions.kind = 'email_delivered' then 1 else 0 end)
+            over (partition by interactions.source) = 1 as reports_deliveries
+    from interactions
+    where
+        interactions.kind in (
+            'email_sent',
+            'email_delivered',
+            'email_opened',
+            'email_clicked',
+            'email_bounced',
+            'email_unsubscribed'
+        )
+        and interactions.customer_id is not null
+        and interactions.interaction_date <= $as_of
+),
+
+recipients as (
+    select
+        source,
+        customer_id,
+        campaign_id,
+        min(case when kind in ('email_sent', 'email_delivered') then interaction_date end) as day,
+        case
+            when bool_or(reports_deliveries) then bool_or(kind = 'email_delivered')
+            else bool_or(kind = 'email_sent') and not bool_or(kind = 'email_bounced')
+        end as is_delivered,
+        bool_or(kind = 'email_opened') as has_opened,
+        bool_or(kind = 'email_clicked') as has_clicked,
+        bool_or(kind = 'email_unsubscribed') as has_unsubscribed
+    from events
+    group by source, customer_id, campaign_id
+)
+
+select
+    recipients.day,
+    recipients.source,
+    recipients.campaign_id,
+    profiles.country_code,
+    profiles.region,
+    profiles.rfm_segment,
+    recipients.has_opened,
+    recipients.has_clicked,
+    recipients.has_unsubscribed
+from recipients
+inner join customer_profiles as profiles on recipients.customer_id = profiles.customer_id
+where recipients.is_delivered and not coalesce(profiles.is_internal, false)

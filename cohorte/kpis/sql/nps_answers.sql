@@ -1,0 +1,14 @@
+-- One row per answer to an NPS survey, dated by the answer.
+select
+    cast(timezone($time_zone, timezone('UTC', surveys.answered_at)) as date) as day,
+    surveys.source,
+    profiles.country_code,
+    profiles.region,
+    profiles.rfm_segment,
+    surveys.score
+from surveys
+left join customer_profiles as profiles on surveys.customer_id = profiles.customer_id
+where
+    surveys.kind = 'nps'
+    and surveys.score between 0 and 10
+    and not coalesce(profiles.is_internal, false)

@@ -1,0 +1,19 @@
+-- One row per ticket open at the end of the period.
+select
+    tickets.source,
+    tickets.channel,
+    tickets.category,
+    tickets.priority,
+    tickets.reopened_count
+from tickets
+left join customers on tickets.customer_id = customers.customer_id
+where
+    tickets.opened_at < $end_at
+    and (
+        tickets.resolved_at >= $end_at
+        or (
+            tickets.resolved_at is null
+            and coalesce(tickets.status, 'open') not in ('resolved', 'closed', 'solved')
+        )
+    )
+    and not coalesce(customers.is_internal, false)

@@ -1,0 +1,21 @@
+-- One row per order or return that was not cancelled.
+select
+    orders.order_date as day,
+    orders.source,
+    orders.channel,
+    orders.store,
+    orders.campaign_id,
+    profiles.country_code,
+    profiles.region,
+    profiles.party,
+    profiles.rfm_segment,
+    profiles.lifecycle_status,
+    orders.customer_id,
+    orders.is_order,
+    orders.is_first_order,
+    orders.reporting_net_amount,
+    orders.items_count,
+    profiles.first_order_date
+from orders
+left join customer_profiles as profiles on orders.customer_id = profiles.customer_id
+where orders.status <> 'cancelled' and not coalesce(profiles.is_internal, false)
