@@ -9,7 +9,7 @@ import streamlit as st
 
 from cohorte.clock import now
 from cohorte.errors import CohorteError
-from cohorte.i18n import LANGUAGES, N_, language_of
+from cohorte.i18n import LANGUAGES, N_, Language, language_of
 from cohorte.logs import logger
 from cohorte.settings import WorkspaceSettings
 from dashboards import components, language
@@ -74,7 +74,7 @@ def main() -> None:
         components.failure(error)
 
 
-def _chosen_language() -> str | None:
+def _chosen_language() -> Language | None:
     asked = st.session_state.get(language.KEY) or st.query_params.get(language.KEY)
     return language_of(asked) if asked in LANGUAGES else None
 
@@ -122,7 +122,7 @@ def _freshness(settings: WorkspaceSettings, served: Served | None, _: Words) -> 
     if published_at.tzinfo is None:
         published_at = published_at.replace(tzinfo=UTC)
     stale = settings.as_of is None and now() - published_at > STALE_AFTER
-    data_to = _("data to {day}", day=_.date(served.as_of))
+    data_to = _("data to {day}", day=_.day(served.as_of))
     published = _("published {ago}", ago=_.ago(published_at))
     return span(
         tag("i", cls="co-dot stale" if stale else "co-dot"),

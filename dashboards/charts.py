@@ -9,12 +9,16 @@ from __future__ import annotations
 import json
 import math
 from datetime import date
+from typing import TypeVar
 
 import altair as alt
 import polars as pl
 
 from dashboards.language import Words
 from dashboards.theme import Tokens
+
+Drawn = alt.Chart | alt.LayerChart
+AnyDrawn = TypeVar("AnyDrawn", alt.Chart, alt.LayerChart)
 
 
 def nice_ticks(top: float, count: int = 4) -> list[float]:
@@ -38,7 +42,7 @@ def value_axis(ticks: list[float], labels: list[str]) -> alt.Axis:
     )
 
 
-def styled(chart: alt.TopLevelMixin, tokens: Tokens) -> alt.TopLevelMixin:
+def styled(chart: AnyDrawn, tokens: Tokens) -> AnyDrawn:
     """The look that all charts share."""
     font = "Inter, sans-serif"
     return (
@@ -59,7 +63,7 @@ def styled(chart: alt.TopLevelMixin, tokens: Tokens) -> alt.TopLevelMixin:
     )
 
 
-def revenue_by_month(frame: pl.DataFrame, words: Words, tokens: Tokens) -> alt.TopLevelMixin:
+def revenue_by_month(frame: pl.DataFrame, words: Words, tokens: Tokens) -> Drawn:
     """Bars of net revenue a month, with a tick where the same month was a year before.
 
     `frame`: month, net_revenue, last_year (may be null), is_partial; at most 13 months.
@@ -146,7 +150,7 @@ def month_label(month: date, index: int, words: Words) -> str:
     return f"{words.short_month(month)}|{year or chr(0x200B) * (index + 1)}"
 
 
-def new_and_returning(frame: pl.DataFrame, words: Words, tokens: Tokens) -> alt.TopLevelMixin:
+def new_and_returning(frame: pl.DataFrame, words: Words, tokens: Tokens) -> Drawn:
     """Stacked bars: customers of a month who bought for the first time, and the others.
 
     `frame`: month, new_customers, returning_customers, is_partial.
@@ -221,7 +225,7 @@ def new_and_returning(frame: pl.DataFrame, words: Words, tokens: Tokens) -> alt.
 SOURCE_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8A93A2"]
 
 
-def deliveries(frame: pl.DataFrame, words: Words, tokens: Tokens) -> alt.TopLevelMixin:
+def deliveries(frame: pl.DataFrame, words: Words, tokens: Tokens) -> Drawn:
     """Stacked bars of records by day of delivery and source.
 
     `frame`: source, loaded_date, records, rejected; the latest 60 days are drawn.
@@ -232,7 +236,7 @@ def deliveries(frame: pl.DataFrame, words: Words, tokens: Tokens) -> alt.TopLeve
     drawn = frame.filter(pl.col("loaded_date").is_in(days))
     ticks = nice_ticks(drawn.group_by("loaded_date").agg(pl.sum("records"))["records"].max(), 3)
     drawn = drawn.with_columns(
-        pl.Series("said_day", [words.date(day) for day in drawn["loaded_date"]]),
+        pl.Series("said_day", [words.day(day) for day in drawn["loaded_date"]]),
         pl.Series("said", [words.number(n) for n in drawn["records"]]),
         pl.Series("said_rejected", [words.number(n) for n in drawn["rejected"]]),
         pl.col("loaded_date").cast(pl.String).alias("day"),

@@ -105,15 +105,15 @@ class Figure:
     known: bool = True
 
 
-def change_pill(change: float | None, up_is_good: bool | None, words: Words) -> Html:
+def change_pill(change: float | None, up_is_good: bool | None, _: Words) -> Html:
     """A change with an arrow and its sign; the tone adds to them and never stands alone."""
     if change is None:
-        return span(words("no comparison"), cls="co-pill")
+        return span(_("no comparison"), cls="co-pill")
     if abs(change) < 0.0005:
-        return span("= ", words("unchanged"), cls="co-pill")
+        return span("= ", _("unchanged"), cls="co-pill")
     arrow = "↑ " if change > 0 else "↓ "
     tone = "" if up_is_good is None else "good" if (change > 0) == up_is_good else "bad"
-    return span(arrow, words.change(change), cls=f"co-pill {tone}".strip())
+    return span(arrow, _.change(change), cls=f"co-pill {tone}".strip())
 
 
 def sparkline(course: Sequence[float], before: Sequence[float] = ()) -> Html | None:

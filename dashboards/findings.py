@@ -84,7 +84,8 @@ def main_finding(now: Headline, before: Headline | None, span: Period, _: Words)
     value = change(now.average_order_value, before.average_order_value) or 0.0
     if abs(moved) < 0.01:
         return _(
-            "{when}: net revenue is steady at {revenue} (orders {orders}, average order value {value}).",
+            "{when}: net revenue is steady at {revenue} "
+            "(orders {orders}, average order value {value}).",
             when=when,
             revenue=revenue,
             orders=_.change(orders),
@@ -100,28 +101,32 @@ def main_finding(now: Headline, before: Headline | None, span: Period, _: Words)
     by_orders = orders > -1 and value > -1 and abs(log(1 + orders)) >= abs(log(1 + value))
     if moved > 0 and by_orders:
         return _(
-            "{when}: net revenue rose by {change} to {revenue}, mostly through more orders ({orders}); average order value {value}.",
+            "{when}: net revenue rose by {change} to {revenue}, mostly through more orders "
+            "({orders}); average order value {value}.",
             **parts,
         )
     if moved > 0:
         return _(
-            "{when}: net revenue rose by {change} to {revenue}, mostly through a higher order value ({value}); orders {orders}.",
+            "{when}: net revenue rose by {change} to {revenue}, mostly through a higher order "
+            "value ({value}); orders {orders}.",
             **parts,
         )
     if by_orders:
         return _(
-            "{when}: net revenue fell by {change} to {revenue}, mostly through fewer orders ({orders}); average order value {value}.",
+            "{when}: net revenue fell by {change} to {revenue}, mostly through fewer orders "
+            "({orders}); average order value {value}.",
             **parts,
         )
     return _(
-        "{when}: net revenue fell by {change} to {revenue}, mostly through a lower order value ({value}); orders {orders}.",
+        "{when}: net revenue fell by {change} to {revenue}, mostly through a lower order "
+        "value ({value}); orders {orders}.",
         **parts,
     )
 
 
 def monthly(frame: pl.DataFrame, as_of: date) -> pl.DataFrame:
     """The months up to `as_of`, each with last year's revenue and whether it is still running."""
-    before = {month: value for month, value in frame.select("month", "net_revenue").rows()}
+    before = dict(frame.select("month", "net_revenue").rows())
     next_day = date.fromordinal(as_of.toordinal() + 1)
     return frame.filter(pl.col("month") <= as_of).with_columns(
         pl.col("net_revenue").cast(pl.Float64),

@@ -103,7 +103,7 @@ class Words:
         decimals = 0 if share is not None and abs(share) >= 0.1 else 1
         return _minus(i18n.format_change(share, self.code, decimals=decimals))
 
-    def date(self, day: date | None, length: i18n.DateLength = "medium") -> str:
+    def day(self, day: date | None, length: i18n.DateLength = "medium") -> str:
         return i18n.format_date(day, self.code, length)
 
     def at(self, instant: datetime | None) -> str:
@@ -132,7 +132,7 @@ class Words:
     def ago(self, instant: datetime | None) -> str:
         """How long ago an instant was: 3 hours ago."""
         if instant is None:
-            return self.date(None)
+            return self.day(None)
         aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
         return str(
             dates.format_timedelta(
@@ -143,7 +143,7 @@ class Words:
     def days(self, count: float | Decimal | None) -> str:
         """A number of days in words."""
         if count is None:
-            return self.date(None)
+            return self.day(None)
         whole = round(count)
         return self.ngettext("{count} day", "{count} days", whole)
 

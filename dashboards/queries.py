@@ -707,7 +707,10 @@ def deliveries(cursor: Cursor) -> pl.DataFrame:
 def rejects(cursor: Cursor) -> list[Row]:
     """Rejected rows by source, column and reason, the most frequent first."""
     return cursor.rows(
-        "from source_rejects order by rows_count desc, source, entity, column_name, reason limit 200"
+        """
+        from source_rejects
+        order by rows_count desc, source, entity, column_name, reason limit 200
+        """
     )
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as made
 from datetime import date
 from typing import Any, Literal
 
@@ -87,7 +88,7 @@ class Line:
     test: str
     value: Any = None
     unknown: bool = False
-    uid: int = field(default_factory=lambda: next(_numbers))
+    uid: int = made(default_factory=lambda: next(_numbers))
 
 
 @dataclass
@@ -95,8 +96,8 @@ class Group:
     """Lines, and at the top groups of lines, joined by a mode."""
 
     mode: Mode = "all"
-    items: list[Line | Group] = field(default_factory=list)
-    uid: int = field(default_factory=lambda: next(_numbers))
+    items: list[Line | Group] = made(default_factory=list)
+    uid: int = made(default_factory=lambda: next(_numbers))
 
     def lines(self) -> Iterator[Line]:
         for item in self.items:
@@ -116,7 +117,7 @@ class Draft:
     segment_id: str | None = None
     rule_version: int | None = None
     saved: str = ""
-    uid: int = field(default_factory=lambda: next(_numbers))
+    uid: int = made(default_factory=lambda: next(_numbers))
 
 
 def open_draft(

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import streamlit as st
 
+from cohorte.segments import CHANNELS
 from dashboards import findings, queries, vocabulary
 from dashboards.components import (
     Column,
@@ -61,7 +62,7 @@ def _head(person: Row, _: Words) -> None:
     initials = "".join(word[0] for word in name.split()[:2] if word[0].isalnum()).upper() or "?"
     status = person["lifecycle_status"]
     place = ", ".join(part for part in (person["city"], person["country_code"]) if part)
-    known = _("known since {day}", day=_.date(person["created_date"]))
+    known = _("known since {day}", day=_.day(person["created_date"]))
     draw(
         div(
             div(initials, cls="co-avatar", aria_hidden="true"),
@@ -120,7 +121,7 @@ def _identity(person: Row, _: Words) -> None:
 
     street = [person["address_line"], " ".join(filter(None, [person["postcode"], person["city"]]))]
     address = ", ".join(part for part in street if part)
-    born = _.date(person["birth_date"], "long") if person["birth_date"] else None
+    born = _.day(person["birth_date"], "long") if person["birth_date"] else None
     if born and person["age"] is not None:
         born = _("{day} ({age} years old)", day=born, age=_.number(person["age"]))
     facts = [
@@ -150,10 +151,13 @@ def _reach(customer_id: str, person: Row, _: Words) -> None:
     points = queries.contact_points(customer_id)
     flags = [
         pill(
-            f"{_(vocabulary.CHANNELS[channel])}: {_('yes') if person[f'is_contactable_{channel}'] else _('no')}",
-            "good" if person[f"is_contactable_{channel}"] else "",
+            _("{channel}: yes", channel=_(vocabulary.CHANNELS[channel]))
+            if allowed
+            else _("{channel}: no", channel=_(vocabulary.CHANNELS[channel])),
+            "good" if allowed else "",
         )
-        for channel in ("email", "sms", "phone", "post")
+        for channel in CHANNELS
+        for allowed in [person[f"is_contactable_{channel}"]]
     ]
     with card(
         "reach", _("How they may be contacted"), _("A valid address and a consent are both needed")
@@ -173,7 +177,7 @@ def _point(point: Row, consents: list[Row], _: Words) -> Html:
                 channel=named(vocabulary.CHANNELS, consent["channel"], _),
                 purpose=consent["purpose"],
                 answer=_("consent given") if consent["is_granted"] else _("consent refused"),
-                day=_.date(_.local(consent["recorded_at"]).date())
+                day=_.day(_.local(consent["recorded_at"]).date())
                 if consent["recorded_at"]
                 else "–",
                 source=consent["source"],
@@ -221,7 +225,7 @@ def _records(customer_id: str, _: Words) -> None:
                             " ",
                             span(record["contact_id"], cls="co-mono"),
                         ),
-                        span(_.date(_.local(record["created_at"]).date()), cls="sub")
+                        span(_.day(_.local(record["created_at"]).date()), cls="sub")
                         if record["created_at"]
                         else None,
                         cls="row",
@@ -305,7 +309,7 @@ def _lead(lead: Row, _: Words) -> Html:
     made = _(
         "{channel}, {day}",
         channel=named(vocabulary.CHANNELS, lead["channel"], _),
-        day=_.date(lead["created_date"]),
+        day=_.day(lead["created_date"]),
     )
     if lead["is_converted"]:
         state = pill(_("Converted"), "good")
@@ -393,7 +397,7 @@ def _order(order: Row, several: bool, _: Words) -> list[object]:
     )
     return [
         join(
-            span(_.date(order["order_date"]), cls="main"),
+            span(_.day(order["order_date"]), cls="main"),
             span(order["order_id"], cls="sub co-mono"),
         ),
         join(span(what), span(where, cls="sub") if where else None),

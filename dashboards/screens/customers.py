@@ -135,7 +135,7 @@ def _cells(row: queries.Row, names: dict[str, str], _: Words) -> list[dict[str, 
         ),
         cell(row["city"] or "–", faint=not row["city"]),
         cell(_.number(row["lifetime_orders_count"])),
-        cell(_.date(row["last_order_date"]), faint=row["last_order_date"] is None),
+        cell(_.day(row["last_order_date"]), faint=row["last_order_date"] is None),
         cell(_.money(row["lifetime_net_revenue"], 0)),
     ]
 

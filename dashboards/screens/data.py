@@ -78,7 +78,7 @@ def render() -> None:
         _(
             "Version {version} shows the data up to {day}; it was published on {at}.",
             version=served.info.version,
-            day=_.date(served.as_of, "long"),
+            day=_.day(served.as_of, "long"),
             at=_.at(served.info.published_at),
         ),
     ):
@@ -339,7 +339,7 @@ def _run(run: Run, _: Words) -> list[Any]:
     return [
         join(span(_.at(run.started_at), cls="main"), span(run.run_id, cls="sub co-mono")),
         pill(_(name), tone),
-        _.date(run.as_of),
+        _.day(run.as_of),
         took,
         run.version or "–",
         span(run.message or "–", cls="wrap" if run.message else "co-none"),
@@ -402,7 +402,7 @@ def _versions(_: Words) -> None:
                     [
                         span(info.version, cls="main"),
                         _.at(info.published_at),
-                        _.date(info.as_of),
+                        _.day(info.as_of),
                         _.number(
                             info.tables["customers"].rows if "customers" in info.tables else None
                         ),

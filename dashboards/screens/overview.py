@@ -38,7 +38,7 @@ def render() -> None:
         _(
             "How {company} is doing, to {day}.",
             company=served.company,
-            day=_.date(served.as_of, "long"),
+            day=_.day(served.as_of, "long"),
         ),
     ):
         chosen = st.segmented_control(
@@ -89,6 +89,7 @@ def render() -> None:
 def _headline(
     now: findings.Headline, before: findings.Headline | None, span_: Period, _: Words
 ) -> None:
+    prior = before or findings.Headline({}, 0)
     days = queries.kpi_days(span_.before_start, span_.end)
 
     def course(kpi_id: str) -> list[float]:
@@ -110,9 +111,10 @@ def _headline(
                 _("Net revenue"),
                 _.tile_money(now.net_revenue),
                 _(
-                    "Order lines before tax, less returns and credit notes, on the day of the order. Cancelled orders and internal records are left out."
+                    "Order lines before tax, less returns and credit notes, on the day of the "
+                    "order. Cancelled orders and internal records are left out."
                 ),
-                findings.change(now.net_revenue, before and before.net_revenue),
+                findings.change(now.net_revenue, prior.net_revenue),
                 against,
                 course=course("net_revenue"),
                 course_before=course_before("net_revenue"),
@@ -121,7 +123,7 @@ def _headline(
                 _("Orders"),
                 _.number(now.orders),
                 _("Distinct orders that were not cancelled and came to more than nothing."),
-                findings.change(now.orders, before and before.orders),
+                findings.change(now.orders, prior.orders),
                 against,
                 course=course("orders"),
                 course_before=course_before("orders"),
@@ -130,7 +132,7 @@ def _headline(
                 _("Average order value"),
                 _.money(now.average_order_value),
                 _("Net revenue divided by orders."),
-                findings.change(now.average_order_value, before and before.average_order_value),
+                findings.change(now.average_order_value, prior.average_order_value),
                 against,
                 course=periods.ratio(course("net_revenue"), course("orders")),
                 course_before=periods.ratio(course_before("net_revenue"), course_before("orders")),
@@ -140,7 +142,7 @@ def _headline(
                 _("Active customers"),
                 _.number(now.active_customers),
                 _("Distinct customers with an order in the period."),
-                findings.change(now.active_customers, before and before.active_customers),
+                findings.change(now.active_customers, prior.active_customers),
                 against,
                 course=buyers_course(span_.start, span_.end),
                 course_before=buyers_course(span_.before_start, span_.before_end) if before else [],
@@ -149,7 +151,7 @@ def _headline(
                 _("New customers"),
                 _.number(now.new_customers),
                 _("Customers whose first order ever is in the period."),
-                findings.change(now.new_customers, before and before.new_customers),
+                findings.change(now.new_customers, prior.new_customers),
                 against,
                 course=course("new_customers"),
                 course_before=course_before("new_customers"),

@@ -140,7 +140,8 @@ def _finding(segments: list[Row], people: int, revenue: Decimal, _: Words) -> st
     best, best_revenue = total("champions", "loyal")
     fading, fading_revenue = total("at_risk", "cannot_lose")
     said = _(
-        "Champions and loyal customers are {people} of the buyers and bring {revenue} of the revenue.",
+        "Champions and loyal customers are {people} of the buyers "
+        "and bring {revenue} of the revenue.",
         people=_.share(best, people),
         revenue=_.share(best_revenue, revenue),
     )
@@ -216,9 +217,7 @@ def _detail(
                     div(
                         div(
                             span(_(vocabulary.CHANNELS[channel])),
-                            span(
-                                f"{_.number(reach[channel])} · {_.share(reach[channel], reach['customers'])}"
-                            ),
+                            span(_counted(reach[channel], reach["customers"], _)),
                             cls="row",
                         ),
                         bar(reach[channel] / (reach["customers"] or 1)),
@@ -263,6 +262,10 @@ def _line(
         cell(_.money(row["revenue_each"], 0)),
         cell(_("{days} ago", days=_.days(row["days_since_last_order"]))),
     ]
+
+
+def _counted(part: int, whole: int, _: Words) -> str:
+    return f"{_.number(part)} · {_.share(part, whole)}"
 
 
 render()

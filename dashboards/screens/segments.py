@@ -166,7 +166,7 @@ def _list(_: Words) -> None:
                         tone="" if segment.origin == "file" else "accent",
                         sub=None
                         if segment.updated_at is None
-                        else _.date(_.local(segment.updated_at).date()),
+                        else _.day(_.local(segment.updated_at).date()),
                     ),
                 ],
             )
@@ -218,9 +218,8 @@ def _one(segment_id: str, _: Words) -> None:
         empty(_("There is no such segment"), _("It may have been archived."), symbol="filter")
         return
     with page_head(segment.name(_.code), segment.description(_.code)):
-        if segment.origin == "store":
-            if st.button(_("Edit"), icon=":material/edit:", key="edit"):
-                _edit(segment, _)
+        if segment.origin == "store" and st.button(_("Edit"), icon=":material/edit:", key="edit"):
+            _edit(segment, _)
         if st.button(_("Copy"), icon=":material/content_copy:", key="copy"):
             copied = open_draft(
                 _("{name} (copy)", name=segment.name(_.code)), rule_json(segment.rule)
@@ -353,7 +352,8 @@ def _export(segment: Segment, _: Words) -> None:
         "export",
         _("Export as CSV"),
         _(
-            "Only people with a valid address and a consent for the purpose are in the file. The export is logged."
+            "Only people with a valid address and a consent for the purpose are in the file. "
+            "The export is logged."
         ),
     ):
         with st.container(key="export-choices", horizontal=True, vertical_alignment="bottom"):
@@ -390,7 +390,8 @@ def _export(segment: Segment, _: Words) -> None:
         if not reached:
             note(
                 _(
-                    "Nobody may be contacted on this channel for this purpose: there is nothing to export."
+                    "Nobody may be contacted on this channel for this purpose: "
+                    "there is nothing to export."
                 )
             )
             return
@@ -647,11 +648,14 @@ def _save(draft: Draft, _: Words) -> None:
         _("What it is for"), draft.description, max_chars=400, key=f"about-{draft.uid}",
         placeholder=_("Optional"),
     )  # fmt: skip
-    lacking = incomplete(draft.rule)
+    ready = bool(draft.name.strip()) and not incomplete(draft.rule)
     if not st.button(
-        _("Save the segment"), type="primary", key="save", disabled=not draft.name.strip() or lacking > 0,
-        help=_("Give every line a value and the segment a name.") if lacking or not draft.name.strip() else None,
-    ):  # fmt: skip
+        _("Save the segment"),
+        type="primary",
+        key="save",
+        disabled=not ready,
+        help=None if ready else _("Give every line a value and the segment a name."),
+    ):
         return
     try:
         saved = queries.store().save_segment(
