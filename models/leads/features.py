@@ -40,7 +40,7 @@ OTHER = "(other)"
 MAX_CATEGORIES = 200
 TWO_YEARS = 730.0
 
-KEY_COLUMNS = ("source", "lead_id", "created_at")
+KEY_COLUMNS = ("source", "lead_id", "created_at", "as_of")
 
 
 @dataclass(frozen=True)
@@ -68,30 +68,24 @@ FEATURES: dict[str, Feature] = {
         _feature("channel", "category", "Channel", "Canal"),
         _feature("landing_page", "category", "Landing page", "Page d'arrivée"),
         _feature("campaign_channel", "category", "Channel of the campaign", "Canal de la campagne"),
-        _feature("campaign_objective", "category", "Goal of the campaign", "But de la campagne"),
-        _feature("has_campaign", "number", "Brought by a campaign", "Venu d'une campagne"),
         _feature("industry", "category", "Industry", "Secteur"),
         _feature("interest", "category", "Interest", "Intérêt"),
         _feature("employees_count", "number", "Employees", "Effectif"),
         _feature("country_code", "category", "Country", "Pays"),
-        _feature("region", "category", "Region", "Région"),
-        _feature("department", "category", "Department", "Département"),
         _feature("postcode_area", "category", "Postcode area", "Zone postale"),
         _feature("source", "category", "Source", "Source"),
         _feature("has_email", "number", "Gave an e-mail", "E-mail donné"),
         _feature("has_phone", "number", "Gave a phone number", "Téléphone donné"),
-        _feature("has_company", "number", "Named an organisation", "Organisation nommée"),
         _feature("has_company_name", "number", "Named an organisation", "Organisation nommée"),
-        _feature("has_account", "number", "Known organisation", "Organisation connue"),
-        _feature("is_business_email", "number", "Business e-mail", "E-mail professionnel"),
-        _feature("is_known_customer", "number", "Already a customer", "Déjà client"),
-        _feature("prior_orders_count", "number", "Orders before", "Commandes avant"),
-        _feature("prior_net_revenue", "number", "Revenue before", "Chiffre d'affaires avant"),
-        _feature("prior_interactions_count", "number", "Contacts before", "Échanges avant"),
-        _feature("prior_web_visits", "number", "Web visits before", "Visites web avant"),
-        _feature("prior_leads_count", "number", "Leads before", "Leads avant"),
+        _feature("orders_count_before", "number", "Orders before", "Commandes avant"),
+        _feature("web_visits_90d_before", "number", "Web visits before", "Visites web avant"),
+        _feature(
+            "email_reactions_90d_before",
+            "number",
+            "E-mail reactions before",
+            "Réactions e-mail avant",
+        ),
         _feature("created_weekday", "number", "Day of the week", "Jour de la semaine"),
-        _feature("created_hour", "number", "Hour of the day", "Heure du jour"),
         _feature("created_month", "number", "Month", "Mois", yearly=True),
     )
 }

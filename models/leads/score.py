@@ -127,14 +127,15 @@ def score_leads(
     with threadpool_limits(limits=1, user_api="openmp"):
         served, facts, trained = _estimator(leads, horizon, registry, now, retrain)
         if served is None:
-            scored = _no_scores()
+            open_leads = decided = _no_scores()
         else:
-            scored = _score(leads, served, as_of, settings.time_zone, horizon)
+            open_leads, decided = _score(leads, served, as_of, settings.time_zone, horizon)
+    scored = pl.concat((open_leads, decided)).sort("source", "lead_id")
     _write(con, scored)
     return LeadScoreReport(
         leads=len(leads),
         scored=scored.height,
-        open_scored=int((scored["as_of"] == as_of).sum()) if scored.height else 0,
+        open_scored=open_leads.height,
         outcome=facts["outcome"],
         verdict=verdict_sentence(facts["outcome"], facts, "en"),
         estimator_version=served.version if served else None,
@@ -280,12 +281,14 @@ def _opened(artifact: Artifact) -> _Served:
 
 def _score(
     leads: LeadTable, served: _Served, as_of: date, time_zone: str, horizon: int
-) -> pl.DataFrame:
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The open leads' scores, and the decided ones'."""
     age = leads.as_of - leads.created_at
     is_open = ~leads.is_converted & (age <= horizon)
-    parts = [
-        _scored_part(leads, is_open, served.estimate, served, ages=age, as_of=as_of, zone=time_zone)
-    ]
+    open_leads = _scored_part(
+        leads, is_open, served.estimate, served, ages=age, as_of=as_of, zone=time_zone
+    )
+    parts = []
     groups = [(fold.cut, fold.until, fold.estimate) for fold in served.folds]
     groups.append((served.learned_until, np.inf, served.estimate))
     for cut, until, estimate in groups:
@@ -293,7 +296,7 @@ def _score(
         parts.append(
             _scored_part(leads, rows, estimate, served, ages=None, as_of=None, zone=time_zone)
         )
-    return pl.concat(parts).sort("source", "lead_id")
+    return open_leads, pl.concat(parts)
 
 
 def _no_scores() -> pl.DataFrame:

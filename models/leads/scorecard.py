@@ -83,7 +83,8 @@ class AdditiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> npt.NDArray[Any]:  # noqa: N803
         """The more probable class."""
-        return np.asarray(self.classes_[(self.decision_function(X) > 0).astype(int)])
+        second = self.decision_function(X) > 0
+        return np.asarray(self.classes_[second.astype(int)])
 
     def _look_up(self, feature: int, column: FloatArray) -> FloatArray:
         values = self.values_[feature]
@@ -115,7 +116,7 @@ class AdditiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
         self.classes_, target = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
+        if len(np.unique(target[weights > 0])) < 2:
             raise ValueError("The target holds one class only; two classes are needed to learn.")
         return X, target.astype(np.int64), weights
 
@@ -164,6 +165,11 @@ class LeadScorer(AdditiveClassifier):
         rows kept. Estimated by ``platt_slope`` on rows that came after those trained on.
     random_state : int, RandomState instance or None
 
+    Attributes
+    ----------
+    n_iter_ : int
+        Number of trees.
+
     Examples
     --------
     >>> import numpy as np
@@ -175,6 +181,8 @@ class LeadScorer(AdditiveClassifier):
     >>> scorer.predict_proba([[0.0], [1.0]])[:, 1].round(2)
     array([0.25, 0.75])
     """
+
+    n_iter_: int
 
     def __init__(
         self,
@@ -207,6 +215,7 @@ class LeadScorer(AdditiveClassifier):
         """
         X, target, weights = self._start_fit(X, y, sample_weight)  # noqa: N806
         boosting = self._boosting().fit(X, target, sample_weight=weights)
+        self.n_iter_ = boosting.n_iter_
         self._collapse(boosting, X)
         gap = np.max(np.abs(self.decision_function(X) - boosting.decision_function(X)))
         if not gap <= AGREEMENT:
@@ -310,6 +319,11 @@ class BaseRateScorer(AdditiveClassifier):
             self.missing_[self.column] = missing[0] - self.intercept_
         self._round()
         return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.poor_score = True
+        return tags
 
     def _rates(self, won: npt.NDArray[Any], seen: npt.NDArray[Any], overall: float) -> FloatArray:
         rate = (won + self.prior_strength * overall) / (seen + self.prior_strength)

@@ -1,0 +1,416 @@
+"""Leads get a score when the past allows one, and the reason when it does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import polars as pl
+import pytest
+from threadpoolctl import threadpool_limits
+
+from cohorte.errors import SettingsError
+from cohorte.settings import WorkspaceSettings
+from models.leads import LeadScoreReport, reason_sentence, score_leads
+from models.leads.features import OUTCOME_COLUMNS, FeatureEncoder, choose_features, read_leads
+from models.leads.training import train
+from models.registry import Registry
+
+SETTINGS = WorkspaceSettings(company="Test", time_zone="UTC")
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+START = datetime(2023, 1, 1, tzinfo=UTC)
+AS_OF = date(2024, 12, 31)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    with threadpool_limits(limits=1, user_api="openmp"):
+        yield
+
+
+def invented_leads(rows: int = 3000, *, signal: float = 1.0, seed: int = 7) -> pl.DataFrame:
+    """Two years of leads; the landing page and the size of the firm tell who converts."""
+    random = np.random.default_rng(seed)
+    created = START + np.array([timedelta(seconds=1)]) * np.sort(
+        random.integers(0, 730 * 86_400, rows)
+    )
+    channel = random.choice(["email", "fair", "search"], rows)
+    page = random.choice(["a", "b", "c", "d"], rows)
+    employees = random.integers(1, 500, rows).astype(float)
+    logit = -2 + signal * (
+        (page == "a") * 1.5 - (page == "b") + (employees > 250) + (channel == "fair") * 0.8
+    )
+    converts = random.random(rows) < 1 / (1 + np.exp(-logit))
+    delay = random.exponential(25, rows)
+    converted = [
+        moment + timedelta(days=float(days)) if won else None
+        for moment, days, won in zip(created, delay, converts, strict=True)
+    ]
+    known = [moment is not None and moment.date() <= AS_OF for moment in converted]
+    return pl.DataFrame(
+        {
+            "source": ["crm"] * rows,
+            "lead_id": [f"l{number}" for number in range(rows)],
+            "created_at": [moment.replace(tzinfo=None) for moment in created],
+            "channel": channel,
+            "landing_page": page,
+            "employees_count": np.where(random.random(rows) < 0.1, np.nan, employees),
+            "sales_note": ["won" if won else "lost" for won in converts],
+            "is_converted": known,
+            "converted_at": [
+                moment.replace(tzinfo=None) if moment and here else None
+                for moment, here in zip(converted, known, strict=True)
+            ],
+        },
+        schema_overrides={"converted_at": pl.Datetime("us")},
+    ).with_columns(pl.col("employees_count").fill_nan(None))
+
+
+def work_database(leads: pl.DataFrame) -> duckdb.DuckDBPyConnection:
+    con = duckdb.connect(config={"threads": 1})
+    con.execute("create schema marts")
+    con.register("given", leads.to_arrow())
+    con.execute("create table marts.lead_features as select * from given")
+    return con
+
+
+def run(
+    con: duckdb.DuckDBPyConnection, artifacts: Path, as_of: date = AS_OF, **options: Any
+) -> LeadScoreReport:
+    return score_leads(
+        con, as_of=as_of, settings=SETTINGS, artifacts_dir=artifacts, now=NOW, **options
+    )
+
+
+def scores(con: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
+    return con.execute("select * from scores.lead_scores order by all").fetchall()
+
+
+def test_a_score_that_beats_the_rule_serves(tmp_path: Path) -> None:
+    report = run(work_database(invented_leads()), tmp_path)
+    assert report.outcome == "learned"
+    assert report.estimator_version is not None
+    learned, rule = report.evaluation["learned"], report.evaluation["base_rate_by_channel"]
+    assert learned["auc"] > rule["auc"]
+    assert learned["brier"] < rule["brier"]
+    assert learned["calibration_error"] < 0.05
+    assert report.ignored_columns == ("sales_note",)
+
+
+def test_shuffled_outcomes_rank_like_chance_and_the_rule_serves(tmp_path: Path) -> None:
+    report = run(work_database(invented_leads(signal=0.0)), tmp_path)
+    assert report.evaluation["learned"]["auc"] == pytest.approx(0.5, abs=0.06)
+    assert report.outcome == "no_better_than_base_rate"
+    assert "did no better" in report.verdict
+
+
+def test_open_and_decided_leads_are_scored_each_as_of_its_day(tmp_path: Path) -> None:
+    con = work_database(invented_leads())
+    report = run(con, tmp_path)
+    rows = con.execute("""
+        select is_converted or created_at < timestamp '2025-01-01' - interval 90 day as is_decided,
+            count(*), count(scored.lead_id),
+            count(*) filter (scored.as_of = date '2024-12-31'),
+            bool_and(scored.as_of = created_at::date)
+        from marts.lead_features left join scores.lead_scores as scored using (source, lead_id)
+        group by 1 order by 1
+    """).fetchall()
+    (_, open_count, open_scored, on_the_day, _), (_, decided, decided_scored, _, its_day) = rows
+    assert open_count == open_scored == on_the_day == report.open_scored
+    assert 0 < decided_scored < decided
+    assert its_day
+    assert report.scored == open_scored + decided_scored
+
+
+def test_a_past_score_knew_nothing_of_what_came_after_it(tmp_path: Path) -> None:
+    leads = invented_leads()
+    run(con := work_database(leads), tmp_path / "a")
+    before = date(2024, 8, 1)
+    told = {row[1]: row[3] for row in scores(con) if row[2] <= before}
+    later = (pl.col("converted_at") > datetime(2024, 8, 2)) & (  # noqa: DTZ001
+        pl.col("created_at") > datetime(2024, 8, 2)  # noqa: DTZ001
+    )
+    changed = leads.with_columns(
+        is_converted=pl.when(later).then(False).otherwise("is_converted"),
+        converted_at=pl.when(later).then(None).otherwise("converted_at"),
+    )
+    run(con := work_database(changed), tmp_path / "b")
+    again = {row[1]: row[3] for row in scores(con) if row[2] <= before}
+    shared = told.keys() & again.keys()
+    assert len(shared) > 100
+    assert {lead: told[lead] for lead in shared} == {lead: again[lead] for lead in shared}
+
+
+def test_facts_after_the_day_change_no_score(tmp_path: Path) -> None:
+    leads = invented_leads()
+    day = date(2024, 9, 30)
+    run(con := work_database(leads), tmp_path / "a", as_of=day)
+    end = datetime(2024, 10, 1)  # noqa: DTZ001
+    late = pl.col("converted_at") >= end
+    cut = leads.filter(pl.col("created_at") < end).with_columns(
+        is_converted=pl.when(late).then(False).otherwise("is_converted"),
+        converted_at=pl.when(late).then(None).otherwise("converted_at"),
+    )
+    run(other := work_database(cut), tmp_path / "b", as_of=day)
+    assert scores(con) == scores(other)
+
+
+def test_the_order_of_rows_and_the_clock_change_nothing(tmp_path: Path) -> None:
+    leads = invented_leads(1500)
+    run(con := work_database(leads), tmp_path / "a")
+    shuffled = work_database(leads.sample(fraction=1.0, shuffle=True, seed=1))
+    score_leads(
+        shuffled,
+        as_of=AS_OF,
+        settings=SETTINGS,
+        artifacts_dir=tmp_path / "b",
+        now=NOW + timedelta(days=400),
+    )
+    assert scores(con) == scores(shuffled)
+    first, second = (
+        (tmp_path / folder / "lead_score" / scores(con)[0][-1] / "evaluation.json").read_bytes()
+        for folder in "ab"
+    )
+    assert first == second
+
+
+def test_an_estimator_is_reused_until_the_leads_have_grown(tmp_path: Path) -> None:
+    leads = invented_leads()
+    first = run(con := work_database(leads), tmp_path)
+    before = scores(con)
+    again = run(con, tmp_path)
+    assert first.trained
+    assert not again.trained
+    assert scores(con) == before
+    assert again.verdict == first.verdict
+    day = date(2024, 6, 30)
+    fewer = run(con, tmp_path / "other", as_of=day)
+    grown = run(con, tmp_path / "other", as_of=AS_OF)
+    assert grown.trained
+    assert grown.estimator_version != fewer.estimator_version
+
+
+def test_training_can_be_asked_for(tmp_path: Path) -> None:
+    con = work_database(invented_leads(1500))
+    first = run(con, tmp_path)
+    asked = run(con, tmp_path, retrain=True)
+    assert asked.trained
+    assert asked.estimator_version == first.estimator_version
+
+
+def test_a_past_day_gets_an_estimator_of_its_own_that_does_not_serve(tmp_path: Path) -> None:
+    con = work_database(invented_leads())
+    served = run(con, tmp_path).estimator_version
+    past = run(con, tmp_path, as_of=date(2024, 6, 30))
+    assert past.trained
+    assert past.estimator_version != served
+    artifact = Registry(tmp_path).served("lead_score")
+    assert artifact is not None
+    assert artifact.version == served
+
+
+def test_a_damaged_artifact_is_learned_anew(tmp_path: Path) -> None:
+    con = work_database(invented_leads(1500))
+    first = run(con, tmp_path)
+    version = first.estimator_version
+    assert version is not None
+    (tmp_path / "lead_score" / version / "estimator.skops").write_bytes(b"half")
+    again = run(con, tmp_path)
+    assert again.trained
+    assert again.estimator_version == version
+
+
+def test_reasons_are_the_strongest_contributions_up_then_down(tmp_path: Path) -> None:
+    con = work_database(invented_leads(1500))
+    run(con, tmp_path)
+    for row in scores(con):
+        reasons = json.loads(row[5])
+        contributions = [reason["contribution"] for reason in reasons]
+        ups = [value for value in contributions if value > 0]
+        downs = [value for value in contributions if value < 0]
+        assert contributions == sorted(ups, reverse=True) + sorted(downs)
+        assert len(ups) <= 3
+        assert len(downs) <= 3
+        assert all(set(reason) == {"feature", "value", "contribution"} for reason in reasons)
+        for language in ("fr", "en"):
+            assert all(reason_sentence(reason, language) for reason in reasons)
+
+
+def test_contributions_and_intercept_make_the_stored_probability(tmp_path: Path) -> None:
+    leads = invented_leads(1500).select(pl.exclude("employees_count", "sales_note"))
+    con = work_database(leads)
+    run(con, tmp_path)
+    artifact = Registry(tmp_path).served("lead_score")
+    assert artifact is not None
+    served, *_ = artifact.estimator(("models.leads.scorecard.LeadScorer",))
+    for _, _, as_of, probability, *rest in scores(con)[:200]:
+        if as_of != AS_OF:
+            continue
+        logit = served.intercept_ + sum(reason["contribution"] for reason in json.loads(rest[1]))
+        assert np.log(probability / (1 - probability)) == pytest.approx(logit, abs=3e-3)
+
+
+def test_the_older_of_two_alike_open_leads_is_never_likelier(tmp_path: Path) -> None:
+    leads = invented_leads()
+    twins = pl.concat(
+        [
+            leads.head(1).with_columns(
+                lead_id=pl.lit(f"twin{age}"),
+                created_at=pl.lit(datetime(2024, 12, 31, 12) - timedelta(days=age)),  # noqa: DTZ001
+                is_converted=pl.lit(False),
+                converted_at=pl.lit(None, pl.Datetime("us")),
+            )
+            for age in (0, 5, 20, 60, 89)
+        ]
+    )
+    con = work_database(pl.concat([leads, twins]))
+    run(con, tmp_path)
+    found = con.execute("""
+        select conversion_probability from scores.lead_scores
+        where lead_id like 'twin%' order by substr(lead_id, 5)::int
+    """).fetchall()
+    probabilities = [probability for (probability,) in found]
+    assert len(probabilities) == 5
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert probabilities[-1] < probabilities[0] / 3
+
+
+@pytest.mark.parametrize(
+    ("leads", "outcome", "words"),
+    [
+        (invented_leads(10).head(0), "no_leads", "no leads"),
+        (invented_leads(40), "too_few_conversions", "too few even for a rate"),
+        (
+            invented_leads(200).with_columns(is_converted=False, converted_at=None),
+            "too_few_conversions",
+            "0 conversions",
+        ),
+        (
+            invented_leads(200).with_columns(is_converted=True, converted_at="created_at"),
+            "one_class",
+            "nearly all",
+        ),
+    ],
+)
+def test_too_little_to_go_by_gives_a_verdict_and_no_score(
+    tmp_path: Path, leads: pl.DataFrame, outcome: str, words: str
+) -> None:
+    frame = leads.with_columns(pl.col("converted_at").cast(pl.Datetime("us")))
+    con = work_database(frame)
+    report = run(con, tmp_path)
+    assert report.outcome == outcome
+    assert words in report.verdict
+    assert report.scored == 0
+    assert report.estimator_version is None
+    assert scores(con) == []
+
+
+def test_few_conversions_give_the_rate_of_the_channel(tmp_path: Path) -> None:
+    con = work_database(invented_leads(150))
+    report = run(con, tmp_path)
+    assert report.outcome == "too_few_to_learn"
+    assert "base rate by channel" in report.verdict
+    assert report.open_scored > 0
+    reasons = {reason["feature"] for row in scores(con) for reason in json.loads(row[5])}
+    assert reasons <= {"channel", "days_since_created"}
+
+
+def test_a_short_history_cannot_be_tested_and_the_rule_serves(tmp_path: Path) -> None:
+    leads = invented_leads().filter(
+        pl.col("created_at") > datetime(2024, 7, 20)  # noqa: DTZ001
+    )
+    report = run(work_database(leads), tmp_path)
+    assert report.outcome == "too_short_to_test"
+
+
+def test_columns_without_any_difference_still_score(tmp_path: Path) -> None:
+    leads = invented_leads(1500).select(
+        "source", "lead_id", "created_at", "is_converted", "converted_at"
+    )
+    report = run(work_database(leads), tmp_path)
+    assert report.open_scored > 0
+
+
+@pytest.mark.parametrize("column", sorted(OUTCOME_COLUMNS))
+def test_what_is_filled_after_creation_is_refused_as_a_feature(column: str) -> None:
+    with pytest.raises(SettingsError, match="it cannot predict"):
+        choose_features({column: "VARCHAR", "channel": "VARCHAR"}, [column])
+    chosen, ignored = choose_features({column: "VARCHAR", "channel": "VARCHAR"})
+    assert [feature.name for feature in chosen] == ["channel"]
+    assert ignored == ()
+
+
+def test_a_column_nobody_declared_is_left_out_and_one_declared_is_read_by_its_type() -> None:
+    columns = {"channel": "VARCHAR", "budget": "DECIMAL(18,4)", "colour": "VARCHAR"}
+    chosen, ignored = choose_features(columns, ["budget"])
+    assert {feature.name: feature.kind for feature in chosen} == {
+        "channel": "category",
+        "budget": "number",
+    }
+    assert ignored == ("colour",)
+
+
+def test_a_declared_column_that_is_not_there_is_named() -> None:
+    with pytest.raises(SettingsError, match='"budget" is no column'):
+        choose_features({"channel": "VARCHAR"}, ["budget"])
+
+
+def test_rare_and_new_values_share_a_category_and_missing_ones_stay_missing() -> None:
+    leads = invented_leads(100).with_columns(
+        channel=pl.Series(["web"] * 60 + ["fair"] * 30 + ["rare"] * 5 + [None] * 5)
+    )
+    table = read_leads(work_database(leads), 1e9)
+    encoder = FeatureEncoder.fit(table)
+    [channel] = [item for item in encoder.features if item.name == "channel"]
+    assert channel.categories == ("web", "fair", "(other)")
+    codes = encoder.encode(table)[:, encoder.names.index("channel")]
+    assert np.isnan(codes[95:]).all()
+    assert set(codes[:95]) == {0.0, 1.0, 2.0}
+    assert FeatureEncoder.from_json(json.loads(json.dumps(encoder.as_json()))) == encoder
+
+
+def test_a_month_counts_only_once_two_years_are_known() -> None:
+    leads = invented_leads(400).with_columns(
+        created_month=pl.col("created_at").dt.month().cast(pl.Int32)
+    )
+    table = read_leads(work_database(leads), 1e9)
+    half = table.take(table.created_at < float(np.median(table.created_at)))
+    assert "created_month" not in FeatureEncoder.fit(half).names
+
+
+def test_olist_leads_are_told_better_than_by_the_base_rate_of_their_origin(
+    shared_data: Path,
+) -> None:
+    con = duckdb.connect(config={"threads": 1})
+    con.execute("create schema marts")
+    folder = shared_data / "olist"
+    con.execute(
+        """
+        create table marts.lead_features as
+        select 'olist' as source, mql_id as lead_id, first_contact_date::timestamp as created_at,
+            origin as channel, landing_page_id as landing_page,
+            isodow(first_contact_date) as created_weekday,
+            month(first_contact_date) as created_month,
+            won_date is not null as is_converted, won_date::timestamp as converted_at,
+            business_segment, lead_type, declared_monthly_revenue
+        from read_csv($leads) as leads left join read_csv($deals) as deals using (mql_id)
+        """,
+        {
+            "leads": str(folder / "olist_marketing_qualified_leads_dataset.csv"),
+            "deals": str(folder / "olist_closed_deals_dataset.csv"),
+        },
+    )
+    leads = read_leads(con, (date(2018, 10, 18) - date(1970, 1, 1)).days)
+    assert leads.ignored_columns == ("business_segment", "declared_monthly_revenue", "lead_type")
+    evaluation = train(leads, 90).evaluation
+    learned, rule = evaluation["learned"], evaluation["base_rate_by_channel"]
+    assert learned["auc"] > rule["auc"] + 0.03
+    assert learned["brier"] < rule["brier"]
+    assert evaluation["difference"]["brier_gain"] > (
+        2 * evaluation["difference"]["brier_gain_standard_error"]
+    )
