@@ -70,12 +70,13 @@ def projection(
     source: Source,
     settings: WorkspaceSettings,
     relation: Relation,
-    mapped_anywhere: set[str] | None,
+    mapped: set[str],
+    is_first: bool,
 ) -> Projection:
     """The projection of one entity.
 
-    ``mapped_anywhere`` are the file's columns that any entity of the feed reads, for the entity
-    that keeps the others in ``_extra``; none for the other entities.
+    ``mapped`` are the file's columns that any entity of the feed reads. The feed's first entity
+    keeps the others in ``_extra``, and one that is exploded those of its elements.
     """
     known = contract(entity)
     zone = feed.time_zone or source.time_zone or settings.time_zone
@@ -111,7 +112,7 @@ def projection(
     names = tuple(one.column.name for one in filled)
     outputs = ", ".join(f"v_{name} as {identifier(name)}" for name in names)
     version = f"v_{mapping.version}" if mapping.version else "null"
-    extra = relation.leftover(mapped_anywhere) if mapped_anywhere is not None else "null::varchar"
+    extra = relation.leftover(mapped, is_first)
     where = f" where {_where(mapping.where, relation, feed)}" if mapping.where else ""
     sql = (
         f"select _file_id, _line, {outputs}, {version}::timestamp as _version,"
@@ -136,7 +137,7 @@ def projection(
 def project_feed(
     feed: Feed, source: Source, settings: WorkspaceSettings, extract: Extract
 ) -> list[Projection]:
-    """The projections of all entities of a feed; the first keeps the columns nobody mapped."""
+    """The projections of all entities of a feed."""
     mapped = mapped_columns(feed)
     return [
         projection(
@@ -146,7 +147,8 @@ def project_feed(
             source,
             settings,
             extract.relation(mapping),
-            mapped if place == 0 else None,
+            mapped,
+            place == 0,
         )
         for place, (entity, mapping) in enumerate(feed.entities.items())
     ]
@@ -339,10 +341,15 @@ def _typed(text: str, wanted: ColumnType, mapped: Mapped, feed: Feed, zone: str)
                 ]
                 return _in_bounds(f"coalesce({', '.join(local)})")
             return _in_bounds(
-                f"case when length({text}) > 10 and regexp_matches(right({text}, 6), '[A-Za-z+-]')"
+                f"case when length({text}) > 10 and {_has_zone(text)}"
                 f" then timezone('UTC', try_cast({text} as timestamptz))"
                 f" else {_to_utc(f'try_cast({text} as timestamp)', zone)} end"
             )
+
+
+def _has_zone(text: str) -> str:
+    """Whether a time ends in a zone: a letter but the T before hours, or a sign."""
+    return f"regexp_matches(right({text}, 6), '[A-SU-Za-su-z+-]')"
 
 
 def _number(text: str, feed: Feed) -> str:

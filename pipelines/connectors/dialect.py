@@ -44,14 +44,15 @@ class Dialect:
 
 
 def mapped_columns(feed: Feed) -> set[str]:
-    """The file's columns that a feed's mappings read."""
+    """The file's columns and exploded lists that a feed's mappings read."""
     names = {
         column
         for mapping in feed.entities.values()
         for mapped in mapping.columns.values()
         for column in mapped.read_columns
     }
-    return names | {mapping.where.column for mapping in feed.entities.values() if mapping.where}
+    names |= {mapping.where.column for mapping in feed.entities.values() if mapping.where}
+    return names | {mapping.explode for mapping in feed.entities.values() if mapping.explode}
 
 
 def find_dialect(inspection: Inspection, feed: Feed, name: str) -> Dialect:

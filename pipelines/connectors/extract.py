@@ -62,19 +62,22 @@ class RelationColumn:
     type: str = "VARCHAR"
 
 
+Leftover = Callable[[set[str], bool], str]
+
+
 @dataclass(frozen=True)
 class Relation:
     """Rows as they came: a ``from`` item with ``_file_id``, ``_line`` and the columns.
 
-    ``row_text`` and ``leftover`` are expressions: the row as it came, and, as JSON, the columns
-    that no mapping reads. ``fault`` is a condition under which the row itself is refused, with
-    its reason.
+    ``row_text`` and ``leftover`` give expressions: the row as it came, and, as JSON, the columns
+    outside a set of mapped ones, for the feed's first entity or for another. ``fault`` is a
+    condition under which the row itself is refused, with its reason.
     """
 
     sql: str
     columns: Mapping[str, RelationColumn]
     row_text: str
-    leftover: Callable[[set[str]], str]
+    leftover: Leftover
     fault: tuple[str, str] | None = None
 
 
@@ -103,14 +106,14 @@ def whole_rows(relation: Relation) -> Callable[[EntityMapping], Relation]:
     return rows
 
 
-def json_leftover(columns: Mapping[str, RelationColumn]) -> Callable[[set[str]], str]:
+def json_leftover(columns: Mapping[str, RelationColumn]) -> Leftover:
     """Columns nobody mapped, as a JSON object by their names in the file."""
 
-    def leftover(mapped: set[str]) -> str:
+    def leftover(mapped: set[str], is_first: bool) -> str:
         pairs = [
             f"{literal(name)}, {column.sql}"
             for name, column in columns.items()
-            if name not in mapped
+            if is_first and name not in mapped
         ]
         return f"json_object({', '.join(pairs)})::varchar" if pairs else "null::varchar"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from pipelines.connectors.extract import (
     READER_REJECTS_TABLE,
     Delivery,
     Extract,
+    Leftover,
     QuarantineError,
     Relation,
     RelationColumn,
@@ -179,9 +180,10 @@ def _relation(mapping: EntityMapping, file_id: int) -> Relation:
     columns = {name: RelationColumn(f"c{place}") for place, name in enumerate(of_line, start=1)} | {
         name: RelationColumn(f"e{place}") for place, name in enumerate(of_element, start=1)
     }
-    kept = "_file_id, _line, line" + (", _is_no_list" if fault else "")
+    kept = "_file_id, _line, line" + (", element, _is_no_list" if fault else "")
+    fielded = f"(select *, {', '.join(parts)} from {rows})"
     return Relation(
-        sql=f"(select {', '.join([kept, *fields])} from (select *, {', '.join(parts)} from {rows}))",
+        sql=f"(select {', '.join([kept, *fields])} from {fielded})",
         columns=columns,
         row_text="line",
         leftover=_leftover(mapping.explode),
@@ -195,25 +197,39 @@ def _extracted(value: str, names: Sequence[str], alias: str) -> str:
     return f"json_extract_string({value}, [{literals(map(_path, names))}]) as {alias}"
 
 
-def _leftover(exploded: str | None) -> Callable[[set[str]], str]:
-    """The object without what the mappings read, by a merge patch that nulls it."""
+def _leftover(exploded: str | None) -> Leftover:
+    """What the mappings leave of a line, of an element, or of both under one another."""
 
-    def leftover(mapped: set[str]) -> str:
-        patch: dict[str, Any] = {}
-        paths = [_path(name) for name in sorted(mapped) if not name.startswith("@")]
-        for path in [*paths, *([_path(exploded)] if exploded else [])]:
-            if not _SIMPLE_PATH.fullmatch(path):
-                continue
-            keys = [quoted or bare for quoted, bare in _KEY.findall(path)]
-            level = patch
-            for key in keys[:-1]:
-                below = level.setdefault(key, {})
-                if below is None:
-                    break
-                level = below
-            else:
-                level[keys[-1]] = None
-        emptied = json.dumps(patch, ensure_ascii=False)
-        return f"nullif(json_merge_patch(line, {literal(emptied)})::varchar, '{{}}')"
+    def leftover(mapped: set[str], is_first: bool) -> str:
+        of_line = _emptied("line", [_path(name) for name in mapped if name[:1] != "@"])
+        of_element = _emptied("element", [_path(name) for name in mapped if name[:1] == "@"])
+        match is_first, exploded is not None:
+            case True, True:
+                kept = f"json_merge_patch({of_line}, {of_element})"
+            case True, False:
+                kept = of_line
+            case False, True:
+                kept = of_element
+            case _:
+                return "null::varchar"
+        return f"nullif({kept}::varchar, '{{}}')"
 
     return leftover
+
+
+def _emptied(value: str, paths: Sequence[str]) -> str:
+    """A JSON object without some of its paths, by a merge patch that nulls them."""
+    patch: dict[str, Any] = {}
+    for path in sorted(paths):
+        if not _SIMPLE_PATH.fullmatch(path):
+            continue
+        keys = [quoted or bare for quoted, bare in _KEY.findall(path)]
+        level = patch
+        for key in keys[:-1]:
+            below = level.setdefault(key, {})
+            if below is None:
+                break
+            level = below
+        else:
+            level[keys[-1]] = None
+    return f"json_merge_patch({value}, {literal(json.dumps(patch, ensure_ascii=False))})"

@@ -1,0 +1,267 @@
+"""Excel, JSON lines, Parquet and databases give the same rows as delimited text."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from datetime import date
+from decimal import Decimal
+
+import polars as pl
+import pytest
+import xlsxwriter
+
+from tests.pipelines.workbench import ORDERS, instant, order_feed
+
+ANSWER = "select order_id, ordered_at, gross_amount, contact_id, _line from orders order by _line"
+
+
+def test_excel_keeps_rows_dates_and_leading_zeros(bench):
+    bench.orders("book.xlsx", format="excel", sheet="Ventes", header_row=3)
+    with xlsxwriter.Workbook(bench.inbox / "book.xlsx") as book:
+        book.add_worksheet("Notes")
+        sheet = book.add_worksheet("Ventes")
+        day = book.add_format({"num_format": "dd/mm/yyyy"})
+        sheet.merge_range(0, 1, 0, 4, "Sales of the year")
+        sheet.write_row(2, 1, ["Ticket", "Date", "Montant", "Client", "Notes"])
+        sheet.write_row(3, 1, ["T1"])
+        sheet.write_datetime(3, 2, instant("2026-01-05 00:00:00"), day)
+        sheet.write_row(3, 3, [12.5, "007", "=1+1 as text"])
+        sheet.write_row(5, 1, ["T2", "2026-01-06 10:30:00", 3])
+    (report,) = bench.ingest().files
+    assert (report.records, report.accepted, report.messages) == (2, 2, ())
+    assert bench.ask(ANSWER) == [
+        ("T1", instant("2026-01-05 00:00:00"), Decimal("12.5"), "007", 4),
+        ("T2", instant("2026-01-06 10:30:00"), Decimal(3), None, 6),
+    ]
+    assert json.loads(bench.ask("select _extra from orders order by _line")[0][0])["Notes"]
+
+
+def test_excel_rejects_name_the_sheet_s_row(bench):
+    bench.source(order_feed("book.xlsx", format="excel"), reject_limit=1)
+    with xlsxwriter.Workbook(bench.inbox / "book.xlsx") as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["Ticket", "Date", "Montant", "Client"])
+        sheet.write_row(4, 0, ["T1", "soon", 1, "c"])
+    bench.ingest()
+    ((line, reason, text),) = bench.ask("select line, reason, row_text from rejected_rows")
+    assert (line, reason) == (5, "not_a_timestamp")
+    assert json.loads(text) == {"Ticket": "T1", "Date": "soon", "Montant": "1", "Client": "c"}
+
+
+def test_excel_without_header_takes_the_declared_names(bench):
+    names = ["Ticket", "Date", "Montant", "Client"]
+    bench.orders("book.xlsx", format="excel", header=False, columns=names)
+    with xlsxwriter.Workbook(bench.inbox / "book.xlsx") as book:
+        book.add_worksheet().write_row(0, 0, ["T1", "2026-01-05", 1, "c"])
+    bench.ingest()
+    assert bench.ask("select order_id, contact_id, _line from orders") == [("T1", "c", 1)]
+
+
+JSON_ENTITIES = {
+    "orders": {
+        "columns": {
+            "order_id": "$.id",
+            "ordered_at": "$.at",
+            "contact_id": "$.customer.email",
+            "status": "status",
+        }
+    },
+    "order_lines": {
+        "explode": "$.lines",
+        "columns": {
+            "order_id": "$.id",
+            "line_number": "@.n",
+            "product_id": "@.sku",
+            "quantity": "@.qty",
+        },
+    },
+}
+
+
+def json_line(n: int, **more: object) -> str:
+    order = {
+        "id": f"W{n}",
+        "at": "2026-01-05T10:00:00+01:00",
+        "customer": {"email": f"c{n}@example.com", "vip": True},
+        "status": "shipped",
+        "lines": [{"n": 1, "sku": "A", "qty": 2, "gift": True}, {"n": 2, "sku": "B", "qty": 1.5}],
+    }
+    return json.dumps(order | more)
+
+
+def test_json_lines_flatten_and_explode(bench):
+    bench.source(
+        {"feed": "o", "files": "o.jsonl", "format": "json_lines", "entities": JSON_ENTITIES}
+    )
+    content = [
+        json_line(1),
+        json_line(2, lines=[]),
+        json_line(3, lines=None),
+        json_line(4, note="x"),
+    ]
+    report = bench.ingest_one("o.jsonl", "\n".join(content))
+    assert (report.records, report.accepted) == (4, 4)
+    assert dict(report.rows) == {"orders": 4, "order_lines": 4}
+    assert bench.ask("select distinct ordered_at, status from orders") == [
+        (instant("2026-01-05 09:00:00"), "shipped")
+    ]
+    assert bench.ask(
+        "select order_id, line_number, product_id, quantity, _line from order_lines order by all"
+    ) == [
+        ("W1", 1, "A", Decimal(2), 1),
+        ("W1", 2, "B", Decimal("1.5"), 1),
+        ("W4", 1, "A", Decimal(2), 4),
+        ("W4", 2, "B", Decimal("1.5"), 4),
+    ]
+    extras = [
+        json.loads(extra) for (extra,) in bench.ask("select _extra from orders order by _line")
+    ]
+    assert extras[0] == {"customer": {"vip": True}}
+    assert extras[3] == {"customer": {"vip": True}, "note": "x"}
+    lines = "select line_number, _extra from order_lines where order_id = 'W1' order by 1"
+    assert bench.ask(lines) == [(1, '{"gift":true}'), (2, None)]
+
+
+def test_a_json_element_that_does_not_fit_rejects_its_row_only(bench):
+    feed = {"feed": "o", "files": "o.jsonl", "format": "json_lines", "entities": JSON_ENTITIES}
+    bench.source(feed, reject_limit=1)
+    lines = [
+        json_line(1, lines=[{"n": 1, "qty": "many"}, {"n": "one", "qty": 1}, {"n": 3, "qty": 1}]),
+        json_line(2, lines="none"),
+        json_line(3),
+    ]
+    report = bench.ingest_one("o.jsonl", "\r\n".join(lines) + "\r\n")
+    assert (report.records, report.accepted, report.rejected) == (3, 1, 2)
+    assert dict(report.rows) == {"orders": 3, "order_lines": 3}
+    assert bench.ask(
+        "select entity, line, column_name, reason, value from rejected_rows order by line, reason"
+    ) == [
+        ("order_lines", 1, "quantity", "not_a_number", "many"),
+        ("order_lines", 1, "line_number", "not_an_integer", "one"),
+        ("order_lines", 2, None, "not_a_list", None),
+    ]
+
+
+def test_json_lines_of_any_bytes_are_all_accounted_for(bench):
+    entities = {"orders": {"columns": {"order_id": "id", "ordered_at": {"constant": "2026-01-01"}}}}
+    feed = {"feed": "o", "files": "o.jsonl", "format": "json_lines", "entities": entities}
+    bench.source(feed, reject_limit=1)
+    lines = [b'{"id":"1"}', b'{"id":"\x07"}', b'{"id":"2\x00"}', b'{"id":"\xff"}', b"", b"null"]
+    lines += [json.dumps({"id": "x" * 3_000_000}).encode(), '{"id":"é"}'.encode() * 1]
+    lines += ['{"id":"éé"}'.encode()] * 20
+    report = bench.ingest_one("o.jsonl", b"\n".join(lines))
+    assert (report.records, report.accepted, report.rejected) == (27, 23, 4)
+    assert bench.ask("select line, reason from rejected_rows order by 1") == [
+        (2, "malformed_row"),
+        (3, "nul_byte"),
+        (4, "wrong_encoding"),
+        (6, "malformed_row"),
+    ]
+    assert bench.ask("select _line, length(order_id) from orders order by 2 desc limit 1") == [
+        (7, 3_000_000)
+    ]
+
+
+def test_parquet_types_go_through_and_equal_the_text(bench):
+    columns = {
+        "order_id": {"column": "Ticket", "transform": "integer"},
+        "ordered_at": "Date",
+        "gross_amount": "Montant",
+        "delivered_at": "Jour",
+        "store": "Magasin",
+    }
+    entities = {"orders": {"columns": columns}}
+    bench.source(
+        {"feed": "text", "files": "o.csv", "entities": entities},
+        {"feed": "typed", "files": "o.parquet", "format": "parquet", "entities": entities},
+        time_zone="Europe/Paris",
+    )
+    bench.deliver(
+        "o.csv",
+        "Ticket,Date,Montant,Jour,Magasin\n17850.0,2026-07-01 08:30:00,2.55,2026-07-02,3\n"
+        "17851.0,2026-01-01 08:30:00,-0.1,,4\n",
+    )
+    pl.DataFrame(
+        {
+            "Ticket": [17850.0, 17851.0],
+            "Date": [instant("2026-07-01 08:30:00"), instant("2026-01-01 08:30:00")],
+            "Montant": [2.55, -0.1],
+            "Jour": [date(2026, 7, 2), None],
+            "Magasin": [3, 4],
+        }
+    ).write_parquet(bench.inbox / "o.parquet")
+    assert [file.accepted for file in bench.ingest().files] == [2, 2]
+    assert bench.ask("select count(*), count(distinct _row_hash) from orders") == [(4, 2)]
+    assert bench.ask("select order_id, ordered_at, delivered_at, store from orders limit 1") == [
+        ("17850", instant("2026-07-01 06:30:00"), instant("2026-07-01 22:00:00"), "3")
+    ]
+
+
+def test_parquet_values_that_do_not_fit_are_rejected_with_their_row(bench):
+    entities = {
+        "surveys": {
+            "columns": {
+                "survey_id": "id",
+                "kind": {"constant": "nps"},
+                "score": "score",
+                "answered_at": "when",
+            }
+        }
+    }
+    feed = {"feed": "s", "files": "s.parquet", "format": "parquet", "entities": entities}
+    bench.source(feed, reject_limit=1)
+    pl.DataFrame(
+        {"id": ["a", "b"], "score": [9.0, 9.5], "when": ["2026-01-01", "2026-01-01"]}
+    ).write_parquet(bench.inbox / "s.parquet")
+    bench.ingest()
+    assert bench.ask("select survey_id, score from surveys") == [("a", 9)]
+    ((line, column, reason, value, text),) = bench.ask(
+        "select line, column_name, reason, value, row_text from rejected_rows"
+    )
+    assert (line, column, reason, value) == (2, "score", "not_an_integer", "9.5")
+    assert json.loads(text) == {"id": "b", "score": 9.5, "when": "2026-01-01"}
+
+
+@pytest.fixture
+def till_database(bench, monkeypatch):
+    path = bench.root / "tills.db"
+    with sqlite3.connect(path) as tills:
+        tills.execute('create table "sales 2026" (Ticket, Date text, Montant, Client)')
+        rows = [("T1", "2026-01-05", 12.5, "c"), (2, "2026-01-06", "3", None), ("T3", "x", 1, "d")]
+        tills.executemany('insert into "sales 2026" values (?, ?, ?, ?)', rows)
+    tills.close()
+    monkeypatch.setenv("TILLS_URL", f"sqlite:///{path}")
+    return path
+
+
+def test_a_database_table_streams_in_and_is_new_only_when_its_rows_are(bench, till_database):
+    feed = {"feed": "o", "format": "database", "url": "${TILLS_URL}", "entities": ORDERS}
+    bench.source(feed | {"table": "sales 2026"}, reject_limit=0.5)
+    (report,) = bench.ingest().files
+    assert (report.name, report.records, report.rejected) == ("sales 2026", 3, 1)
+    assert bench.ask(ANSWER) == [
+        ("T1", instant("2026-01-05 00:00:00"), Decimal("12.5"), "c", 1),
+        ("2", instant("2026-01-06 00:00:00"), Decimal(3), None, 2),
+    ]
+    assert bench.ingest().files[0].status == "known"
+    with sqlite3.connect(till_database) as tills:
+        tills.execute('update "sales 2026" set Date = ? where Ticket = ?', ("2026-01-07", "T3"))
+    tills.close()
+    assert bench.ingest().files[0].accepted == 3
+    assert bench.ask("select count(*) from files") == [(2,)]
+
+
+def test_a_database_query_says_which_rows(bench, till_database):
+    query = """select * from "sales 2026" where Ticket like 'T%'"""
+    feed = {"feed": "o", "format": "database", "url": "${TILLS_URL}", "entities": ORDERS}
+    bench.source(feed | {"query": query}, reject_limit=1)
+    assert bench.ingest().files[0].records == 2
+
+
+def test_a_query_the_database_does_not_understand_is_told(bench, till_database):
+    feed = {"feed": "o", "format": "database", "url": "${TILLS_URL}", "entities": ORDERS}
+    bench.source(feed | {"query": "select * from nowhere"})
+    (report,) = bench.ingest().files
+    assert report.status == "quarantined"
+    assert "no such table: nowhere" in report.messages[0]
