@@ -1,8 +1,8 @@
-{{ config(tags=['stage']) }}
+{{ config(tags=['unify']) }}
 
 -- One row per day and foreign currency that a record needs: the rate that held that day.
 with needed as (
-    select currency_code, order_date as rate_date from {{ ref('stg_orders') }}
+    select currency_code, order_date as rate_date from {{ ref('int_orders__identified') }}
     where currency_code <> '{{ var("currency") }}'
     union
     select currency_code, {{ local_date('created_at') }} as rate_date from {{ ref('stg_carts') }}

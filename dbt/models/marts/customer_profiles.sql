@@ -110,7 +110,7 @@ inner join {{ ref('customer_features') }} as features
 inner join {{ ref('rfm') }} as rfm on customers.customer_id = rfm.customer_id
 left join {{ ref('int_customers__golden_records') }} as golden
     on customers.customer_id = golden.customer_id
-left join {{ ref('int_contacts__identified') }} as account_records
+left join {{ ref('stg_contacts') }} as account_records
     on golden.account_record = account_records.record_number
 left join {{ ref('accounts') }} as accounts
     on

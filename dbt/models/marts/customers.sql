@@ -38,23 +38,23 @@ with golden as (
         activity.last_bought_date,
         coalesce(activity.has_lead, false) as has_lead
     from {{ ref('int_customers__golden_records') }} as golden
-    left join {{ ref('int_contacts__identified') }} as names
+    left join {{ ref('stg_contacts') }} as names
         on golden.name_record = names.record_number
-    left join {{ ref('int_contacts__identified') }} as emails
+    left join {{ ref('stg_contacts') }} as emails
         on golden.email_record = emails.record_number
-    left join {{ ref('int_contacts__identified') }} as phones
+    left join {{ ref('stg_contacts') }} as phones
         on golden.phone_record = phones.record_number
-    left join {{ ref('int_contacts__identified') }} as addresses
+    left join {{ ref('stg_contacts') }} as addresses
         on golden.address_record = addresses.record_number
-    left join {{ ref('int_contacts__identified') }} as births
+    left join {{ ref('stg_contacts') }} as births
         on golden.birth_date_record = births.record_number
-    left join {{ ref('int_contacts__identified') }} as genders
+    left join {{ ref('stg_contacts') }} as genders
         on golden.gender_record = genders.record_number
-    left join {{ ref('int_contacts__identified') }} as languages
+    left join {{ ref('stg_contacts') }} as languages
         on golden.language_record = languages.record_number
-    left join {{ ref('int_contacts__identified') }} as companies
+    left join {{ ref('stg_contacts') }} as companies
         on golden.company_record = companies.record_number
-    left join {{ ref('int_contacts__identified') }} as accounts
+    left join {{ ref('stg_contacts') }} as accounts
         on golden.account_record = accounts.record_number
     left join {{ ref('stg_places') }} as places
         on addresses.country_code = places.country_code and addresses.postcode = places.postcode

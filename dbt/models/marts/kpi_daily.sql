@@ -81,30 +81,18 @@ values_by_day as (
             when 'email_sent' then 'emails_sent'
             when 'email_opened' then 'emails_opened'
             when 'email_clicked' then 'emails_clicked'
+            when 'web_visit' then 'web_visits'
         end as kpi_id,
         interactions.source,
         count(*) as value
-    from {{ ref('interactions') }} as interactions
+    from {{ ref('int_interactions__events') }} as interactions
     left join {{ ref('int_customers__internal') }} as internal
         on interactions.customer_id = internal.customer_id
     where
-        interactions.kind in ('email_sent', 'email_opened', 'email_clicked')
+        interactions.kind in ('email_sent', 'email_opened', 'email_clicked', 'web_visit')
         and interactions.interaction_date <= {{ as_of() }}
         and internal.customer_id is null
     group by 1, 2, 3
-    union all
-    select
-        {{ local_date('visits.occurred_at') }} as kpi_date,
-        'web_visits' as kpi_id,
-        visits.source,
-        count(*) as value
-    from {{ ref('stg_web_visits') }} as visits
-    left join {{ ref('int_contacts__identified') }} as contacts
-        on visits.source = contacts.source and visits.contact_id = contacts.contact_id
-    left join {{ ref('int_customers__internal') }} as internal
-        on contacts.customer_id = internal.customer_id
-    where visits.occurred_at < {{ as_of_end() }} and internal.customer_id is null
-    group by 1, 3
 )
 
 select

@@ -11,7 +11,7 @@ with lines as (
         products.category,
         coalesce(lines.unit_cost, products.unit_cost) as known_unit_cost
     from {{ ref('stg_order_lines') }} as lines
-    left join {{ ref('orders') }} as orders
+    left join {{ ref('int_orders__identified') }} as orders
         on lines.source = orders.source and lines.order_id = orders.order_id
     left join {{ ref('stg_products') }} as products
         on lines.source = products.source and lines.product_id = products.product_id
@@ -32,6 +32,8 @@ select
     cast(quantity as {{ amount_type() }}) as quantity,
     cast(unit_price as {{ amount_type() }}) as unit_price,
     cast(coalesce(discount_amount, 0) as {{ amount_type() }}) as discount_amount,
+    cast(coalesce(tax_amount, 0) as {{ amount_type() }}) as tax_amount,
+    cast(coalesce(shipping_amount, 0) as {{ amount_type() }}) as shipping_amount,
     cast(net_amount as {{ amount_type() }}) as net_amount,
     cast(net_amount * rate as {{ amount_type() }}) as reporting_net_amount,
     cast((net_amount - quantity * known_unit_cost) * rate as {{ amount_type() }}) as margin_amount

@@ -1,15 +1,28 @@
 {{ config(tags=['unify']) }}
 
-with paid as (
+with line_totals as (
+    select
+        source,
+        order_id,
+        sum(net_amount) as net_amount,
+        sum(discount_amount) as discount_amount,
+        sum(tax_amount) as tax_amount,
+        sum(shipping_amount) as shipping_amount,
+        sum(quantity) as quantity,
+        count(*) as lines_count
+    from {{ ref('order_lines') }}
+    group by source, order_id
+),
+
+paid as (
     select source, order_id, sum(amount) as paid_amount
-    from {{ ref('stg_payments') }}
+    from {{ ref('payments') }}
     group by source, order_id
 ),
 
 valued as (
     select
         orders.*,
-        identity_map.customer_id,
         case when orders.currency_code = '{{ var("currency") }}' then 1 else rates.rate end as rate,
         coalesce(
             orders.net_amount,
@@ -25,12 +38,10 @@ valued as (
         coalesce(paid.paid_amount, 0) as paid_amount,
         coalesce(lines.lines_count, 0) as lines_count,
         coalesce(lines.quantity, 0) as quantity
-    from {{ ref('stg_orders') }} as orders
-    left join {{ ref('int_order_lines__totals') }} as lines
+    from {{ ref('int_orders__identified') }} as orders
+    left join line_totals as lines
         on orders.source = lines.source and orders.order_id = lines.order_id
     left join paid on orders.source = paid.source and orders.order_id = paid.order_id
-    left join {{ source('identity', 'identity_map') }} as identity_map
-        on orders.source = identity_map.source and orders.contact_id = identity_map.contact_id
     left join {{ ref('int_exchange_rates__daily') }} as rates
         on orders.currency_code = rates.currency_code and orders.order_date = rates.rate_date
 ),

@@ -10,5 +10,5 @@ select
     cast(payments.amount as {{ amount_type() }}) as amount,
     cast(payments.paid_at as {{ dbt.type_timestamp() }}) as paid_at
 from {{ ref('stg_payments') }} as payments
-left join {{ ref('orders') }} as orders
+left join {{ ref('int_orders__identified') }} as orders
     on payments.source = orders.source and payments.order_id = orders.order_id

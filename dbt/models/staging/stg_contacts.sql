@@ -14,6 +14,7 @@ cleaned as (
         lower({{ clean_text('records.salutation') }}) as given_salutation,
         upper({{ clean_text('records.country_code') }}) as given_country,
         coalesce(declared.country_code, '{{ var("country_code") }}') as usual_country,
+        coalesce(declared.trust, 9) as trust,
         {{ normalise_email('records.email') }} as valid_email,
         lower({{ clean_text('records.party_type') }}) as given_party_type
     from records
@@ -77,5 +78,15 @@ select
     coalesce(is_internal, false) or coalesce(given_party_type, 'person') = 'staff' as is_internal,
     birth_date,
     created_at,
-    updated_at
+    updated_at,
+
+    -- Orders all records by how far their values are believed: trust in the source, then the
+    -- latest change, then the record's own id.
+    row_number() over (
+        order by
+            trust asc,
+            coalesce(updated_at, created_at) desc nulls last,
+            _source asc,
+            contact_id asc
+    ) as record_number
 from named

@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 -- Lines with a number are versions of one line; lines without are told apart by count.
 with numbered as (
     {{ latest_version('order_lines', ['order_id', 'line_number'], 'line_number is not null') }}

@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 with records as (
     {{ latest_version('orders', ['order_id']) }}
 )

@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 -- A visit is a row of its own, or the pages that share a session.
 with records as (
     {{ distinct_rows('web_events') }}

@@ -1,0 +1,134 @@
+{{ config(tags=['unify']) }}
+
+-- Everything that happened, with visits of people unknown. Kept in the order of sources and
+-- kinds, which is nearly the order of time within a kind.
+select
+    customer_id,
+    ordered_at as occurred_at,
+    order_date as interaction_date,
+    case when net_amount < 0 or status = 'returned' then 'return' else 'order' end as kind,
+    channel,
+    source,
+    order_id as record_id,
+    campaign_id,
+    reporting_net_amount as amount,
+    store as subject
+from {{ ref('orders') }}
+where customer_id is not null and status <> 'cancelled'
+union all
+select
+    customer_id,
+    created_at as occurred_at,
+    {{ local_date('created_at') }} as interaction_date,
+    'cart' as kind,
+    'web' as channel,
+    source,
+    cart_id as record_id,
+    cast(null as {{ dbt.type_string() }}) as campaign_id,
+    amount,
+    cast(null as {{ dbt.type_string() }}) as subject
+from {{ ref('carts') }}
+where customer_id is not null
+union all
+select
+    identity_map.customer_id,
+    emails.occurred_at,
+    {{ local_date('emails.occurred_at') }} as interaction_date,
+    emails.kind,
+    'email' as channel,
+    emails.source,
+    emails.record_id,
+    emails.campaign_id,
+    cast(null as {{ amount_type() }}) as amount,
+    case when emails.kind = 'email_clicked' then emails.url else campaigns.campaign_name end
+        as subject
+from {{ ref('stg_email_events') }} as emails
+left join {{ source('identity', 'identity_map') }} as identity_map
+    on emails.source = identity_map.source and emails.contact_id = identity_map.contact_id
+left join {{ ref('campaigns') }} as campaigns
+    on emails.source = campaigns.source and emails.campaign_id = campaigns.campaign_id
+union all
+select
+    identity_map.customer_id,
+    visits.occurred_at,
+    {{ local_date('visits.occurred_at') }} as interaction_date,
+    'web_visit' as kind,
+    'web' as channel,
+    visits.source,
+    visits.record_id,
+    visits.campaign_id,
+    cast(null as {{ amount_type() }}) as amount,
+    visits.page as subject
+from {{ ref('stg_web_visits') }} as visits
+left join {{ source('identity', 'identity_map') }} as identity_map
+    on visits.source = identity_map.source and visits.contact_id = identity_map.contact_id
+union all
+select
+    identity_map.customer_id,
+    records.occurred_at,
+    {{ local_date('records.occurred_at') }} as interaction_date,
+    records.kind,
+    case records.kind
+        when 'call' then 'phone' when 'visit' then 'field' when 'chat' then 'chat' else 'sales'
+    end as channel,
+    records.source,
+    records.interaction_id as record_id,
+    cast(null as {{ dbt.type_string() }}) as campaign_id,
+    cast(null as {{ amount_type() }}) as amount,
+    coalesce(records.subject, records.outcome) as subject
+from {{ ref('stg_interactions') }} as records
+left join {{ source('identity', 'identity_map') }} as identity_map
+    on records.source = identity_map.source and records.contact_id = identity_map.contact_id
+union all
+select
+    customer_id,
+    opened_at as occurred_at,
+    {{ local_date('opened_at') }} as interaction_date,
+    'ticket' as kind,
+    channel,
+    source,
+    ticket_id as record_id,
+    cast(null as {{ dbt.type_string() }}) as campaign_id,
+    cast(null as {{ amount_type() }}) as amount,
+    category as subject
+from {{ ref('tickets') }}
+union all
+select
+    customer_id,
+    answered_at as occurred_at,
+    {{ local_date('answered_at') }} as interaction_date,
+    'survey' as kind,
+    'survey' as channel,
+    source,
+    survey_id as record_id,
+    cast(null as {{ dbt.type_string() }}) as campaign_id,
+    cast(null as {{ amount_type() }}) as amount,
+    kind || ' ' || cast(score as {{ dbt.type_string() }}) as subject
+from {{ ref('surveys') }}
+union all
+select
+    customer_id,
+    created_at as occurred_at,
+    created_date as interaction_date,
+    'lead' as kind,
+    channel,
+    source,
+    lead_id as record_id,
+    campaign_id,
+    cast(null as {{ amount_type() }}) as amount,
+    landing_page as subject
+from {{ ref('leads') }}
+union all
+select
+    customer_id,
+    created_at as occurred_at,
+    {{ local_date('created_at') }} as interaction_date,
+    'opportunity' as kind,
+    'sales' as channel,
+    source,
+    opportunity_id as record_id,
+    cast(null as {{ dbt.type_string() }}) as campaign_id,
+    reporting_amount as amount,
+    opportunity_name as subject
+from {{ ref('opportunities') }}
+where created_at is not null
