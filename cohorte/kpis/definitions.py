@@ -119,6 +119,17 @@ class Measure:
 _BUYERS = "count(distinct case when is_order then customer_id end)"
 _ORDERS = "count_if(is_order)"
 
+# Half the width of a 95 % interval, in points. Three answers are added, half of them passive, so
+# that a few equal answers do not look certain.
+_NPS_MARGIN = """
+    case when count(*) > 0 then 196 * sqrt(
+        (
+            (count_if(score >= 9 or score <= 6) + 1.5) / (count(*) + 3)
+            - power((count_if(score >= 9) - count_if(score <= 6)) / (count(*) + 3), 2)
+        ) / (count(*) + 3)
+    ) end
+"""
+
 MEASURES: dict[str, Measure] = {
     "net_revenue": Measure("orders", "sum(reporting_net_amount)"),
     "orders": Measure("orders", _ORDERS),
@@ -170,11 +181,7 @@ MEASURES: dict[str, Measure] = {
         "nps_answers",
         "100 * (count_if(score >= 9) - count_if(score <= 6))",
         "count(*)",
-        {
-            "margin": "196 * sqrt(greatest(0, avg(case when score >= 9 or score <= 6 then 1.0"
-            " else 0.0 end) - power(avg(case when score >= 9 then 1.0 when score <= 6 then -1.0"
-            " else 0.0 end), 2)) / nullif(count(*), 0))"
-        },
+        {"margin": _NPS_MARGIN},
     ),
     "tickets_opened": Measure("tickets", "count(*)"),
     "ticket_backlog": Measure(

@@ -43,6 +43,8 @@ _POINT_CHANNEL: dict[Channel, str] = {
     "post": "post",
 }
 
+_FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
+
 # One row per customer: their primary contact point on the channel and whether it may be used.
 _REACH = """
     select
@@ -199,10 +201,13 @@ def formula_safe(table: pl.DataFrame) -> pl.DataFrame:
 
     Phone numbers start with +, so they come out as text and keep all their digits.
     """
-    text = pl.selectors.string()
-    risky = text.str.contains(r"^[=+\-@\t\r\n＝＋－＠]")
     return table.with_columns(
-        pl.when(risky).then(pl.concat_str(pl.lit("'"), text)).otherwise(text).name.keep()
+        pl.when(pl.col(name).cast(pl.String).str.contains(_FORMULA))
+        .then(pl.lit("'") + pl.col(name).cast(pl.String))
+        .otherwise(pl.col(name).cast(pl.String))
+        .alias(name)
+        for name, kind in table.schema.items()
+        if not (kind.is_numeric() or kind.is_temporal() or kind == pl.Boolean)
     )
 
 

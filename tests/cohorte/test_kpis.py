@@ -1,0 +1,559 @@
+"""Every KPI on a case small enough to compute by hand, and the parts that sum to the total."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import sqlglot
+
+from cohorte.errors import NotFoundError, SettingsError
+from cohorte.kpis import (
+    KpiValue,
+    Period,
+    Windows,
+    add_months,
+    breakdown,
+    buckets,
+    catalogue,
+    compare,
+    dimensions,
+    kpi,
+    kpi_values,
+    last_days,
+    month_of,
+    series,
+)
+from cohorte.kpis.definitions import DIMENSIONS, MEASURES, fact_sql
+from tests.support.published import build_published, create_tables, insert_rows
+
+AS_OF = date(2026, 10, 31)
+OCTOBER = Period(date(2026, 10, 1), date(2026, 11, 1))
+SEPTEMBER = Period(date(2026, 9, 1), date(2026, 10, 1))
+ADDITIVE = [name for name, each in catalogue().items() if each.additive]
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def customer(customer_id: str, first_order: str | None = None, **more: Any) -> dict[str, Any]:
+    first = date.fromisoformat(first_order) if first_order else None
+    return {
+        "customer_id": customer_id,
+        "is_internal": False,
+        "region": "Bretagne",
+        "first_order_date": first,
+        "is_contactable_email": False,
+        "is_contactable_sms": False,
+        "is_contactable_phone": False,
+        "is_contactable_post": False,
+        **more,
+    }
+
+
+def order(order_id: str, customer_id: str | None, day: str, amount: str, **more: Any) -> Any:
+    net = Decimal(amount)
+    return {
+        "source": "shop",
+        "order_id": order_id,
+        "customer_id": customer_id,
+        "ordered_at": at(f"{day} 12:00"),
+        "order_date": date.fromisoformat(day),
+        "status": "completed" if net > 0 else "returned",
+        "channel": "store",
+        "net_amount": net,
+        "reporting_net_amount": net,
+        "items_count": 1 if net > 0 else -1,
+        "is_order": net > 0,
+        "is_first_order": False,
+        **more,
+    }
+
+
+def event(kind: str, customer_id: str | None, campaign_id: str | None, day: str) -> dict[str, Any]:
+    return {
+        "source": "mailing",
+        "kind": kind,
+        "customer_id": customer_id,
+        "campaign_id": campaign_id,
+        "interaction_date": date.fromisoformat(day),
+    }
+
+
+def daily(kpi_id: str, day: str, value: str, source: str = "shop") -> dict[str, Any]:
+    return {
+        "kpi_id": kpi_id,
+        "kpi_date": date.fromisoformat(day),
+        "value": Decimal(value),
+        "source": source,
+    }
+
+
+# C1 bought in March, then twice in October. C2 bought for the first time on 2 October and returned
+# it. C3 bought for the first time in July and again in August. C4 bought in September 2025 only.
+# C9 is internal. A sale without a customer and a cancelled order stand beside.
+ROWS: dict[str, list[dict[str, Any]]] = {
+    "customer_profiles": [
+        customer("C1", "2026-03-01", is_contactable_email=True),
+        customer("C2", "2026-10-02", is_contactable_email=True, is_contactable_post=True),
+        customer("C3", "2026-07-01", is_contactable_sms=True, region=None),
+        customer("C4", "2025-09-20"),
+        customer("C9", "2026-10-05", is_internal=True, is_contactable_email=True),
+    ],
+    "customers": [
+        {"customer_id": f"C{number}", "is_internal": number == 9} for number in (1, 2, 3, 4, 9)
+    ],
+    "orders": [
+        order("1", "C1", "2026-03-01", "50", is_first_order=True),
+        order("2", "C1", "2026-10-10", "30"),
+        order("3", "C1", "2026-10-20", "70", channel="web"),
+        order("4", "C2", "2026-10-02", "100", is_first_order=True),
+        order("5", "C2", "2026-10-12", "-100"),
+        order("6", "C3", "2026-07-01", "20", is_first_order=True),
+        order("7", "C3", "2026-08-15", "20"),
+        order("8", "C4", "2025-09-20", "40", is_first_order=True),
+        order("9", "C9", "2026-10-05", "999", is_first_order=True),
+        order("10", None, "2026-10-31", "12.5", channel="web"),
+        order("11", "C3", "2026-10-15", "500", status="cancelled", is_order=False),
+    ],
+    "kpi_daily": [
+        daily("net_revenue", "2026-10-01", "0.10"),
+        daily("net_revenue", "2026-10-31", "0.20", "web"),
+        daily("net_revenue", "2026-09-30", "0.15"),
+        daily("orders", "2026-10-10", "4"),
+    ],
+    "leads": [
+        {
+            "source": "sales",
+            "lead_id": f"L{number}",
+            "created_at": at(f"{created} 09:00"),
+            "created_date": date.fromisoformat(created),
+            "channel": "direct",
+            "is_converted": converted is not None,
+            "converted_at": converted,
+        }
+        for number, (created, converted) in enumerate(
+            [
+                ("2026-10-01", at("2026-10-30 09:00")),
+                ("2026-10-20", None),
+                ("2026-10-31", None),
+                ("2026-09-30", at("2026-10-15 09:00")),
+            ]
+        )
+    ],
+    "opportunities": [
+        {
+            "source": "sales",
+            "opportunity_id": f"O{number}",
+            "team": team,
+            "closed_at": at(closed) if closed else None,
+            "is_won": is_won,
+            "reporting_amount": Decimal(amount),
+        }
+        for number, (closed, is_won, amount, team) in enumerate(
+            [
+                ("2026-10-05 10:00", True, "300", "Nord"),
+                ("2026-10-06 10:00", False, "100", "Nord"),
+                ("2026-10-31 22:59", False, "200", "Sud"),
+                ("2026-09-30 22:30", True, "400", "Sud"),
+                ("2026-10-31 23:00", True, "999", "Sud"),
+                (None, None, "50", "Sud"),
+            ]
+        )
+    ],
+    "interactions": [
+        event("email_sent", "C1", "K1", "2026-10-03"),
+        event("email_delivered", "C1", "K1", "2026-10-03"),
+        event("email_opened", "C1", "K1", "2026-10-04"),
+        event("email_opened", "C1", "K1", "2026-10-05"),
+        event("email_clicked", "C1", "K1", "2026-10-05"),
+        event("email_sent", "C2", "K1", "2026-10-03"),
+        event("email_delivered", "C2", "K1", "2026-10-03"),
+        event("email_unsubscribed", "C2", "K1", "2026-10-06"),
+        event("email_sent", "C3", "K1", "2026-10-03"),
+        event("email_bounced", "C3", "K1", "2026-10-03"),
+        event("email_sent", "C1", "K2", "2026-09-03"),
+        event("email_delivered", "C1", "K2", "2026-09-03"),
+        event("email_opened", "C1", "K2", "2026-10-01"),
+        event("email_delivered", "C1", None, "2026-10-07"),
+        event("email_sent", "C9", "K1", "2026-10-03"),
+        event("email_delivered", "C9", "K1", "2026-10-03"),
+    ],
+    "surveys": [
+        {
+            "source": "support",
+            "customer_id": "C1",
+            "kind": kind,
+            "score": score,
+            "answered_at": at("2026-10-10 10:00"),
+        }
+        for kind, score in [
+            ("nps", 10),
+            ("nps", 9),
+            ("nps", 8),
+            ("nps", 6),
+            ("nps", None),
+            ("csat", 1),
+        ]
+    ],
+    "tickets": [
+        {
+            "source": "support",
+            "ticket_id": f"S{number}",
+            "category": "delivery",
+            "opened_at": at(opened),
+            "resolved_at": at(resolved) if resolved else None,
+            "status": status,
+            "reopened_count": number,
+        }
+        for number, (opened, resolved, status) in enumerate(
+            [
+                ("2026-09-01 10:00", "2026-10-05 10:00", "resolved"),
+                ("2026-10-01 10:00", None, "open"),
+                ("2026-10-02 10:00", "2026-10-31 23:30", "resolved"),
+                ("2026-10-03 10:00", None, "closed"),
+                ("2026-10-31 23:00", None, "open"),
+            ]
+        )
+    ],
+    "source_quality": [
+        {
+            "source": source,
+            "loaded_date": date.fromisoformat(day),
+            "records": records,
+            "rejected": rejected,
+            "last_loaded_at": at(f"{day} 06:00"),
+        }
+        for source, day, records, rejected in [
+            ("shop", "2026-10-30", 100, 1),
+            ("shop", "2026-10-31", 100, 3),
+            ("web", "2026-10-29", 200, 0),
+            ("web", "2026-09-29", 10, 10),
+        ]
+    ],
+    "version_info": [
+        {
+            "version": "v1",
+            "as_of": AS_OF,
+            "published_at": at("2026-11-01 03:00"),
+            "time_zone": "Europe/Paris",
+        }
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def con() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as opened:
+        create_tables(opened)
+        for table, rows in ROWS.items():
+            insert_rows(opened, table, rows)
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    path = build_published(tmp_path_factory.mktemp("published") / "v7.duckdb")
+    with duckdb.connect(str(path), read_only=True) as opened:
+        yield opened
+
+
+def value(con: duckdb.DuckDBPyConnection, kpi_id: str, period: Period = OCTOBER) -> KpiValue:
+    return kpi_values(con, [kpi_id], period)[kpi_id]
+
+
+def ratio(numerator: int, denominator: int) -> Decimal:
+    return Decimal(numerator) / Decimal(denominator)
+
+
+# Hand-computed, for October 2026.
+GOLDEN: dict[str, Decimal | None] = {
+    "net_revenue": Decimal("0.30"),
+    "orders": Decimal(4),
+    "web_visits": Decimal(0),
+    # 30 + 70 + 100 - 100 + 12.50 over orders 2, 3, 4 and 10
+    "average_order_value": Decimal("112.5") / 4,
+    # from November 2025: orders 1, 2, 3, 4, 6, 7 of C1, C2, C3
+    "purchase_frequency": Decimal(2),
+    "active_customers": Decimal(2),
+    "returning_customers": Decimal(1),
+    # C2 bought first in October and has not been observed for 90 days
+    "repeat_rate": None,
+    # active on 1 October, ordered since 1 October 2025: C1 and C3; both ordered since November 2025
+    "churn_rate": Decimal(0),
+    "lead_to_opportunity": ratio(1, 3),
+    # O0 won, O1 and O2 lost; O3 was closed on 1 October in Paris; O4 in November
+    "win_rate": ratio(2, 4),
+    # delivered: C1 of K1, C2 of K1, C1 without campaign
+    "open_rate": ratio(1, 3),
+    "click_rate": ratio(1, 3),
+    "unsubscribe_rate": ratio(1, 3),
+    # two promoters, one detractor, four answers
+    "nps": Decimal(25),
+    # S1 is open; S2 was resolved after midnight in Paris; S4 was opened after it
+    "ticket_backlog": Decimal(2),
+    "consent_coverage": ratio(3, 4),
+    "reject_rate": ratio(4, 400),
+    # web, loaded on 29 October at 6; the month ends on 31 October at 23:00 UTC
+    "freshness_hours": Decimal(65),
+}
+
+
+@pytest.mark.parametrize("kpi_id", GOLDEN)
+def test_the_kpi_is_what_one_computes_by_hand(con: duckdb.DuckDBPyConnection, kpi_id: str) -> None:
+    assert value(con, kpi_id).value == GOLDEN[kpi_id]
+
+
+def test_what_must_be_read_with_a_figure_stands_beside_it(con: duckdb.DuckDBPyConnection) -> None:
+    assert value(con, "average_order_value").beside == {"median": Decimal(50)}
+    assert value(con, "repeat_rate").beside == {"left_out": Decimal(1)}
+    assert value(con, "win_rate").beside["by_value"] == Decimal("0.7")
+    assert value(con, "ticket_backlog").beside == {"reopened": Decimal(2)}
+    assert value(con, "nps").denominator == 4
+    # 1.96 x sqrt((4.5/7 - (1/7)^2) / 7) in points
+    margin = value(con, "nps").beside["margin"]
+    assert margin is not None
+    assert round(margin, 3) == Decimal("58.447")
+    assert value(con, "consent_coverage").beside["email"] == Decimal("0.5")
+
+
+def test_the_repeat_rate_counts_second_orders_within_the_window_of_days(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    """C3 came back after 45 days, C1 after 223, C4 never; C2 cannot be judged."""
+    ever = Period(date(2025, 1, 1), date(2026, 11, 1))
+
+    def rate(days: int) -> Decimal | None:
+        found = kpi_values(con, ["repeat_rate"], ever, windows=Windows(repeat_days=days))
+        return found["repeat_rate"].value
+
+    assert rate(44) == 0
+    assert rate(45) == ratio(1, 3)
+    assert rate(223) == ratio(1, 2)
+    assert rate(29) == 0
+    assert rate(500) is None
+
+
+def test_churn_counts_those_whose_window_ran_out_in_the_period(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    year = Period(date(2026, 1, 1), date(2026, 10, 1))
+    churned = kpi_values(con, ["churn_rate"], year, windows=Windows(lapse_days=365))["churn_rate"]
+    assert (churned.numerator, churned.denominator) == (1, 1)
+    short = kpi_values(con, ["churn_rate"], OCTOBER, windows=Windows(lapse_days=60))["churn_rate"]
+    assert (short.numerator, short.denominator) == (1, 1)
+
+
+def test_figures_seen_from_an_earlier_period_know_nothing_later(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    assert value(con, "ticket_backlog", SEPTEMBER).value == 1
+    assert value(con, "freshness_hours", SEPTEMBER).value == 40
+    assert value(con, "consent_coverage", SEPTEMBER).value is None
+    assert value(con, "open_rate", SEPTEMBER).value == 1
+
+
+def test_a_ratio_over_nothing_is_no_figure_and_a_count_of_nothing_is_zero(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    empty = Period(date(2020, 1, 1), date(2020, 2, 1))
+    for kpi_id, found in kpi_values(con, catalogue(), empty).items():
+        if MEASURES[kpi_id].denominator is not None:
+            assert found.value is None, kpi_id
+        elif kpi(kpi_id).additive:
+            assert found.value == 0, kpi_id
+
+
+def test_a_period_that_is_not_over_says_so(con: duckdb.DuckDBPyConnection) -> None:
+    assert not value(con, "orders").is_partial
+    unfinished = Period(date(2026, 10, 15), date(2026, 11, 15))
+    found = kpi_values(con, catalogue(), unfinished)
+    assert all(each.is_partial for each in found.values())
+
+
+def test_a_comparison_is_with_the_period_before(con: duckdb.DuckDBPyConnection) -> None:
+    found = compare(con, ["net_revenue", "orders", "repeat_rate"], OCTOBER)
+    assert found["net_revenue"].change == Decimal("0.15")
+    assert found["net_revenue"].change_ratio == 1
+    assert (found["orders"].change, found["orders"].change_ratio) == (4, None)
+    assert found["repeat_rate"].change is None
+
+
+def test_a_breakdown_has_a_part_for_the_unknown(con: duckdb.DuckDBPyConnection) -> None:
+    assert {
+        part: found.value
+        for part, found in breakdown(con, "active_customers", "channel", OCTOBER).items()
+    } == {"store": 2, "web": 1}
+    by_region = breakdown(con, "average_order_value", "region", OCTOBER)
+    assert {part: found.numerator for part, found in by_region.items()} == {
+        "Bretagne": 100,
+        None: Decimal("12.5"),
+    }
+
+
+def test_filters_keep_what_they_name_and_unknown_is_a_value(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    def revenue(**filters: list[str | None]) -> Decimal | None:
+        found = kpi_values(con, ["average_order_value"], OCTOBER, filters)
+        return found["average_order_value"].numerator
+
+    assert revenue(channel=["web"]) == Decimal("82.5")
+    assert revenue(channel=["web"], region=["Bretagne"]) == 70
+    assert revenue(region=[None]) == Decimal("12.5")
+    assert revenue(region=[None, "Bretagne"]) == Decimal("112.5")
+    assert revenue(region=["'; drop table orders; --"]) is None
+    assert revenue(region=[]) is None
+
+
+def test_additive_kpis_filtered_by_source_come_from_the_daily_totals(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    found = kpi_values(con, ["net_revenue"], OCTOBER, {"source": ["web"]})
+    assert found["net_revenue"].value == Decimal("0.20")
+
+
+def test_a_series_has_every_bucket_that_is_known(con: duckdb.DuckDBPyConnection) -> None:
+    autumn = Period(date(2026, 9, 1), date(2026, 12, 1))
+    monthly = series(con, "net_revenue", "month", autumn)
+    assert [(start.month, found.value) for start, found in monthly] == [
+        (9, Decimal("0.15")),
+        (10, Decimal("0.30")),
+    ]
+    days = series(con, "orders", "day", last_days(30, AS_OF))
+    assert len(days) == 30
+    assert sum(found.value or 0 for _, found in days) == 4
+    quarterly = Period(date(2026, 8, 1), date(2026, 11, 1))
+    returning = series(con, "returning_customers", "month", quarterly)
+    assert [found.value for _, found in returning] == [1, 0, 1]
+    backlog = series(con, "ticket_backlog", "month", quarterly)
+    assert [found.value for _, found in backlog] == [0, 1, 2]
+    ratios = series(con, "win_rate", "month", quarterly)
+    assert [found.value for _, found in ratios] == [None, None, Decimal("0.5")]
+
+
+@pytest.mark.parametrize("kpi_id", list(catalogue()))
+def test_a_series_of_one_bucket_is_the_figure_of_the_period(
+    con: duckdb.DuckDBPyConnection, kpi_id: str
+) -> None:
+    ((start, found),) = series(con, kpi_id, "month", OCTOBER)
+    assert start == OCTOBER.start
+    assert found == value(con, kpi_id)
+
+
+# On an invented company
+
+
+YEAR = Period(date(2025, 11, 1), date(2026, 11, 1))
+
+
+@pytest.mark.parametrize("kpi_id", ADDITIVE)
+def test_the_parts_of_an_additive_kpi_sum_to_its_total(
+    published: duckdb.DuckDBPyConnection, kpi_id: str
+) -> None:
+    whole = value(published, kpi_id, YEAR).value
+    assert whole
+    for dimension in dimensions(kpi_id):
+        parts = breakdown(published, kpi_id, dimension, YEAR)
+        assert sum(part.value or 0 for part in parts.values()) == whole, dimension
+    for grain in ("week", "month"):
+        assert sum(part.value or 0 for _, part in series(published, kpi_id, grain, YEAR)) == whole
+
+
+@pytest.mark.parametrize("kpi_id", [name for name in MEASURES if name not in ADDITIVE])
+def test_every_breakdown_of_every_other_kpi_works(
+    published: duckdb.DuckDBPyConnection, kpi_id: str
+) -> None:
+    whole = value(published, kpi_id, YEAR)
+    for dimension in dimensions(kpi_id):
+        parts = breakdown(published, kpi_id, dimension, YEAR)
+        assert parts
+        if whole.denominator is not None and "distinct" not in str(MEASURES[kpi_id].denominator):
+            assert sum(part.denominator or 0 for part in parts.values()) == whole.denominator
+
+
+def test_monthly_figures_agree_with_the_published_months(
+    published: duckdb.DuckDBPyConnection,
+) -> None:
+    frame = published.sql("from kpi_monthly order by month").pl()
+    whole = Period(frame["month"].min(), OCTOBER.end)  # type: ignore[arg-type]
+    for kpi_id in ("net_revenue", "orders", "active_customers", "returning_customers"):
+        monthly = {start: found.value for start, found in series(published, kpi_id, "month", whole)}
+        for row in frame.to_dicts():
+            assert monthly[row["month"]] == row[kpi_id], (kpi_id, row["month"])
+
+
+def test_a_published_file_answers_in_the_sandbox(tmp_path: Path) -> None:
+    from cohorte.warehouse import connect_reader
+
+    path = build_published(tmp_path / "v1.duckdb", customers=20)
+    with connect_reader(path) as con:
+        assert len(kpi_values(con, catalogue(), YEAR)) == len(catalogue())
+
+
+# Definitions
+
+
+def test_every_kpi_is_measured_and_said_in_both_languages() -> None:
+    assert set(catalogue()) == set(MEASURES)
+    for defined in catalogue().values():
+        for language in ("en", "fr"):
+            assert defined.title(language)
+            assert "{" not in defined.definition(language)
+        assert set(defined.note) in (set(), {"en", "fr"})
+
+
+def test_every_fact_is_one_statement_that_yields_its_dimensions() -> None:
+    folder = Path(fact_sql.__wrapped__.__code__.co_filename).parent / "sql"
+    assert {path.stem for path in folder.glob("*.sql")} == set(DIMENSIONS)
+    for fact, names in DIMENSIONS.items():
+        (statement,) = sqlglot.parse(fact_sql(fact), dialect="duckdb")
+        assert statement is not None
+        yields = set(statement.named_selects) - {"*"}
+        if "*" not in statement.named_selects:
+            assert set(names) <= yields, fact
+
+
+def test_what_is_not_there_is_refused_with_a_remedy(con: duckdb.DuckDBPyConnection) -> None:
+    with pytest.raises(NotFoundError, match="no KPI"):
+        value(con, "profit")
+    with pytest.raises(SettingsError, match="not known by store; choose of"):
+        breakdown(con, "win_rate", "store", OCTOBER)
+    with pytest.raises(SettingsError, match="not known by"):
+        kpi_values(con, ["orders"], OCTOBER, {'region" or 1=1 --': ["x"]})
+    with pytest.raises(SettingsError, match="holds no day"):
+        Period(date(2026, 1, 1), date(2026, 1, 1))
+
+
+# Periods
+
+
+def test_the_period_before_has_as_many_months_or_days() -> None:
+    assert OCTOBER.previous() == SEPTEMBER
+    quarter = Period(date(2026, 1, 1), date(2026, 4, 1))
+    assert quarter.previous() == Period(date(2025, 10, 1), date(2026, 1, 1))
+    week = last_days(7, AS_OF)
+    assert week == Period(date(2026, 10, 25), date(2026, 11, 1))
+    assert week.previous() == Period(date(2026, 10, 18), date(2026, 10, 25))
+    leap = Period(date(2024, 2, 29), date(2024, 3, 1))
+    assert leap.year_before() == Period(date(2023, 2, 28), date(2023, 3, 1))
+    assert month_of(date(2026, 12, 31)) == Period(date(2026, 12, 1), date(2027, 1, 1))
+    assert add_months(date(2026, 1, 31), 1) == date(2026, 2, 28)
+    assert add_months(date(2026, 1, 31), -2) == date(2025, 11, 30)
+
+
+def test_buckets_cover_a_period_without_gap_or_overlap() -> None:
+    period = Period(date(2026, 1, 15), date(2026, 4, 2))
+    for grain in ("day", "week", "month"):
+        cut = buckets(period, grain)
+        assert (cut[0].start, cut[-1].end) == (period.start, period.end)
+        assert all(left.end == right.start for left, right in itertools.pairwise(cut))
+    assert [bucket.start.day for bucket in buckets(period, "month")] == [15, 1, 1, 1]
+    assert buckets(period, "week")[1].start.weekday() == 0
