@@ -37,7 +37,7 @@ Kind = Literal["category", "number"]
 OTHER = "(other)"
 """The category of the values too rare to be counted on their own."""
 
-MAX_CATEGORIES = 200
+MAX_CATEGORIES = 120
 TWO_YEARS = 730.0
 
 KEY_COLUMNS = ("source", "lead_id", "created_at", "as_of")

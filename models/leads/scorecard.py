@@ -27,6 +27,9 @@ TABLE_DECIMALS = 12
 NEWTON_STEPS = 50
 NEWTON_TOLERANCE = 1e-10
 
+LEAST_SLOPE = 0.1
+"""Calibration may flatten a score, not wipe out or turn round what it says."""
+
 AGREEMENT = 1e-9
 """Largest difference allowed between the tables and the trees they were read from."""
 
@@ -157,7 +160,7 @@ class LeadScorer(AdditiveClassifier):
     min_samples_leaf : int
     l2_regularization : float
     max_bins : int
-        Intervals or categories per feature; category codes must lie below it.
+        Intervals or categories per feature.
     categorical_features : array-like of int, or None
         Columns that hold category codes 0, 1, 2, ...
     logit_slope : float
@@ -169,6 +172,8 @@ class LeadScorer(AdditiveClassifier):
     ----------
     n_iter_ : int
         Number of trees.
+    level_shift_ : float
+        What calibration added to the logit after multiplying it.
 
     Examples
     --------
@@ -183,6 +188,7 @@ class LeadScorer(AdditiveClassifier):
     """
 
     n_iter_: int
+    level_shift_: float
 
     def __init__(
         self,
@@ -191,7 +197,7 @@ class LeadScorer(AdditiveClassifier):
         learning_rate: float = 0.05,
         min_samples_leaf: int = 20,
         l2_regularization: float = 20,
-        max_bins: int = 255,
+        max_bins: int = 128,
         categorical_features: Any = None,
         logit_slope: float = 1.0,
         random_state: Any = None,
@@ -221,9 +227,11 @@ class LeadScorer(AdditiveClassifier):
         if not gap <= AGREEMENT:
             raise RuntimeError(f"the tables differ from their trees by {gap:.3g}")
         self._centre(X, weights)
+        self.level_shift_ = 0.0
         if self.logit_slope != 1:
             logits = self.logit_slope * self.decision_function(X)
-            self._scale(self.logit_slope, _level_shift(logits, target, weights))
+            self.level_shift_ = _level_shift(logits, target, weights)
+            self._scale(self.logit_slope, self.level_shift_)
         self._round()
         return self
 
@@ -348,7 +356,7 @@ def platt_slope(logits: FloatArray, target: npt.NDArray[np.int64], weights: Floa
         parameters = parameters - step
         if np.abs(step).max() < NEWTON_TOLERANCE:
             break
-    return max(float(parameters[0]), 0.0)
+    return max(float(parameters[0]), LEAST_SLOPE)
 
 
 def _level_shift(logits: FloatArray, target: npt.NDArray[np.int64], weights: FloatArray) -> float:

@@ -53,6 +53,12 @@ class LeadEstimate:
         """Log-odds of a conversion within the horizon, as seen when the lead came in."""
         return self.scorer.decision_function(self._matrix(leads))
 
+    def uncalibrated(self, logits: FloatArray) -> FloatArray:
+        """The logits as the trees gave them."""
+        if isinstance(self.scorer, LeadScorer):
+            return (logits - self.scorer.level_shift_) / self.scorer.logit_slope
+        return logits
+
     def contributions(self, leads: LeadTable) -> FloatArray:
         """What each feature adds to the logit: one row per lead, one column per feature."""
         return self.scorer.explain(self._matrix(leads))
@@ -206,7 +212,7 @@ def _back_test(
     cuts = np.unique(np.append(first, inner))
     ends = np.append(cuts[1:], float(learnable.created_at[-1]))
     logits = {method: np.full(len(tested), np.nan) for method in methods}
-    calibrated = {method: np.full(len(tested), np.nan) for method in methods}
+    plain = {method: np.full(len(tested), np.nan) for method in methods}
     overall = np.full(len(tested), np.nan)
     truth = tested.converts_within(horizon_days)
     still_open: list[dict[str, FloatArray]] = []
@@ -216,16 +222,15 @@ def _back_test(
         past = known.take(_learnable(known, cut, horizon_days))
         overall[rows] = past.converts_within(horizon_days).mean()
         for method in methods:
-            ripe_rows = ~np.isnan(logits[method]) & (tested.created_at <= cut - horizon_days)
-            slope = _slope(logits[method][ripe_rows], truth[ripe_rows])
-            plain = _fit(leads, cut, horizon_days, method)
-            logits[method][rows] = plain.logit(tested.take(rows))
-            estimate = plain if slope == 1 else _fit(leads, cut, horizon_days, method, slope)
-            calibrated[method][rows] = estimate.logit(tested.take(rows))
+            ripe_rows = ~np.isnan(plain[method]) & (tested.created_at <= cut - horizon_days)
+            slope = _slope(plain[method][ripe_rows], truth[ripe_rows])
+            estimate = _fit(leads, cut, horizon_days, method, slope)
+            logits[method][rows] = estimate.logit(tested.take(rows))
+            plain[method][rows] = estimate.uncalibrated(logits[method][rows])
             folds[method].append(Fold(float(cut), float(end), estimate))
         still_open.append(_open_at(learnable, cut, horizon_days, folds[methods[0]][-1].estimate))
     names = {"learned": "learned", "base_rate": "base_rate_by_channel"}
-    scores = {names[method]: expit(calibrated[method]) for method in methods}
+    scores = {names[method]: expit(logits[method]) for method in methods}
     evaluation: dict[str, Any] = {
         "horizon_days": horizon_days,
         "test": {
@@ -240,7 +245,7 @@ def _back_test(
         "open_leads": _open_metrics(still_open),
     }
     if "learned" in methods:
-        evaluation["logit_slope"] = _slope(logits["learned"], truth)
+        evaluation["logit_slope"] = _slope(plain["learned"], truth)
         evaluation["difference"] = _difference(truth, scores)
     if "channel" in tested.frame.columns:
         evaluation["channels"] = _by_channel(tested, truth, scores)

@@ -57,6 +57,7 @@ def test_the_tables_equal_their_trees_on_rows_never_seen(seed: int, rows: int) -
         learning_rate=scorer.learning_rate,
         min_samples_leaf=scorer.min_samples_leaf,
         l2_regularization=scorer.l2_regularization,
+        max_bins=scorer.max_bins,
         categorical_features=[1],
         random_state=0,
     ).fit(X, y)
