@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import train_test_split
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
@@ -142,8 +142,6 @@ def test_bank_marketing_without_duration_is_ranked_well(shared_data: Path) -> No
     X = frame.with_columns(  # noqa: N806
         (pl.col(pl.String).rank("dense") - 1).cast(pl.Float64)
     ).to_numpy()
-    score = np.zeros(len(y))
-    for past, rest in StratifiedKFold(3, shuffle=True, random_state=0).split(X, y):
-        scorer = LeadScorer(categorical_features=words, random_state=0).fit(X[past], y[past])
-        score[rest] = scorer.predict_proba(X[rest])[:, 1]
-    assert roc_auc_score(y, score) >= 0.79
+    X, rest, y, truth = train_test_split(X, y, test_size=0.5, random_state=0)  # noqa: N806
+    scorer = LeadScorer(categorical_features=words, random_state=0).fit(X, y)
+    assert roc_auc_score(truth, scorer.decision_function(rest)) >= 0.79
