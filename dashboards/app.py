@@ -12,7 +12,7 @@ from cohorte.errors import CohorteError
 from cohorte.i18n import LANGUAGES, N_, Language, language_of
 from cohorte.logs import logger
 from cohorte.settings import WorkspaceSettings
-from dashboards import components, language
+from dashboards import address, components, language
 from dashboards.language import Words
 from dashboards.markup import div, span, tag
 from dashboards.queries import Served, pin, workspace
@@ -75,8 +75,8 @@ def main() -> None:
 
 
 def _chosen_language() -> Language | None:
-    asked = st.session_state.get(language.KEY) or st.query_params.get(language.KEY)
-    return language_of(asked) if asked in LANGUAGES else None
+    chosen = st.session_state.get(language.KEY) or address.asked(language.KEY, LANGUAGES)
+    return language_of(chosen) if chosen else None
 
 
 def _rail(pages: dict[str, st.Page], here: str) -> None:
@@ -85,7 +85,7 @@ def _rail(pages: dict[str, st.Page], here: str) -> None:
         with st.container(key="nav"):
             for name, page in pages.items():
                 with st.container(key=f"{'here' if name == here else 'go'}-{name}"):
-                    st.page_link(page, width="stretch")
+                    st.page_link(page, width="stretch", query_params=address.link())
 
 
 def _top_bar(settings: WorkspaceSettings, served: Served | None, fallback: str, _: Words) -> None:
@@ -103,16 +103,16 @@ def _top_bar(settings: WorkspaceSettings, served: Served | None, fallback: str, 
                 cls="co-served",
             )
         )
-        st.segmented_control(
+        chosen = st.segmented_control(
             _("Language"),
             LANGUAGES,
-            default=fallback,
+            default=_.code,
             required=True,
             format_func=str.upper,
             key=language.KEY,
-            bind="query-params",
             label_visibility="collapsed",
         )
+        address.keep(language.KEY, chosen, fallback)
 
 
 def _freshness(settings: WorkspaceSettings, served: Served | None, _: Words) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from math import log
 
 import polars as pl
 
+from cohorte.kpis import Comparison, add_months
 from dashboards import queries
 from dashboards.language import Words
-from dashboards.periods import LABELS, Period, a_year_before
 
 Number = int | float | Decimal
 
@@ -31,35 +31,6 @@ RFM_COLOURS = {
 }
 
 
-@dataclass(frozen=True)
-class Headline:
-    """The headline figures of a period. Amounts in the reporting currency."""
-
-    totals: dict[str, Decimal]
-    active_customers: int
-
-    @property
-    def net_revenue(self) -> Decimal:
-        return self.totals.get("net_revenue", Decimal(0))
-
-    @property
-    def orders(self) -> Decimal:
-        return self.totals.get("orders", Decimal(0))
-
-    @property
-    def new_customers(self) -> Decimal:
-        return self.totals.get("new_customers", Decimal(0))
-
-    @property
-    def average_order_value(self) -> Decimal | None:
-        return self.net_revenue / self.orders if self.orders else None
-
-
-def headline(start: date, end: date) -> Headline:
-    """The headline figures of the days start to end, both included."""
-    return Headline(queries.kpi_totals(start, end), queries.buyers(start, end))
-
-
 def change(value: Number | None, before: Number | None) -> float | None:
     """The change as a ratio; None when there is nothing before, or nothing to divide by."""
     if value is None or before is None or before <= 0:
@@ -67,21 +38,22 @@ def change(value: Number | None, before: Number | None) -> float | None:
     return float(value) / float(before) - 1
 
 
-def main_finding(now: Headline, before: Headline | None, span: Period, _: Words) -> str:
+def main_finding(figures: Mapping[str, Comparison], when: str, comparable: bool, _: Words) -> str:
     """Revenue, its change, and which of its two factors made it: orders or their value."""
-    when = _(LABELS[span.key])
-    revenue = _.money(now.net_revenue, 0)
-    moved = change(now.net_revenue, before.net_revenue) if before else None
-    if before is None or moved is None:
+    now = {kpi_id: each.current.value for kpi_id, each in figures.items()}
+    before = {kpi_id: each.previous.value for kpi_id, each in figures.items()}
+    revenue = _.money(now["net_revenue"], 0)
+    moved = change(now["net_revenue"], before["net_revenue"]) if comparable else None
+    if moved is None:
         return _(
             "{when}: {revenue} of net revenue from {orders} orders. "
             "The data do not go back far enough to compare.",
             when=when,
             revenue=revenue,
-            orders=_.number(now.orders),
+            orders=_.number(now["orders"]),
         )
-    orders = change(now.orders, before.orders) or 0.0
-    value = change(now.average_order_value, before.average_order_value) or 0.0
+    orders = change(now["orders"], before["orders"]) or 0.0
+    value = change(now["average_order_value"], before["average_order_value"]) or 0.0
     if abs(moved) < 0.01:
         return _(
             "{when}: net revenue is steady at {revenue} "
@@ -133,7 +105,7 @@ def monthly(frame: pl.DataFrame, as_of: date) -> pl.DataFrame:
         pl.Series(
             "last_year",
             [
-                None if (value := before.get(a_year_before(month))) is None else float(value)
+                None if (value := before.get(add_months(month, -12))) is None else float(value)
                 for month in frame.filter(pl.col("month") <= as_of)["month"]
             ],
             dtype=pl.Float64,

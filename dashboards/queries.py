@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import duckdb
@@ -22,6 +21,7 @@ import polars as pl
 import streamlit as st
 
 from cohorte.errors import NotFoundError
+from cohorte.kpis import Comparison, Grain, Period, Windows, buckets, compare, series
 from cohorte.segments import (
     CHANNELS,
     AllOf,
@@ -128,6 +128,11 @@ class Cursor:
         catalogue, as_of = _catalogue(self._key)
         return Population(self._cursor, catalogue, as_of)
 
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The cursor itself, for functions that compose their own SQL."""
+        return self._cursor
+
     def frame(self, sql: str, parameters: Row | Sequence[Any] = ()) -> pl.DataFrame:
         """The result as a Polars frame."""
         timer = threading.Timer(QUERY_SECONDS, self._cursor.interrupt)
@@ -187,59 +192,29 @@ def _about(key: tuple[str, str, str]) -> Row:
 
 
 @published
-def kpi_totals(cursor: Cursor, start: date, end: date) -> dict[str, Decimal]:
-    """Totals of every additive KPI over the days start to end, both included."""
-    rows = cursor.rows(
-        """
-        select kpi_id, sum(value) as total from kpi_daily
-        where kpi_date between $start and $end group by kpi_id
-        """,
-        {"start": start, "end": end},
-    )
-    return {row["kpi_id"]: row["total"] for row in rows}
+def comparison(
+    cursor: Cursor, kpi_ids: tuple[str, ...], period: Period, previous: Period
+) -> dict[str, Comparison]:
+    """KPIs over a period, each beside its figure over another."""
+    return compare(cursor.connection, kpi_ids, period, previous, windows=windows())
 
 
 @published
-def kpi_days(cursor: Cursor, start: date, end: date) -> pl.DataFrame:
-    """One row per day and additive KPI: kpi_date, kpi_id, value as a float for drawing."""
-    return cursor.frame(
-        """
-        select kpi_date, kpi_id, sum(value)::double as value from kpi_daily
-        where kpi_date between $start and $end group by all order by all
-        """,
-        {"start": start, "end": end},
-    )
+def course(cursor: Cursor, kpi_id: str, grain: Grain, period: Period) -> list[float]:
+    """A KPI by day, week or month of a period, for drawing; buckets cut by the period left out."""
+    whole = {"day": 1, "week": 7, "month": 28}[grain]
+    lengths = [bucket.days for bucket in buckets(period, grain)]
+    points = series(cursor.connection, kpi_id, grain, period, windows=windows())
+    return [
+        float(value.value or 0)
+        for length, (_start, value) in zip(lengths, points, strict=False)
+        if length >= whole
+    ]
 
 
-@published
-def buyers(cursor: Cursor, start: date, end: date) -> int:
-    """Distinct customers with an order on the days start to end, both included."""
-    count: int = cursor.value(
-        """
-        select count(distinct orders.customer_id)
-        from orders inner join customers using (customer_id)
-        where orders.is_order and order_date between $start and $end and not is_internal
-        """,
-        {"start": start, "end": end},
-    )
-    return count
-
-
-@published
-def buyers_by_step(cursor: Cursor, start: date, end: date, step: int) -> dict[int, int]:
-    """Distinct customers with an order in each step of `step` days counted back from `end`."""
-    rows = cursor.rows(
-        """
-        select
-            (date_diff('day', order_date, $end) // $step)::integer as steps_back,
-            count(distinct orders.customer_id) as buyers
-        from orders inner join customers using (customer_id)
-        where orders.is_order and order_date between $start and $end and not is_internal
-        group by all
-        """,
-        {"start": start, "end": end, "step": step},
-    )
-    return {row["steps_back"]: row["buyers"] for row in rows}
+def windows() -> Windows:
+    """The workspace's windows."""
+    return Windows(lapse_days=workspace().settings.lapse_days)
 
 
 @published
@@ -282,16 +257,15 @@ def customers(
     """One page of the customers that a search and filters leave, and how many they are.
 
     A search finds a name (every word, accents and case aside), an e-mail, a phone, an order
-    number, a customer id or the id in a source. Exact matches of an id come first.
+    number, a customer id or the id in a source. When something matches exactly (an id, an order,
+    an e-mail), only what does is found.
     """
     typed = " ".join(search.split())[:200]
     words = [word.lower() for word in typed.split(" ")[:MAX_WORDS]]
-    digits = "".join(sign for sign in typed if sign.isdigit())
-    looks_like_phone = len(digits) >= 6 and len(digits) >= len(typed.replace(" ", "")) - 3
     parameters: Row = {
         "typed": typed,
         "lower": typed.lower(),
-        "phone": digits.removeprefix("00").lstrip("0") if looks_like_phone else None,
+        "phone": _phone_part(typed),
         "lifecycle": lifecycle,
         "rfm_segment": rfm_segment,
         "segment_id": segment_id,
@@ -323,7 +297,9 @@ def customers(
         ),
         found as (
             select customer_id, min(place) as place from hits
-            where customer_id is not null group by customer_id
+            where customer_id is not null
+                and place <= case when (select min(place) from hits) <= 2 then 2 else 4 end
+            group by customer_id
         ),
         listed as (
             select profiles.*, coalesce(found.place, 0) as place
@@ -347,6 +323,14 @@ def customers(
         parameters | {"size": PAGE_SIZE, "start": (page - 1) * PAGE_SIZE},
     )
     return total, rows
+
+
+def _phone_part(typed: str) -> str | None:
+    """The figures of what looks like a phone number, without its leading zeros."""
+    if not typed or typed.strip("0123456789+ ().-/"):
+        return None
+    digits = "".join(sign for sign in typed if sign.isdigit()).lstrip("0")
+    return digits if len(digits) >= 6 else None
 
 
 @published

@@ -9,7 +9,7 @@ from decimal import Decimal
 import streamlit as st
 
 from cohorte.segments import CHANNELS
-from dashboards import findings, queries, vocabulary
+from dashboards import address, findings, queries, vocabulary
 from dashboards.components import (
     Column,
     card,
@@ -33,7 +33,12 @@ EVENTS_SHOWN = 30
 def render() -> None:
     _ = words()
     with st.container(key="back-customers"):
-        st.page_link("screens/customers.py", label=_("Customers"), icon=":material/arrow_back:")
+        st.page_link(
+            "screens/customers.py",
+            label=_("Customers"),
+            icon=":material/arrow_back:",
+            query_params=address.link(),
+        )
     customer_id = str(st.query_params.get("id") or "")
     person = queries.customer(customer_id) if customer_id else {}
     if not person:

@@ -7,7 +7,7 @@ import zlib
 import streamlit as st
 
 from cohorte.i18n import N_
-from dashboards import findings, queries, vocabulary
+from dashboards import address, findings, queries, vocabulary
 from dashboards.components import Column, cell, empty, note, open_table, page_head
 from dashboards.language import Words, words
 from dashboards.queries import PAGE_SIZE
@@ -30,49 +30,28 @@ def render() -> None:
     with st.container(key="filters", horizontal=True, vertical_alignment="bottom", gap="small"):
         search = st.text_input(
             _("Search"),
+            address.asked("q") or "",
             key="q",
             type="search",
             live="350ms",
             max_chars=200,
             placeholder=_("Name, e-mail, phone, order number or id"),
-            bind="query-params",
         )
-        lifecycle = st.selectbox(
-            _("Status"),
-            list(vocabulary.LIFECYCLE),
-            index=None,
-            format_func=lambda key: _(vocabulary.LIFECYCLE[key]),
-            placeholder=_("All"),
-            key="status",
-            bind="query-params",
+        lifecycle = _filter(
+            _("Status"), {key: _(name) for key, name in vocabulary.LIFECYCLE.items()}, "status", _
         )
-        rfm_segment = st.selectbox(
-            _("RFM segment"),
-            list(names),
-            index=None,
-            format_func=lambda key: names[key],
-            placeholder=_("All"),
-            key="rfm",
-            bind="query-params",
-        )
-        segment = None
-        if saved:
-            segment = st.selectbox(
-                _("Saved segment"),
-                list(saved),
-                index=None,
-                format_func=lambda key: saved[key],
-                placeholder=_("All"),
-                key="segment",
-                bind="query-params",
-            )
+        rfm_segment = _filter(_("RFM segment"), names, "rfm", _)
+        segment = _filter(_("Saved segment"), saved, "segment", _) if saved else None
+        sorts = list(SORTS)
         sort = st.selectbox(
             _("Sort by"),
-            list(SORTS),
+            sorts,
+            index=sorts.index(address.asked("sort", sorts) or sorts[0]),
             format_func=lambda key: _(SORTS[key]),
             key="sort",
-            bind="query-params",
         )
+    address.keep("q", search)
+    address.keep("sort", sort, sorts[0])
     asked = (search or "", lifecycle, rfm_segment, segment, sort)
     key = f"page-{zlib.crc32(repr(asked).encode())}"
     page = int(st.session_state.get(key) or 1)
@@ -97,11 +76,27 @@ def render() -> None:
         path="customer?id=",
     )
     if picked:
-        st.switch_page("screens/customer.py", query_params={"id": picked})
+        st.switch_page("screens/customer.py", query_params=address.link(id=picked))
     pages = -(-total // PAGE_SIZE)
     if pages > 1:
         with st.container(key="pager", horizontal=True, horizontal_alignment="center"):
             st.pagination(pages, key=key, max_visible_pages=7)
+
+
+def _filter(label: str, names: dict[str, str], key: str, _: Words) -> str | None:
+    """A choice of one of the names by key, or of none; kept in the address."""
+    keys = list(names)
+    start = address.asked(key, keys)
+    chosen = st.selectbox(
+        label,
+        keys,
+        index=None if start is None else keys.index(start),
+        format_func=lambda code: names[code],
+        placeholder=_("All"),
+        key=key,
+    )
+    address.keep(key, chosen)
+    return chosen
 
 
 def _results(total: int, page: int, shown: int, _: Words) -> str:

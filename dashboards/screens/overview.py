@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
 from decimal import Decimal
 
 import streamlit as st
 
-from dashboards import charts, findings, periods, queries, theme
+from cohorte.kpis import Comparison, Kpi, Period, catalogue
+from dashboards import address, charts, findings, periods, queries, theme
 from dashboards.components import (
     Column,
     Figure,
@@ -25,9 +25,19 @@ from dashboards.components import (
 )
 from dashboards.language import Words, words
 from dashboards.markup import join, span
-from dashboards.periods import Period
 
 MONTHS_SHOWN = 13
+HEADLINE = ("net_revenue", "orders", "average_order_value", "active_customers", "new_customers")
+BESIDE = (
+    "items_sold",
+    "returned_amount",
+    "leads_created",
+    "leads_converted",
+    "opportunities_won",
+    "tickets_opened",
+    "emails_opened",
+    "web_visits",
+)
 
 
 def render() -> None:
@@ -44,13 +54,13 @@ def render() -> None:
         chosen = st.segmented_control(
             _("Period"),
             list(periods.LABELS),
-            default="90d",
+            default=address.asked("period", periods.LABELS) or "90d",
             required=True,
             format_func=lambda key: _(periods.LABELS[key]),
             key="period",
-            bind="query-params",
             label_visibility="collapsed",
         )
+        address.keep("period", chosen, "90d")
     first = queries.first_day()
     if first is None:
         empty(
@@ -59,16 +69,15 @@ def render() -> None:
             symbol="order",
         )
         return
-    span_ = periods.period(chosen or "90d", served.as_of)
-    now = findings.headline(span_.start, span_.end)
-    before = (
-        findings.headline(span_.before_start, span_.before_end)
-        if first <= span_.before_start
-        else None
-    )
-    insight(findings.main_finding(now, before, span_, _))
-    _headline(now, before, span_, _)
-    _rest(now, before, _)
+    key = chosen or "90d"
+    period = periods.period(key, served.as_of)
+    previous = period.previous()
+    comparable = first <= previous.start
+    known = catalogue()
+    found = queries.comparison((*HEADLINE, *BESIDE), period, previous)
+    insight(findings.main_finding(found, _(periods.LABELS[key]), comparable, _))
+    figures([_figure(known[k], found[k], key, period, comparable, _) for k in HEADLINE])
+    _beside([(known[k], found[k]) for k in BESIDE], comparable, _)
     tokens = theme.tokens(st.context.theme.type)
     frame = findings.monthly(queries.months(), served.as_of).tail(MONTHS_SHOWN)
     left, right = st.columns(2, gap="small")
@@ -86,99 +95,46 @@ def render() -> None:
     _where_revenue_comes_from(_)
 
 
-def _headline(
-    now: findings.Headline, before: findings.Headline | None, span_: Period, _: Words
-) -> None:
-    prior = before or findings.Headline({}, 0)
-    days = queries.kpi_days(span_.before_start, span_.end)
-
-    def course(kpi_id: str) -> list[float]:
-        return periods.course(days, kpi_id, span_.start, span_.end, span_.key)
-
-    def course_before(kpi_id: str) -> list[float]:
-        if before is None:
-            return []
-        return periods.course(days, kpi_id, span_.before_start, span_.before_end, span_.key)
-
-    def buyers_course(start: date, end: date) -> list[float]:
-        counts = queries.buyers_by_step(start, end, periods.STEP_DAYS[span_.key])
-        return periods.steps(counts, start, end, span_.key)
-
-    against = _(periods.AGAINST[span_.key])
-    figures(
-        [
-            Figure(
-                _("Net revenue"),
-                _.tile_money(now.net_revenue),
-                _(
-                    "Order lines before tax, less returns and credit notes, on the day of the "
-                    "order. Cancelled orders and internal records are left out."
-                ),
-                findings.change(now.net_revenue, prior.net_revenue),
-                against,
-                course=course("net_revenue"),
-                course_before=course_before("net_revenue"),
-            ),
-            Figure(
-                _("Orders"),
-                _.number(now.orders),
-                _("Distinct orders that were not cancelled and came to more than nothing."),
-                findings.change(now.orders, prior.orders),
-                against,
-                course=course("orders"),
-                course_before=course_before("orders"),
-            ),
-            Figure(
-                _("Average order value"),
-                _.money(now.average_order_value),
-                _("Net revenue divided by orders."),
-                findings.change(now.average_order_value, prior.average_order_value),
-                against,
-                course=periods.ratio(course("net_revenue"), course("orders")),
-                course_before=periods.ratio(course_before("net_revenue"), course_before("orders")),
-                known=now.average_order_value is not None,
-            ),
-            Figure(
-                _("Active customers"),
-                _.number(now.active_customers),
-                _("Distinct customers with an order in the period."),
-                findings.change(now.active_customers, prior.active_customers),
-                against,
-                course=buyers_course(span_.start, span_.end),
-                course_before=buyers_course(span_.before_start, span_.before_end) if before else [],
-            ),
-            Figure(
-                _("New customers"),
-                _.number(now.new_customers),
-                _("Customers whose first order ever is in the period."),
-                findings.change(now.new_customers, prior.new_customers),
-                against,
-                course=course("new_customers"),
-                course_before=course_before("new_customers"),
-            ),
-        ]
+def _figure(
+    kpi: Kpi, found: Comparison, key: str, period: Period, comparable: bool, _: Words
+) -> Figure:
+    value = found.current.value
+    definition = ". ".join(
+        filter(None, [kpi.definition(_.code, queries.windows()), kpi.caution(_.code)])
+    )
+    return Figure(
+        name=kpi.title(_.code),
+        value=_.tile_money(value) if kpi.unit == "money" else _.number(value),
+        definition=definition,
+        change=findings.change(value, found.previous.value) if comparable else None,
+        against=_(periods.AGAINST[key]),
+        up_is_good={"up": True, "down": False, "none": None}[kpi.direction],
+        course=_course(kpi, key, period),
+        course_before=_course(kpi, key, period.previous()) if comparable else (),
+        known=value is not None,
     )
 
 
-def _rest(now: findings.Headline, before: findings.Headline | None, _: Words) -> None:
-    names = {
-        "items_sold": _("Items sold"),
-        "returned_amount": _("Returns"),
-        "leads_created": _("Leads"),
-        "leads_converted": _("Leads converted"),
-        "opportunities_won": _("Opportunities won"),
-        "tickets_opened": _("Tickets"),
-        "emails_opened": _("E-mails opened"),
-        "web_visits": _("Web visits"),
-    }
+def _course(kpi: Kpi, key: str, period: Period) -> list[float]:
+    """Sums from the daily totals in equal steps; what does not add up by calendar buckets."""
+    if kpi.kpi_id == "average_order_value":
+        revenue = periods.in_steps(queries.course("net_revenue", "day", period), key)
+        orders = periods.in_steps(queries.course("orders", "day", period), key)
+        return periods.ratio(revenue, orders)
+    if kpi.additive:
+        return periods.in_steps(queries.course(kpi.kpi_id, "day", period), key)
+    return queries.course(kpi.kpi_id, periods.GRAINS[key], period)
+
+
+def _beside(pairs: list[tuple[Kpi, Comparison]], comparable: bool, _: Words) -> None:
     items = []
-    for kpi_id, name in names.items():
-        value = now.totals.get(kpi_id)
-        if not value:
+    for kpi, found in pairs:
+        value = found.current.value
+        if not value and not found.previous.value:
             continue
-        change = findings.change(value, before.totals.get(kpi_id) if before else None)
-        said = _.money(value, 0) if kpi_id == "returned_amount" else _.number(value)
-        items.append((name, said, "" if change is None else _.change(change)))
+        change = findings.change(value, found.previous.value) if comparable else None
+        said = _.money(value, 0) if kpi.unit == "money" else _.number(value)
+        items.append((kpi.title(_.code), said, "" if change is None else _.change(change)))
     if items:
         strip(items)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import findings, queries, vocabulary
+from dashboards import address, findings, queries, vocabulary
 from dashboards.components import (
     Column,
     bar,
@@ -47,12 +47,12 @@ def render() -> None:
                 _("Who"),
                 list(parties),
                 format_func=lambda key: _(vocabulary.PARTIES.get(key, key)),
-                default=next(iter(parties)),
+                default=address.asked("party", parties) or next(iter(parties)),
                 required=True,
                 key="party",
-                bind="query-params",
                 label_visibility="collapsed",
             )
+            address.keep("party", party, next(iter(parties)))
     segments = queries.rfm_segments(party)
     if not segments:
         empty(
@@ -233,7 +233,7 @@ def _detail(
                 label=_.ngettext(
                     "See the {count} customer", "See the {count} customers", row["customers"]
                 ),
-                query_params={"rfm": segment},
+                query_params=address.link(rfm=segment),
             )
             if st.button(_("Make a segment of it"), key="make"):
                 clause = {"field": "rfm_segment", "op": "in", "value": [segment]}
@@ -241,7 +241,7 @@ def _detail(
                 if party:
                     rule["all"].append({"field": "party", "op": "in", "value": [party]})
                 open_draft(name, rule)
-                st.switch_page("screens/segments.py", query_params={"id": "new"})
+                st.switch_page("screens/segments.py", query_params=address.link(id="new"))
 
 
 def _line(

@@ -1,0 +1,225 @@
+"""The real app in a real browser: every page in both languages, wide and narrow, and the journeys."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cohorte.store import open_store
+from cohorte.warehouse import open_served
+from cohorte.workspace import Workspace
+from dashboards import serve
+
+playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+Browser, Page = playwright_api.Browser, playwright_api.Page
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATHS = ["", "customers", "customer?id=C000002", "rfm", "segments", "segments?id=new", "data"]
+HEADS = {
+    "en": ["Overview", "Customers", "", "RFM", "Segments", "New segment", "Data"],
+    "fr": ["Vue d’ensemble", "Clients", "", "RFM", "Segments", "Nouveau segment", "Données"],
+}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = os.environ.get("COHORTE_CHROMIUM") or next(
+        (path for path in CHROMIUM if Path(path).exists()), None
+    )
+    if found is None:
+        pytest.skip("no browser found: install chromium, or name one in COHORTE_CHROMIUM")
+    with playwright_api.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=found, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(served: Workspace) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = serve.start(served.root, port=port)
+    yield f"http://127.0.0.1:{port}"
+    process.terminate()
+    process.wait(10)
+
+
+def opened(browser: Browser, width: int, language: str) -> Page:
+    context = browser.new_context(
+        viewport={"width": width, "height": 900},
+        locale={"fr": "fr-FR", "en": "en-GB"}[language],
+    )
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    return page
+
+
+def settle(page: Page) -> None:
+    """Wait until the script has run and the page has drawn."""
+    page.wait_for_selector(".co-served")
+    page.wait_for_timeout(150)
+    page.wait_for_selector('.stApp[data-test-script-state="notRunning"]')
+    page.wait_for_timeout(150)
+
+
+def go(page: Page, url: str) -> None:
+    page.goto(url)
+    settle(page)
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_every_page_shows_without_error_and_fits(
+    browser: Browser, address: str, language: str
+) -> None:
+    page = opened(browser, 1280, language)
+    outside: list[str] = []
+    page.on(
+        "request",
+        lambda request: (
+            None
+            if request.url.startswith((address, "data:", "blob:"))
+            else outside.append(request.url)
+        ),
+    )
+    for path, head in zip(PATHS, HEADS[language], strict=True):
+        page.set_viewport_size({"width": 1280, "height": 900})
+        go(page, f"{address}/{path}")
+        assert page.locator("[data-testid=stException], .co-empty.failure").count() == 0, path
+        assert page.locator("h1").first.inner_text().startswith(head), path
+        assert page.evaluate("document.documentElement.lang") == language
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_timeout(200)
+            assert sideways(page) <= 0, f"{path} scrolls sideways at {width} pixels"
+    assert outside == [], "the screens ask nothing of any other server"
+    page.context.close()
+
+
+def sideways(page: Page) -> int:
+    """How many pixels of the page lie beyond its right edge."""
+    beyond: int = page.evaluate(
+        "(() => { const m = document.querySelector('.stMain');"
+        " return m.scrollWidth - m.clientWidth; })()"
+    )
+    return beyond
+
+
+def test_the_language_stays_chosen_while_one_moves_around(browser: Browser, address: str) -> None:
+    page = opened(browser, 1280, "fr")
+    go(page, address)
+    page.get_by_text("EN", exact=True).click()
+    settle(page)
+    page.locator(".st-key-nav").get_by_text("Customers").click()
+    settle(page)
+    assert page.locator("h1").inner_text() == "Customers"
+    assert "lang=en" in page.url
+    page.reload()
+    settle(page)
+    assert page.locator("h1").inner_text() == "Customers"
+    page.context.close()
+
+
+def test_someone_is_found_by_order_number_and_opened(
+    browser: Browser, address: str, served: Workspace
+) -> None:
+    _info, connection = open_served(served)
+    order_id, customer_id = connection.sql(
+        "select order_id, customer_id from orders where is_order and customer_id is not null"
+        " order by all limit 1"
+    ).fetchall()[0]
+    connection.close()
+    page = opened(browser, 1280, "en")
+    go(page, f"{address}/customers")
+    page.get_by_label("Search").fill(order_id)
+    page.wait_for_selector(".co-note >> text=1 customer")
+    page.locator("tr.go").first.click()
+    page.wait_for_selector(".co-person")
+    settle(page)
+    assert f"id={customer_id}" in page.url
+    assert page.locator(".co-time li").count() > 0
+    page.go_back()
+    settle(page)
+    assert page.locator("h1").inner_text() == "Customers"
+    page.context.close()
+
+
+def test_a_cell_of_the_rfm_map_becomes_a_saved_segment(
+    browser: Browser, address: str, served: Workspace
+) -> None:
+    page = opened(browser, 1280, "en")
+    go(page, f"{address}/rfm")
+    page.locator(".co-cell", has_text="At risk").first.click()
+    settle(page)
+    assert "pick=at_risk" in page.url
+    assert page.locator(".st-key-card-detail h3").inner_text() == "At risk"
+    there = page.locator(".st-key-card-detail .co-strip .v").first.inner_text()
+    page.get_by_role("button", name="Make a segment of it").click()
+    page.wait_for_selector("h1 >> text=New segment")
+    settle(page)
+    assert page.locator(".co-big").inner_text() == there
+    page.get_by_label("Name", exact=True).fill("To win back")
+    page.get_by_label("Name", exact=True).press("Enter")
+    settle(page)
+    page.get_by_role("button", name="Save the segment").click()
+    page.wait_for_selector("h1 >> text=To win back")
+    settle(page)
+    assert page.locator(".co-big").inner_text() == there
+    with open_store(served.store_url) as store:
+        assert "To win back" in [segment.name for segment in store.list_segments()]
+    page.context.close()
+
+
+def test_a_segment_is_built_from_nothing_and_exported(
+    browser: Browser, address: str, served: Workspace
+) -> None:
+    page = opened(browser, 1280, "en")
+    go(page, f"{address}/segments")
+    page.get_by_role("button", name="New segment").click()
+    page.wait_for_selector("h1 >> text=New segment")
+    settle(page)
+    everyone = page.locator(".co-big").inner_text()
+    page.get_by_label("Value", exact=True).fill("365")
+    page.get_by_label("Value", exact=True).press("Enter")
+    settle(page)
+    assert page.locator(".co-big").inner_text() != everyone
+    page.get_by_role("button", name="Add a group").click()
+    settle(page)
+    assert page.locator("[class*=st-key-group-]").count() == 1
+    page.locator("[class*=st-key-group-]").get_by_label("Value", exact=True).fill("100")
+    page.locator("[class*=st-key-group-]").get_by_label("Value", exact=True).press("Enter")
+    settle(page)
+    assert "lifetime net revenue is at least" in page.locator(".co-sentence").inner_text()
+    page.get_by_label("Name", exact=True).fill("Recent and good")
+    page.get_by_label("Name", exact=True).press("Enter")
+    settle(page)
+    page.get_by_role("button", name="Save the segment").click()
+    page.wait_for_selector("h1 >> text=Recent and good")
+    settle(page)
+    promised = page.get_by_role("button", name=re.compile("^Download"))
+    count = int(re.sub(r"\D", "", promised.inner_text()))
+    with page.expect_download() as downloading:
+        promised.click()
+    content = Path(downloading.value.path()).read_text(encoding="utf-8-sig")
+    assert len(content.splitlines()) == count + 1
+    with open_store(served.store_url) as store:
+        entry = store.list_exports()[0]
+    assert (entry.segment_name, entry.rows_count) == ("Recent and good", count)
+    page.context.close()
