@@ -1,4 +1,4 @@
-"""One dbt process for the tests of the dbt project."""
+"""One dbt process, and one built company, for the tests of the dbt project."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.dbt.lab import Lab
+from tests.dbt.company_rows import COMPANY, CUSTOMERS, SOURCES
+from tests.dbt.lab import Lab, Outcome
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +15,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     laboratory = Lab(tmp_path_factory.mktemp("dbt"))
     with laboratory.session:
         yield laboratory
+
+
+@pytest.fixture(scope="session")
+def company(lab: Lab) -> Outcome:
+    """What the company's rows build to; nothing writes to it afterwards."""
+    return lab.build(COMPANY, customers=CUSTOMERS, sources=SOURCES)

@@ -76,7 +76,7 @@ class Lab:
         *,
         customers: Mapping[tuple[str, str], str] | None = None,
         as_of: date = AS_OF,
-        stations: Sequence[str] = STATIONS,
+        unit_tests: bool = False,
         **variables: Any,
     ) -> Outcome:
         """Build the stations on these rows, each contact a customer unless `customers` says."""
@@ -84,10 +84,10 @@ class Lab:
         write_raw(self.raw_path, entities)
         self.session.variables = run_variables(self.settings, [], as_of) | variables
         results: list[NodeResult] = []
-        for station in stations:
+        for station in STATIONS:
             if station == "unify":
                 self._identify(customers or {})
-            results += self.session.build(f"tag:{station}")
+            results += self.session.build(f"tag:{station}", unit_tests=unit_tests)
         self.builds += 1
         kept = self.work_path.parent / f"build_{self.builds}"
         kept.mkdir()
