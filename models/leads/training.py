@@ -27,13 +27,14 @@ BoolArray = npt.NDArray[np.bool_]
 
 Method = Literal["learned", "base_rate"]
 Outcome = Literal[
-    "learned", "no_better_than_base_rate", "too_few_to_learn", "too_short_to_test", "one_class",
-    "too_few_conversions", "no_leads",
+    "learned", "no_better_than_base_rate", "too_few_to_learn", "too_short_to_test",
+    "undated_conversions", "one_class", "too_few_conversions", "no_leads",
 ]  # fmt: skip
 
 CONVERSIONS_TO_LEARN = 50
 CONVERSIONS_FOR_A_RATE = 10
 CONVERSIONS_TO_TEST = 20
+UNDATED_LIMIT = 0.2
 FOLDS = 5
 BACKTEST_DAYS = 365.0
 HALF_LIFE_DAYS = 365.0
@@ -135,6 +136,9 @@ def train(leads: LeadTable, horizon_days: int) -> Training:
         return result("too_few_conversions", None, [], {})
     if len(learnable) - conversions < CONVERSIONS_FOR_A_RATE:
         return result("one_class", None, [], {})
+    undated = learnable.is_converted & np.isnan(learnable.converted_at)
+    if undated.sum() > UNDATED_LIMIT * learnable.is_converted.sum():
+        return result("undated_conversions", "base_rate", [], {})
     enough = conversions >= CONVERSIONS_TO_LEARN
     if enough:
         folds, evaluation = _back_test(

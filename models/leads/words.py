@@ -60,6 +60,12 @@ _VERDICTS: dict[str, dict[str, str]] = {
         "fr": "taux de base par canal : l'historique est trop court pour éprouver un score appris"
         " sur des leads venus après ceux qui l'ont instruit",
     },
+    "undated_conversions": {
+        "en": "base rate by channel: too many conversions carry no date, so nothing can be tested on"
+        " later leads",
+        "fr": "taux de base par canal : trop de conversions sont sans date, rien ne peut être"
+        " éprouvé sur des leads ultérieurs",
+    },
     "too_few_conversions": {
         "en": "no score: {conversions} conversions among {leads} leads with a known outcome are"
         " too few even for a rate",

@@ -356,6 +356,14 @@ def test_few_conversions_give_the_rate_of_the_channel(tmp_path: Path) -> None:
     assert reasons <= {"channel", "days_since_created"}
 
 
+def test_conversions_without_dates_give_the_rate_of_the_channel(tmp_path: Path) -> None:
+    leads = invented_leads(800).with_columns(converted_at=pl.lit(None, pl.Datetime("us")))
+    report = run(work_database(leads), tmp_path)
+    assert report.outcome == "undated_conversions"
+    assert report.open_scored > 0
+    assert "no date" in report.verdict
+
+
 def test_a_short_history_cannot_be_tested_and_the_rule_serves(tmp_path: Path) -> None:
     leads = invented_leads().filter(
         pl.col("created_at") > datetime(2024, 7, 20)  # noqa: DTZ001
