@@ -101,14 +101,16 @@ class Measure:
     """A KPI's aggregates over the rows of a fact: a total, or a numerator and a denominator.
 
     `span` says which rows: those of the `period`, of the `year` that ends with it, or all that the
-    fact yields by its own parameters (`whole`). `now_only`: nothing is known of earlier dates.
+    fact yields by its own parameters (`whole`). What tells of deliveries happens on the calendar of
+    the runs, which goes on after `as_of`: a period that reaches `as_of` lasts until publication
+    (`runs`). `now_only`: nothing is known of earlier dates.
     """
 
     fact: str
     numerator: str
     denominator: str | None = None
     beside: Mapping[str, str] = field(default_factory=dict)
-    span: Literal["period", "year", "whole"] = "period"
+    span: Literal["period", "year", "whole", "runs"] = "period"
     now_only: bool = False
 
     @property
@@ -116,16 +118,22 @@ class Measure:
         return DIMENSIONS[self.fact]
 
 
+def _count(condition: str) -> str:
+    """How many rows meet a condition; zero, not null, where there is no row."""
+    return f"count(case when {condition} then 1 end)"
+
+
 _BUYERS = "count(distinct case when is_order then customer_id end)"
-_ORDERS = "count_if(is_order)"
+_ORDERS = _count("is_order")
 
 # Half the width of a 95 % interval, in points. Three answers are added, half of them passive, so
 # that a few equal answers do not look certain.
-_NPS_MARGIN = """
+_PROMOTERS, _DETRACTORS = _count("score >= 9"), _count("score <= 6")
+_NPS_MARGIN = f"""
     case when count(*) > 0 then 196 * sqrt(
         (
-            (count_if(score >= 9 or score <= 6) + 1.5) / (count(*) + 3)
-            - power((count_if(score >= 9) - count_if(score <= 6)) / (count(*) + 3), 2)
+            ({_PROMOTERS} + {_DETRACTORS} + 1.5) / (count(*) + 3)
+            - power(({_PROMOTERS} - {_DETRACTORS}) / (count(*) + 3), 2)
         ) / (count(*) + 3)
     ) end
 """
@@ -135,7 +143,7 @@ MEASURES: dict[str, Measure] = {
     "orders": Measure("orders", _ORDERS),
     "items_sold": Measure("orders", "sum(items_count)"),
     "returned_amount": Measure("orders", "-sum(least(reporting_net_amount, 0))"),
-    "new_customers": Measure("orders", "count_if(is_first_order)"),
+    "new_customers": Measure("orders", _count("is_first_order")),
     "average_order_value": Measure(
         "orders",
         "sum(reporting_net_amount)",
@@ -143,7 +151,7 @@ MEASURES: dict[str, Measure] = {
         {"median": "median(case when is_order then reporting_net_amount end)"},
     ),
     "purchase_frequency": Measure(
-        "orders", "count_if(is_order and not customer_id is null)", _BUYERS, span="year"
+        "orders", _count("is_order and not customer_id is null"), _BUYERS, span="year"
     ),
     "active_customers": Measure("orders", _BUYERS),
     "returning_customers": Measure(
@@ -152,34 +160,34 @@ MEASURES: dict[str, Measure] = {
     ),
     "repeat_rate": Measure(
         "first_orders",
-        "count_if(is_observed and has_ordered_again)",
-        "count_if(is_observed)",
-        {"left_out": "count_if(not is_observed)"},
+        _count("is_observed and has_ordered_again"),
+        _count("is_observed"),
+        {"left_out": _count("not is_observed")},
     ),
-    "churn_rate": Measure("active_at_start", "count_if(is_lapsed)", "count(*)", span="whole"),
+    "churn_rate": Measure("active_at_start", _count("is_lapsed"), "count(*)", span="whole"),
     "leads_created": Measure("leads", "count(*)"),
     "leads_converted": Measure("lead_conversions", "count(*)"),
-    "lead_to_opportunity": Measure("leads", "count_if(is_converted)", "count(*)"),
-    "opportunities_won": Measure("closed_opportunities", "count_if(is_won)"),
+    "lead_to_opportunity": Measure("leads", _count("is_converted"), "count(*)"),
+    "opportunities_won": Measure("closed_opportunities", _count("is_won")),
     "win_rate": Measure(
         "closed_opportunities",
-        "count_if(is_won)",
+        _count("is_won"),
         "count(*)",
         {
             "by_value": "sum(case when is_won then reporting_amount else 0 end)"
             " / nullif(sum(reporting_amount), 0)"
         },
     ),
-    "emails_sent": Measure("email_events", "count_if(kind = 'email_sent')"),
-    "emails_opened": Measure("email_events", "count_if(kind = 'email_opened')"),
-    "emails_clicked": Measure("email_events", "count_if(kind = 'email_clicked')"),
-    "open_rate": Measure("email_recipients", "count_if(has_opened)", "count(*)"),
-    "click_rate": Measure("email_recipients", "count_if(has_clicked)", "count(*)"),
-    "unsubscribe_rate": Measure("email_recipients", "count_if(has_unsubscribed)", "count(*)"),
+    "emails_sent": Measure("email_events", _count("kind = 'email_sent'")),
+    "emails_opened": Measure("email_events", _count("kind = 'email_opened'")),
+    "emails_clicked": Measure("email_events", _count("kind = 'email_clicked'")),
+    "open_rate": Measure("email_recipients", _count("has_opened"), "count(*)"),
+    "click_rate": Measure("email_recipients", _count("has_clicked"), "count(*)"),
+    "unsubscribe_rate": Measure("email_recipients", _count("has_unsubscribed"), "count(*)"),
     "web_visits": Measure("daily", "sum(case when kpi_id = 'web_visits' then value end)"),
     "nps": Measure(
         "nps_answers",
-        "100 * (count_if(score >= 9) - count_if(score <= 6))",
+        f"100 * ({_PROMOTERS} - {_DETRACTORS})",
         "count(*)",
         {"margin": _NPS_MARGIN},
     ),
@@ -187,22 +195,24 @@ MEASURES: dict[str, Measure] = {
     "ticket_backlog": Measure(
         "open_tickets",
         "count(*)",
-        beside={"reopened": "count_if(reopened_count > 0)"},
+        beside={"reopened": _count("reopened_count > 0")},
         span="whole",
     ),
     "consent_coverage": Measure(
         "reach",
-        "count_if(is_contactable_email or is_contactable_sms or is_contactable_phone"
-        " or is_contactable_post)",
+        _count(
+            "is_contactable_email or is_contactable_sms or is_contactable_phone"
+            " or is_contactable_post"
+        ),
         "count(*)",
         {
-            channel: f"count_if(is_contactable_{channel}) / nullif(count(*), 0)"
+            channel: f"{_count(f'is_contactable_{channel}')} / nullif(count(*), 0)"
             for channel in ("email", "sms", "phone", "post")
         },
         span="whole",
         now_only=True,
     ),
-    "reject_rate": Measure("deliveries", "sum(rejected)", "sum(records)"),
+    "reject_rate": Measure("deliveries", "sum(rejected)", "sum(records)", span="runs"),
     "freshness_hours": Measure("last_deliveries", "max(hours)", span="whole"),
 }
 

@@ -126,6 +126,7 @@ class Comparison:
 class _Version:
     as_of: date
     time_zone: str
+    published_at: datetime
 
 
 def kpi_values(
@@ -395,7 +396,11 @@ def _cut(fact: str, span: str, filters: _Shape, grain: Grain | None) -> exp.Sele
     ).from_(
         exp.Subquery(this=_fact(fact).copy(), alias=exp.TableAlias(this=exp.to_identifier("facts")))
     )
-    if span != "whole":
+    if span == "runs":
+        rows = rows.where(
+            exp.column("day") >= _parameter("start"), exp.column("day") <= _parameter("told_until")
+        )
+    elif span != "whole":
         first = "start" if span == "period" else "year_start"
         rows = rows.where(
             exp.column("day") >= _parameter(first), exp.column("day") < _parameter("end")
@@ -448,11 +453,14 @@ def _rows(
     version: _Version,
 ) -> list[dict[str, Any]]:
     end = min(period.end, version.as_of + timedelta(days=1))
+    told_at = version.published_at if period.end > version.as_of else _instant(end, version)
     values: dict[str, Any] = {
         "start": period.start,
         "end": end,
         "year_start": add_months(end, -ROLLING_MONTHS),
-        "end_at": _instant(end, version.time_zone),
+        "end_at": _instant(end, version),
+        "told_at": told_at,
+        "told_until": _last_day(told_at, version),
         "as_of": version.as_of,
         "time_zone": version.time_zone,
         "lapse_days": windows.lapse_days,
@@ -466,12 +474,18 @@ def _rows(
     return frame.to_dicts()
 
 
-def _instant(day: date, time_zone: str) -> datetime:
-    """The UTC instant at which a day starts in a time zone, naive."""
-    start = datetime.combine(day, time(), ZoneInfo(time_zone))
+def _instant(day: date, version: _Version) -> datetime:
+    """The UTC instant at which a day starts for the company, naive."""
+    start = datetime.combine(day, time(), ZoneInfo(version.time_zone))
     return start.astimezone(UTC).replace(tzinfo=None)
 
 
+def _last_day(instant: datetime, version: _Version) -> date:
+    """The company's day just before a naive UTC instant."""
+    before = (instant - timedelta(microseconds=1)).replace(tzinfo=UTC)
+    return before.astimezone(ZoneInfo(version.time_zone)).date()
+
+
 def _version(con: duckdb.DuckDBPyConnection) -> _Version:
-    row = con.sql("select as_of, time_zone from version_info").fetchall()[0]
-    return _Version(row[0], row[1])
+    row = con.sql("select as_of, time_zone, published_at from version_info").fetchall()[0]
+    return _Version(*row)

@@ -7,7 +7,6 @@ contacted. The flags `is_contactable_*` of the profiles say the same for the wor
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -156,26 +155,31 @@ def export_csv(
 
     One row per contactable member: customer_id, contact_point, then `columns`. UTF-8 with BOM; in
     French, semicolons and decimal commas, as spreadsheets there expect. No cell can be read as a
-    formula. SettingsError as for `audience`.
+    formula. No file is left that the log does not hold. SettingsError as for `audience`.
     """
     reached = audience(population, segment.rule, channel, purpose, columns)
     table = reached.people.select("customer_id", "contact_point", *_beside(columns))
     chosen = language_of(language or workspace.settings.language)
     workspace.exports_dir.mkdir(parents=True, exist_ok=True)
     path = _new_path(workspace.exports_dir, segment, channel, at)
-    write_csv(table, path, chosen)
-    export = store.log_export(
-        who=who,
-        segment_id=segment.segment_id,
-        segment_name=segment.name(chosen),
-        rows_count=table.height,
-        purpose=purpose,
-        channel=channel,
-        columns=table.columns,
-        file_name=path.name,
-        version=version,
-        at=at,
-    )
+    draft = path.with_suffix(".part")
+    try:
+        write_csv(table, draft, chosen)
+        export = store.log_export(
+            who=who,
+            segment_id=segment.segment_id,
+            segment_name=segment.name(chosen),
+            rows_count=table.height,
+            purpose=purpose,
+            channel=channel,
+            columns=table.columns,
+            file_name=path.name,
+            version=version,
+            at=at,
+        )
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
     return path, export
 
 
@@ -184,16 +188,14 @@ def _beside(columns: Sequence[str]) -> list[str]:
 
 
 def write_csv(table: pl.DataFrame, path: Path, language: Language) -> None:
-    """Write a table that any spreadsheet opens and none executes; complete or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a table that any spreadsheet opens and none executes."""
     formula_safe(table).write_csv(
-        draft,
+        path,
         include_bom=True,
         separator=";" if language == "fr" else ",",
         decimal_comma=language == "fr",
         datetime_format="%Y-%m-%d %H:%M:%S",
     )
-    draft.replace(path)
 
 
 def formula_safe(table: pl.DataFrame) -> pl.DataFrame:

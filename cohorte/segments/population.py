@@ -55,9 +55,8 @@ def sizes(population: Population, rules: Mapping[str, Node]) -> dict[str, int]:
         batch = names[start : start + SIZES_AT_ONCE]
         binder = Binder()
         counts = [
-            exp.func(
-                "count_if",
-                condition(rules[name], population.catalogue, population.as_of, binder),
+            _count_where(
+                condition(rules[name], population.catalogue, population.as_of, binder)
             ).as_(f"size_{position}")
             for position, name in enumerate(batch)
         ]
@@ -65,6 +64,11 @@ def sizes(population: Population, rules: Mapping[str, Node]) -> dict[str, int]:
         row = population.con.execute(sql, binder.parameters).fetchall()[0]
         found.update({name: int(size) for name, size in zip(batch, row, strict=True)})
     return found
+
+
+def _count_where(met: exp.Expr) -> exp.Expr:
+    """Zero, unlike DuckDB's count_if, where there is no row."""
+    return exp.Count(this=exp.Case().when(met, exp.Literal.number(1)))
 
 
 def total(population: Population) -> int:

@@ -301,8 +301,8 @@ GOLDEN: dict[str, Decimal | None] = {
     "ticket_backlog": Decimal(2),
     "consent_coverage": ratio(3, 4),
     "reject_rate": ratio(4, 400),
-    # web, loaded on 29 October at 6; the month ends on 31 October at 23:00 UTC
-    "freshness_hours": Decimal(65),
+    # web, loaded on 29 October at 6; published on 1 November at 3
+    "freshness_hours": Decimal(69),
 }
 
 
@@ -358,6 +358,18 @@ def test_figures_seen_from_an_earlier_period_know_nothing_later(
     assert value(con, "freshness_hours", SEPTEMBER).value == 40
     assert value(con, "consent_coverage", SEPTEMBER).value is None
     assert value(con, "open_rate", SEPTEMBER).value == 1
+
+
+def test_deliveries_are_told_until_publication_when_the_data_stopped_earlier() -> None:
+    """A company whose last known day is years ago loads its files today."""
+    with duckdb.connect() as con:
+        create_tables(con)
+        insert_rows(con, "version_info", [{**ROWS["version_info"][0], "as_of": date(2018, 10, 17)}])
+        insert_rows(con, "source_quality", ROWS["source_quality"])
+        latest = last_days(30, date(2018, 10, 17))
+        assert value(con, "reject_rate", latest).value == ratio(14, 410)
+        assert value(con, "freshness_hours", latest).value == 69
+        assert value(con, "reject_rate", latest.previous()).value is None
 
 
 def test_a_ratio_over_nothing_is_no_figure_and_a_count_of_nothing_is_zero(

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from cohorte.errors import NotFoundError, SettingsError
+from cohorte.paths import templates_dir
 from cohorte.segments import (
     CHANNELS,
     EVERYONE,
@@ -23,6 +24,7 @@ from cohorte.segments import (
     audience,
     clauses,
     count,
+    describe,
     evaluate_memberships,
     export_csv,
     file_segments,
@@ -31,11 +33,12 @@ from cohorte.segments import (
     members,
     open_population,
     parse_rule,
+    sizes,
     write_csv,
 )
 from cohorte.store import Store, open_store
 from cohorte.warehouse import version_path
-from cohorte.workspace import Workspace
+from cohorte.workspace import Workspace, templates
 from tests.support.published import AS_OF, build_workspace
 
 AT = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
@@ -302,6 +305,21 @@ def test_an_export_of_a_column_that_is_not_there_is_refused(
     assert store.list_exports() == []
 
 
+def test_an_export_that_cannot_be_logged_leaves_no_file(
+    workspace: Workspace, population: Population, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise OSError("the store is gone")
+
+    monkeypatch.setattr(store, "log_export", refuse)
+    before = sorted(workspace.exports_dir.iterdir())
+    with pytest.raises(OSError, match="gone"):
+        export_csv(
+            workspace, store, population, segment(PARIS), "post", "marketing", who="ana", at=AT
+        )
+    assert sorted(workspace.exports_dir.iterdir()) == before
+
+
 def test_no_cell_of_an_export_is_a_formula(tmp_path: Path) -> None:
     hostile = ["=1+1", "+33 6", "-2+3", "@sum(1)", "\tx", "\rx", "＝1", 'a"b;c', "x=1", "", None]
     table = pl.DataFrame(
@@ -397,6 +415,19 @@ def test_a_segment_that_does_not_fit_is_named_and_the_others_go_on(
     found = evaluate_memberships(work, [broken, LYONNAIS], as_of=AS_OF)
     assert found == {"lyonnais": 1}
     assert 'no field "shoe_size"' in found.problems["big_feet"]
+
+
+@pytest.mark.parametrize("template", templates())
+def test_the_segments_of_the_templates_fit_the_profiles_and_read_well(
+    population: Population, template: str
+) -> None:
+    segments = file_segments(templates_dir() / template / "segments")
+    counts = sizes(population, {segment.segment_id: segment.rule for segment in segments})
+    assert len(counts) == len(segments)
+    for segment in segments:
+        for language in ("en", "fr"):
+            assert segment.name(language)
+            assert describe(segment.rule, language, population.catalogue, AS_OF).endswith(".")
 
 
 def test_a_company_without_segments_or_customers_keeps_empty_tables(
