@@ -61,8 +61,8 @@ _VERDICTS: dict[str, dict[str, str]] = {
         " sur des leads venus après ceux qui l'ont instruit",
     },
     "undated_conversions": {
-        "en": "base rate by channel: too many conversions carry no date, so nothing can be tested on"
-        " later leads",
+        "en": "base rate by channel: too many conversions carry no date, so nothing can be tested"
+        " on later leads",
         "fr": "taux de base par canal : trop de conversions sont sans date, rien ne peut être"
         " éprouvé sur des leads ultérieurs",
     },
