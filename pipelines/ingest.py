@@ -25,7 +25,13 @@ from cohorte.warehouse import RAW_DDL, connect_raw, writer_config
 from cohorte.workspace import Workspace
 from pipelines.check import project_feed
 from pipelines.connectors import extract_whole
-from pipelines.connectors.delimited import PreparedText, extract_text, fits, prepare_text
+from pipelines.connectors.delimited import (
+    PreparedText,
+    extract_text,
+    extract_tolerantly,
+    fits,
+    prepare_text,
+)
 from pipelines.connectors.extract import Delivery, Extract, QuarantineError
 from pipelines.connectors.inspection import content_hash
 from pipelines.load import (
@@ -203,6 +209,12 @@ class _Intake:
 
     def take(self) -> None:
         """Take in the new deliveries of the feed, in the order of their names."""
+        reports = self.station.report.files
+        first = len(reports)
+        self._take_all()
+        reports[first:] = sorted(reports[first:], key=lambda report: report.name)
+
+    def _take_all(self) -> None:
         if self.feed.format == "database":
             self._take_whole(Delivery(self.station.number(), self.feed.table or "query"))
             return
@@ -303,25 +315,23 @@ class _Intake:
         return known
 
     def _take_group(self, group: Sequence[PreparedText]) -> None:
-        """Take in delimited files together; those that the fast reader loses, alone."""
+        """Take in delimited files together: first those that the fast reader reads whole."""
         if not group:
             return
         started = time.perf_counter()
-        if len(group) == 1:
-            self._guarded(group[0].delivery, lambda: extract_text(self.connection, group)[0])
-        else:
-            try:
-                extract, alone = extract_text(self.connection, group)
-            except duckdb.Error as error:
-                _raise_if_not_the_files(error)
-                alone = list(group)
-            if not alone:
-                self._finish([text.delivery for text in group], extract, started)
-            else:
-                for text in alone:
-                    self._take_group([text])
-                self._take_group([text for text in group if text not in alone])
-                return
+        extract, others = extract_text(self.connection, group)
+        if extract is not None:
+            read = [text.delivery for text in group if text not in others]
+            self._finish(read, extract, started)
+        if others:
+            started = time.perf_counter()
+            extract, broken = extract_tolerantly(self.connection, others)
+            read = [t.delivery for t in others if t.delivery.file_id not in broken]
+            if read:
+                self._finish(read, extract, started)
+            for text in others:
+                if text.delivery.file_id in broken:
+                    self._quarantine(text.delivery, broken[text.delivery.file_id])
         for text in group:
             for suffix in (".txt", ".utf8", ".link"):
                 (self.station.temp_dir / f"{text.delivery.file_id}{suffix}").unlink(missing_ok=True)

@@ -1,8 +1,8 @@
 """Delimited text, by DuckDB's reader where it provably loses nothing, else by the tolerant parser.
 
 DuckDB's reader is told the whole dialect and reads every column as text. Its answer stands only
-when it refused nothing and the file's physical lines are all accounted for: one a record, or as
-many more as its fields hold line ends. Anything else is read again, line by line.
+when it accounts for every physical line of the file: one a record, and one more for each line end
+within a field. Any other file is read again, line by line.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pipelines.connectors.extract import (
     whole_rows,
 )
 from pipelines.connectors.inspection import LINE_ENDS, Inspection, inspect_text, plain_path
-from pipelines.connectors.quoting import literal
+from pipelines.connectors.quoting import literal, literals
 from pipelines.connectors.tolerant import RECORD_MAXIMUM_LINES, Batch, read_tolerantly
 
 BATCH_BYTES = 64_000_000
@@ -47,10 +47,19 @@ class PreparedText:
     warnings: tuple[str, ...]
 
     @property
-    def can_share(self) -> bool:
-        """Whether it may be read together with others of the same dialect."""
+    def is_plain(self) -> bool:
+        """Whether DuckDB's reader may try it: several columns, one kind of line end, clean bytes.
+
+        In a file of one column it takes a blank line for a row.
+        """
         found = self.inspection
-        return found.is_uniform and not (found.has_nul or found.is_damaged or found.has_mark)
+        is_clean = found.is_uniform and not (found.has_nul or found.is_damaged)
+        return is_clean and len(self.dialect.names) > 1
+
+    @property
+    def records(self) -> int:
+        """Physical lines after the header: records, if none is blank and each takes one line."""
+        return self.inspection.lines - self.dialect.skip
 
 
 def prepare_text(delivery: Delivery, feed: Feed, temp_dir: Path) -> PreparedText:
@@ -69,10 +78,7 @@ def prepare_text(delivery: Delivery, feed: Feed, temp_dir: Path) -> PreparedText
 def fits(group: Sequence[PreparedText], text: PreparedText) -> bool:
     """Whether a file can be read together with a group: the same dialect, within bounds."""
     return (
-        text.can_share
-        and group[-1].can_share
-        and group[-1].dialect == text.dialect
-        and len(text.dialect.names) > 1
+        group[-1].dialect == text.dialect
         and len(group) < BATCH_FILES
         and sum(one.inspection.size for one in group) + text.inspection.size <= BATCH_BYTES
     )
@@ -80,97 +86,100 @@ def fits(group: Sequence[PreparedText], text: PreparedText) -> bool:
 
 def extract_text(
     connection: duckdb.DuckDBPyConnection, group: Sequence[PreparedText]
-) -> tuple[Extract, list[PreparedText]]:
-    """Read a group of files of one dialect; the files that must be read alone are returned.
+) -> tuple[Extract | None, list[PreparedText]]:
+    """Read files of one dialect with DuckDB's reader.
 
-    When some are, the extract is void: read the others again without them.
+    Gives the extract of those it provably reads whole, if any, and the files it does not.
     """
     connection.execute(READER_REJECTS_DDL)
-    if len(group) == 1:
-        return _extract_one(connection, group[0]), []
-    return _extract_several(connection, group)
-
-
-def _extract_one(connection: duckdb.DuckDBPyConnection, text: PreparedText) -> Extract:
-    found, file_id = text.inspection, text.delivery.file_id
-    is_plain = found.is_uniform and not (found.has_nul or found.is_damaged)
-    if is_plain and len(text.dialect.names) > 1:
-        lines = found.lines - text.dialect.skip
-        loaded = _read(connection, [text])
-        if loaded == lines:
-            return _extract([text], f"{file_id}", f"rowid + {text.dialect.skip + 1}", {0: loaded})
-        if loaded is not None and _number_lines(connection, text, lines):
-            return _extract([text], f"{file_id}", "_line", {0: loaded})
-    records = _read_slowly(connection, text)
-    return _extract([text], f"{file_id}", "_line", {0: records}, tolerant=True)
-
-
-def _extract_several(
-    connection: duckdb.DuckDBPyConnection, group: Sequence[PreparedText]
-) -> tuple[Extract, list[PreparedText]]:
-    loaded = _read(connection, group)
-    if loaded is None:
-        return Extract({}, _no_rows), list(group)
-    found = dict.fromkeys(range(len(group)), (0, 0, 0))
-    for index, first, last, count in connection.execute(
-        f"select _file_index, min(rowid), max(rowid), count(*) from {EXTRACT_TABLE} group by all"
+    plain = [text for text in group if text.is_plain]
+    if not plain or not _read(connection, plain):
+        return None, list(group)
+    found = dict.fromkeys(range(len(plain)), (0, 0))
+    for index, first, count in connection.execute(
+        f"select _file_index, min(rowid), count(*) from {EXTRACT_TABLE} group by all"
     ).fetchall():
-        found[index] = (first, last, count)
-    alone = [
-        text
-        for index, text in enumerate(group)
-        if found[index][2] != text.inspection.lines - text.dialect.skip
-        or (found[index][2] and found[index][1] - found[index][0] + 1 != found[index][2])
-    ]
-    if alone:
-        return Extract({}, _no_rows), alone
+        found[index] = (first, count)
+    uneven = [index for index, text in enumerate(plain) if found[index][1] != text.records]
+    numbered = _number_lines(connection, plain, uneven) if uneven else set()
+    whole = [index for index in range(len(plain)) if index not in uneven or index in numbered]
+    if not whole:
+        return None, list(group)
+    table = EXTRACT_TABLE
+    first_line = plain[0].dialect.skip + 1
+    if len(plain) == 1:
+        file_id, line = f"{plain[0].delivery.file_id}", f"{EXTRACT_TABLE}.rowid + {first_line}"
+    else:
+        connection.execute(
+            "create or replace temp table _extract_files"
+            " (_file_index integer, _file_id integer, _first bigint)"
+        )
+        connection.executemany(
+            "insert into _extract_files values (?, ?, ?)",
+            [(index, plain[index].delivery.file_id, found[index][0]) for index in whole],
+        )
+        table += " join _extract_files using (_file_index)"
+        file_id, line = "_file_id", f"{EXTRACT_TABLE}.rowid - _first + {first_line}"
+    if numbered:
+        table += f" left join _spans on {EXTRACT_TABLE}.rowid = _row"
+        line = f"coalesce(_start, {line})"
+    extract = _extract(
+        [plain[index] for index in whole],
+        f"select {file_id} as _file_id, ({line})::bigint as _line, {{fields}} from {table}",
+        {plain[index].delivery.file_id: found[index][1] for index in whole},
+        "fast",
+    )
+    read = {plain[index].delivery.file_id for index in whole}
+    return extract, [text for text in group if text.delivery.file_id not in read]
+
+
+def extract_tolerantly(
+    connection: duckdb.DuckDBPyConnection, group: Sequence[PreparedText]
+) -> tuple[Extract, dict[int, QuarantineError]]:
+    """Read files of one dialect with the tolerant parser.
+
+    Gives the extract, and by file id what is wrong with files that break off, of which nothing
+    is in the extract.
+    """
+    columns = ", ".join(f"c{place} varchar" for place in range(len(group[0].dialect.names)))
+    connection.execute(READER_REJECTS_DDL)
     connection.execute(
-        "create or replace temp table _extract_files"
-        " (_file_index integer, _file_id integer, _first bigint)"
+        f"create or replace temp table {EXTRACT_TABLE} (_file_id integer, _line bigint, {columns})"
     )
-    connection.executemany(
-        "insert into _extract_files values (?, ?, ?)",
-        [(index, text.delivery.file_id, found[index][0]) for index, text in enumerate(group)],
-    )
-    return _extract(
-        group,
-        "_file_id",
-        f"{EXTRACT_TABLE}.rowid - _first + {group[0].dialect.skip + 1}",
-        {index: count for index, (_, _, count) in found.items()},
-        f"{EXTRACT_TABLE} join _extract_files using (_file_index)",
-    ), []
-
-
-def _no_rows(mapping: object) -> Relation:
-    raise AssertionError("the extract is void")
+    records: dict[int, int] = {}
+    broken: dict[int, QuarantineError] = {}
+    for text in group:
+        file_id = text.delivery.file_id
+        try:
+            records[file_id] = _read_tolerantly(connection, text)
+        except QuarantineError as error:
+            broken[file_id] = error
+            for table in (EXTRACT_TABLE, READER_REJECTS_TABLE):
+                connection.execute(f"delete from {table} where _file_id = {file_id}")
+    read = [text for text in group if text.delivery.file_id in records]
+    query = f"select _file_id, _line, {{fields}} from {EXTRACT_TABLE}"
+    return _extract(read or group, query, records, "tolerant"), broken
 
 
 def _extract(
-    group: Sequence[PreparedText],
-    file_id: str,
-    line: str,
-    records: dict[int, int],
-    table: str = EXTRACT_TABLE,
-    *,
-    tolerant: bool = False,
+    texts: Sequence[PreparedText], query: str, records: dict[int, int], reader: str
 ) -> Extract:
-    dialect = group[0].dialect
+    dialect = texts[0].dialect
     columns = positional(dialect.names)
-    fields = ", ".join(column.sql for column in columns.values())
+    fields = [column.sql for column in columns.values()]
     relation = Relation(
-        sql=f"(select {file_id} as _file_id, {line} as _line, {fields} from {table})",
+        sql=f"({query.format(fields=', '.join(fields))})",
         columns=columns,
-        row_text=_row_text(dialect, [column.sql for column in columns.values()]),
+        row_text=_row_text(dialect, fields),
         leftover=json_leftover(columns),
     )
-    reader = "tolerant" if tolerant else "fast"
     return Extract(
-        records={group[index].delivery.file_id: count for index, count in records.items()},
+        records=records,
         relation=whole_rows(relation),
         dialects={
-            text.delivery.file_id: text.dialect.as_json() | {"reader": reader} for text in group
+            text.delivery.file_id: text.dialect.as_json() | {"reader": reader} for text in texts
         },
-        messages={text.delivery.file_id: list(text.warnings) for text in group},
+        messages={text.delivery.file_id: list(text.warnings) for text in texts},
     )
 
 
@@ -191,87 +200,89 @@ def _row_text(dialect: Dialect, columns: Sequence[str]) -> str:
     return f" || {delimiter} || ".join(fields)
 
 
-def _read(connection: duckdb.DuckDBPyConnection, group: Sequence[PreparedText]) -> int | None:
-    """Rows that DuckDB's reader loads into the extract table; none when it refused any."""
-    dialect = group[0].dialect
+def _read(connection: duckdb.DuckDBPyConnection, texts: Sequence[PreparedText]) -> bool:
+    """Load what DuckDB's reader takes into the extract table; false when it takes nothing.
+
+    Rows it refuses are left out without a word: the caller counts.
+    """
+    dialect = texts[0].dialect
     columns = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(len(dialect.names)))
-    paths = ", ".join(literal(str(text.inspection.text_path)) for text in group)
+    paths = literals(str(text.inspection.text_path) for text in texts)
     header = dialect.has_header and dialect.skip > 0
-    line_end = LINE_ENDS[dialect.line_end]
-    index = "file_index::integer as _file_index, " if len(group) > 1 else ""
-    connection.execute("drop table if exists _reject_errors")
-    connection.execute("drop table if exists _reject_scans")
+    index = "file_index::integer" if len(texts) > 1 else "0::integer"
     query = (
-        f"create or replace temp table {EXTRACT_TABLE} as select {index}* from read_csv([{paths}],"
-        f" auto_detect = false, columns = {{{columns}}}, header = {literal(header)},"
-        f" skip = {dialect.skip - header}, delim = {literal(dialect.delimiter)},"
-        f" quote = {literal(dialect.quote)}, escape = {literal(dialect.quote)},"
-        f" new_line = '{line_end}', strict_mode = true, store_rejects = true, rejects_limit = 100,"
-        f" rejects_table = '_reject_errors', rejects_scan = '_reject_scans')"
+        f"create or replace temp table {EXTRACT_TABLE} as select {index} as _file_index, *"
+        f" from read_csv([{paths}], auto_detect = false, columns = {{{columns}}},"
+        f" header = {literal(header)}, skip = {dialect.skip - header},"
+        f" delim = {literal(dialect.delimiter)}, quote = {literal(dialect.quote)},"
+        f" escape = {literal(dialect.quote)}, new_line = '{LINE_ENDS[dialect.line_end]}',"
+        " strict_mode = true, ignore_errors = true)"
     )
     try:
         connection.execute(query)
     except (duckdb.InvalidInputException, duckdb.ConversionException):
-        return None
-    if connection.execute("select 1 from _reject_errors limit 1").fetchall():
-        return None
-    return int(connection.execute(f"select count(*) from {EXTRACT_TABLE}").fetchall()[0][0])
-
-
-def _number_lines(connection: duckdb.DuckDBPyConnection, text: PreparedText, lines: int) -> bool:
-    """Number records whose fields hold line ends; false when that does not explain the lines."""
-    end = "chr(13)" if text.dialect.line_end == "\r" else "chr(10)"
-    spans = " + ".join(
-        f"coalesce(length(c{place}) - length(replace(c{place}, {end}, '')), 0)"
-        for place in range(len(text.dialect.names))
-    )
-    connection.execute(
-        f"create or replace temp table _spans as select rowid as _row, {spans} as _more"
-        f" from {EXTRACT_TABLE}"
-    )
-    total, longest = connection.execute(
-        "select count(*) + coalesce(sum(_more), 0), coalesce(max(_more), 0) from _spans"
-    ).fetchall()[0]
-    if total != lines or longest >= RECORD_MAXIMUM_LINES:
         return False
-    first = text.dialect.skip + 1
-    connection.execute(
-        f"create or replace temp table {EXTRACT_TABLE} as"
-        f" select {EXTRACT_TABLE}.*, (_row + {first} + coalesce(_before, 0))::bigint as _line"
-        f" from {EXTRACT_TABLE} join (select _row, sum(_more) over (order by _row rows between"
-        f" unbounded preceding and 1 preceding) as _before from _spans)"
-        f" on {EXTRACT_TABLE}.rowid = _row order by _row"
-    )
-    connection.execute("drop table _spans")
     return True
 
 
-def _read_slowly(connection: duckdb.DuckDBPyConnection, text: PreparedText) -> int:
-    """Read by the tolerant parser; the number of records and rejected lines.
+def _number_lines(
+    connection: duckdb.DuckDBPyConnection, texts: Sequence[PreparedText], uneven: Sequence[int]
+) -> set[int]:
+    """Number the records of files with line ends within fields, in the table ``_spans``.
+
+    Gives the places of those files whose every line is so accounted for.
+    """
+    dialect = texts[0].dialect
+    end = "chr(13)" if dialect.line_end == "\r" else "chr(10)"
+    more = " + ".join(
+        f"coalesce(length(c{place}) - length(replace(c{place}, {end}, '')), 0)"
+        for place in range(len(dialect.names))
+    )
+    connection.execute(
+        "create or replace temp table _spans as select _file_index, rowid as _row,"
+        f" {more} as _more from {EXTRACT_TABLE} where _file_index in"
+        f" ({', '.join(map(str, uneven))})"
+    )
+    lines = connection.execute(
+        "select _file_index, count(*) + sum(_more), max(_more) from _spans group by all"
+    ).fetchall()
+    whole = {
+        index
+        for index, total, longest in lines
+        if total == texts[index].records and longest < RECORD_MAXIMUM_LINES
+    }
+    connection.execute(
+        "create or replace temp table _spans as select _row,"
+        f" {dialect.skip} + row_number() over earlier + coalesce(sum(_more) over earlier, 0)"
+        " - coalesce(_more, 0) as _start from _spans"
+        " window earlier as (partition by _file_index order by _row)"
+    )
+    return whole
+
+
+def _read_tolerantly(connection: duckdb.DuckDBPyConnection, text: PreparedText) -> int:
+    """Add a file's records to the extract table; how many there are, rejected lines included.
 
     Raises QuarantineError when the file breaks off in its last line.
     """
-    file_id, places = text.delivery.file_id, range(len(text.dialect.names))
-    columns = ", ".join(f"c{place} varchar" for place in places)
-    connection.execute(f"create or replace temp table {EXTRACT_TABLE} (_line bigint, {columns})")
-    records = 0
-    last_line = last_rejected = 0
+    file_id, records = text.delivery.file_id, 0
     for batch in read_tolerantly(text.inspection.text_path, text.dialect):
         records += len(batch.lines) + len(batch.rejected)
-        last_line = max(last_line, *batch.lines[-1:], 0)
-        last_rejected = max(last_rejected, *(one.line for one in batch.rejected[-1:]), 0)
-        _insert(connection, batch, file_id, len(places))
-        if batch.rejected and not text.inspection.ends_with_line_end:
-            final = batch.rejected[-1]
-            is_short = final.reason == "malformed_row"
-            if final.line == text.inspection.lines and is_short:
-                raise QuarantineError(
-                    "truncated_file",
-                    f"the file breaks off: {final.value} in its last line, which has no end",
-                    where=f"{text.delivery.name} line {final.line}",
-                    line=final.line,
-                    remedy="transfer it again, whole",
-                )
+        _insert(connection, batch, file_id, len(text.dialect.names))
+        last = batch.rejected[-1] if batch.rejected else None
+        if (
+            last is not None
+            and last.line == text.inspection.lines
+            and last.reason == "malformed_row"
+            and not text.inspection.ends_with_line_end
+        ):
+            raise QuarantineError(
+                "truncated_file",
+                f"the file breaks off: {last.value} in its last line, which has no end",
+                where=f"{text.delivery.name} line {last.line}",
+                line=last.line,
+                remedy="transfer it again, whole",
+            )
     return records
 
 
@@ -281,7 +292,7 @@ def _insert(connection: duckdb.DuckDBPyConnection, batch: Batch, file_id: int, w
         values += [pa.array(column, pa.string()) for column in zip(*batch.rows, strict=True)]
         names = ["_line", *(f"c{place}" for place in range(width))]
         connection.register("_tolerant_batch", pa.table(values, names=names))
-        connection.execute(f"insert into {EXTRACT_TABLE} select * from _tolerant_batch")
+        connection.execute(f"insert into {EXTRACT_TABLE} select {file_id}, * from _tolerant_batch")
         connection.unregister("_tolerant_batch")
     if batch.rejected:
         refused = pa.table(

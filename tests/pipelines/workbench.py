@@ -65,6 +65,11 @@ class Bench:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
 
+    @staticmethod
+    def again(root: str) -> IngestReport:
+        """Take in a workspace that is there already."""
+        return ingest(Workspace(Path(root)), now=NOW)
+
     def ingest(self, **options: Any) -> IngestReport:
         now = options.pop("now", NOW)
         return ingest(Workspace(self.root), now=now, **options)
