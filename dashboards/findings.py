@@ -66,7 +66,7 @@ def main_finding(figures: Mapping[str, Comparison], when: str, comparable: bool,
     parts = {
         "when": when,
         "revenue": revenue,
-        "change": _.percent(abs(moved), 0 if abs(moved) >= 0.1 else 1),
+        "change": _.magnitude(moved),
         "orders": _.change(orders),
         "value": _.change(value),
     }

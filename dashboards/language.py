@@ -98,10 +98,15 @@ class Words:
             return "< " + self.percent(0.01, 0)
         return self.percent(0.0 if abs(ratio) < 0.005 else ratio, 0)
 
-    def change(self, share: i18n.Number | None) -> str:
+    def change(self, ratio: i18n.Number | None) -> str:
         """A change with its sign; whole percents from 10 % up."""
-        decimals = 0 if share is not None and abs(share) >= 0.1 else 1
-        return _minus(i18n.format_change(share, self.code, decimals=decimals))
+        if ratio is not None and abs(ratio) < 0.0005:
+            return self.percent(0, 0)
+        return _minus(i18n.format_change(ratio, self.code, decimals=_decimals(ratio)))
+
+    def magnitude(self, ratio: i18n.Number) -> str:
+        """The size of a change, without its sign."""
+        return self.percent(abs(ratio), _decimals(ratio))
 
     def day(self, day: date | None, length: i18n.DateLength = "medium") -> str:
         return i18n.format_date(day, self.code, length)
@@ -150,6 +155,10 @@ class Words:
     def list(self, items: Iterable[str]) -> str:
         """a, b and c."""
         return str(format_list(list(items), locale=self.locale))
+
+
+def _decimals(ratio: i18n.Number | None) -> int:
+    return 0 if ratio is not None and round(abs(ratio), 3) >= 0.1 else 1
 
 
 def _minus(figure: str) -> str:

@@ -492,7 +492,12 @@ def _group(group: Group, parent: Group | None, _: Words) -> None:
 
 def _line(line: Line, group: Group, _: Words) -> None:
     catalogue = queries.catalogue()
-    fields = [each.name for members in catalogue.groups().values() for each in members]
+    labels = {
+        each.name: f"{each.label(_.code)} · {catalogue.group_label(group, _.code)}"
+        for group, members in catalogue.groups().items()
+        for each in members
+    }
+    fields = list(labels)
     if line.field not in fields:
         line.field = fields[0]
     with st.container(key=f"line-{line.uid}", horizontal=True, vertical_alignment="center"):
@@ -500,7 +505,7 @@ def _line(line: Line, group: Group, _: Words) -> None:
             _("Field"),
             fields,
             index=fields.index(line.field),
-            format_func=lambda name: _field_name(catalogue[name], _),
+            format_func=labels.__getitem__,
             key=f"f-{line.uid}",
             label_visibility="collapsed",
         )
@@ -542,11 +547,6 @@ def _line(line: Line, group: Group, _: Words) -> None:
         ):
             group.items.remove(line)
             st.rerun()
-
-
-def _field_name(tested: ProfileField, _: Words) -> str:
-    group = queries.catalogue().group_label(tested.group, _.code)
-    return f"{tested.label(_.code)} · {group}"
 
 
 def _shape(test: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -74,7 +76,27 @@ def screen(served: Workspace, monkeypatch: pytest.MonkeyPatch) -> RunScreen:
     return run
 
 
+def html_of(app: AppTest) -> list[str]:
+    """The markup on the page, without the style sheet and the script that sets the language."""
+    bodies = [element.proto.body for element in app.get("html")]
+    return [body for body in bodies if not body.startswith(("<style>", "<script>document."))]
+
+
 def said(app: AppTest) -> str:
-    """All the markup and text on the page."""
-    parts = [element.proto.body for element in app.get("html")]
-    return "\n".join(parts)
+    """All the markup on the page."""
+    return "\n".join(html_of(app))
+
+
+def component_data(app: AppTest, key: str) -> dict[str, Any]:
+    """What a component of ours was given to show."""
+    for element in app.get("bidi_component"):
+        proto = element.proto
+        if proto.id.endswith(f"-{key}"):
+            found: dict[str, Any] = json.loads(proto.json)
+            return found
+    raise KeyError(key)
+
+
+def rows_of(app: AppTest, key: str) -> list[str]:
+    """The ids of the rows of a table."""
+    return [row["id"] for row in component_data(app, key)["rows"]]

@@ -1,4 +1,4 @@
-"""The real app in a real browser: every page in both languages, wide and narrow, and the journeys."""
+"""The real app in a real browser: every page in both languages and widths, and the journeys."""
 
 from __future__ import annotations
 

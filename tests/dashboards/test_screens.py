@@ -1,0 +1,386 @@
+"""Each screen's logic, run without a browser."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from cohorte.store import open_store
+from cohorte.warehouse import VersionInfo, open_served, set_served, sha256_of
+from cohorte.workspace import Workspace
+from tests.dashboards.conftest import RUN_AT, RunScreen, component_data, html_of, rows_of, said
+from tests.support.published import build_published, build_workspace
+
+SCREENS = ["overview", "customers", "rfm", "segments", "data"]
+
+
+def one(workspace: Workspace, sql: str) -> tuple[object, ...]:
+    _info, connection = open_served(workspace)
+    with connection:
+        row: tuple[object, ...] = connection.execute(sql).fetchall()[0]
+    return row
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+@pytest.mark.parametrize("name", SCREENS)
+def test_every_screen_runs_in_both_languages(screen: RunScreen, name: str, language: str) -> None:
+    app = screen(name, lang=language)
+    assert not app.exception
+    assert "failure" not in said(app)
+    assert "Maison Lumen" in said(app)
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_before_the_first_publication_every_screen_says_what_to_do(
+    screen: RunScreen, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "cohorte.yml").write_text("company: Neuve\nlanguage: fr\n", encoding="utf-8")
+    app = screen(name, root=tmp_path)
+    assert not app.exception
+    assert "Rien n’est encore publié" in said(app)
+    assert "cohorte run" in said(app)
+
+
+def test_a_company_without_sales_gets_designed_empty_pages(
+    screen: RunScreen, tmp_path: Path
+) -> None:
+    workspace = build_workspace(tmp_path / "empty", customers=0)
+    for name in SCREENS:
+        app = screen(name, root=workspace.root, lang="en")
+        assert not app.exception
+        assert "failure" not in said(app), name
+
+
+def test_a_workspace_that_does_not_read_is_told_and_not_a_stack_trace(
+    screen: RunScreen, tmp_path: Path
+) -> None:
+    (tmp_path / "cohorte.yml").write_text("company: X\nlapse_days: never\n", encoding="utf-8")
+    app = screen("overview", root=tmp_path)
+    assert not app.exception
+    assert "failure" in said(app)
+
+
+def test_the_overview_shows_the_revenue_of_the_period(screen: RunScreen, served: Workspace) -> None:
+    app = screen("overview", lang="en", period="30d")
+    (revenue,) = one(
+        served,
+        "select round(sum(value))::bigint from kpi_daily"
+        " where kpi_id = 'net_revenue' and kpi_date > date '2026-10-31' - 30",
+    )
+    assert f"€{revenue:,}" in said(app)
+    assert "vs the 30 days before" in said(app)
+
+
+def test_a_new_version_is_served_at_the_next_rerun(screen: RunScreen, tmp_path: Path) -> None:
+    workspace = build_workspace(tmp_path / "company", customers=40)
+    app = screen("data", root=workspace.root, lang="en")
+    assert "Version v7" in said(app)
+    publish_another(workspace, "v8", customers=60)
+    app.run()
+    assert "Version v8" in said(app)
+    assert ">60<" in said(app)
+
+
+def publish_another(workspace: Workspace, version: str, customers: int) -> None:
+    path = build_published(
+        workspace.versions_dir / f"{version}.duckdb", customers, 5, version=version
+    )
+    described = workspace.versions_dir / "v7.json"
+    info = VersionInfo.model_validate_json(described.read_bytes()).model_copy(
+        update={"version": version, "sha256": sha256_of(path)}
+    )
+    (workspace.versions_dir / f"{version}.json").write_text(info.model_dump_json())
+    set_served(workspace, version)
+
+
+# Customers
+
+
+@pytest.mark.parametrize(
+    "wording",
+    ["{name}", "{upper}", "{email}", "{spaced_phone}", "{customer_id}", "{order_id}", "{record}"],
+)
+def test_a_customer_is_found_by_what_one_knows_of_them(
+    screen: RunScreen, served: Workspace, wording: str
+) -> None:
+    customer_id, name, email, phone, order_id, record = one(
+        served,
+        "select customers.customer_id, full_name, email, phone, order_id, contact_id"
+        " from customers inner join orders using (customer_id)"
+        " inner join (select customer_id, contact_id from identities) using (customer_id)"
+        " where email is not null and phone is not null order by all limit 1",
+    )
+    national = "0" + str(phone)[3:]
+    known = {
+        "name": name,
+        "upper": str(name).upper(),
+        "email": email,
+        "spaced_phone": " ".join(national[i : i + 2] for i in range(0, 10, 2)),
+        "customer_id": customer_id,
+        "order_id": order_id,
+        "record": record,
+    }
+    app = screen("customers", lang="en", q=wording.format(**known))
+    assert customer_id in rows_of(app, "people")
+
+
+def test_a_search_that_finds_nobody_says_how_to_look(screen: RunScreen) -> None:
+    app = screen("customers", lang="en", q="%_zzz")
+    assert "Nobody found for “%_zzz”" in said(app)
+
+
+def test_filters_and_sorting_come_from_the_address(screen: RunScreen, served: Workspace) -> None:
+    app = screen("customers", lang="en", rfm="champions", sort="orders")
+    best = one(
+        served,
+        "select customer_id from customer_profiles where rfm_segment = 'champions'"
+        " order by lifetime_orders_count desc, customer_id limit 1",
+    )
+    assert rows_of(app, "people")[0] == best[0]
+
+
+def test_choosing_someone_opens_their_page(screen: RunScreen, served: Workspace) -> None:
+    app = screen("customers", lang="en")
+    chosen = rows_of(app, "people")[0]
+    app.session_state["people"] = {"picked": chosen}
+    app.run()
+    assert app.query_params["id"] == chosen
+    (name,) = one(served, f"select full_name from customers where customer_id = '{chosen}'")
+    assert f"<h1>{name}</h1>" in said(app).replace("&#x27;", "'")
+
+
+def test_a_customers_page_tells_where_each_thing_comes_from(
+    screen: RunScreen, served: Workspace
+) -> None:
+    (customer_id,) = one(
+        served,
+        "select customer_id from identities group by 1 having count(*) = 3"
+        " and any_value(link_rule) = 'email' order by 1 limit 1",
+    )
+    app = screen("customer", lang="en", id=str(customer_id))
+    assert "3 source records make this person" in said(app)
+    assert "Linked: same e-mail address" in said(app)
+    assert "from shop" in said(app)
+    (events,) = one(
+        served, f"select count(*) from interactions where customer_id = '{customer_id}'"
+    )
+    assert f"{events} event" in said(app)
+
+
+def test_the_timeline_is_cut_to_the_kinds_chosen(screen: RunScreen, served: Workspace) -> None:
+    (customer_id,) = one(
+        served,
+        "select customer_id from interactions group by 1"
+        " having count_if(kind = 'order') between 1 and 5 and count_if(kind = 'web_visit') > 1"
+        " order by 1 limit 1",
+    )
+    app = screen("customer", lang="en", id=str(customer_id))
+    assert "Web visit" in said(app)
+    app.get("button_group")[-1].set_value(["Purchases"]).run()
+    timeline = [h for h in html_of(app) if "co-time" in h]
+    assert timeline
+    assert not any("Web visit" in part for part in timeline)
+
+
+def test_reasons_of_a_lead_score_are_told_in_words(screen: RunScreen, served: Workspace) -> None:
+    (customer_id,) = one(
+        served,
+        "select customer_id from leads where not is_converted and channel = 'social'"
+        " order by 1 limit 1",
+    )
+    app = screen("customer", lang="en", id=str(customer_id))
+    assert "likely to convert" in said(app)
+    assert "↑ raised by channel: social" in said(app)
+
+
+def test_an_unknown_customer_is_told_kindly(screen: RunScreen) -> None:
+    assert "not in the version served" in said(screen("customer", lang="en", id="nobody"))
+
+
+# RFM
+
+
+def test_the_map_counts_every_buyer_once(screen: RunScreen, served: Workspace) -> None:
+    app = screen("rfm", lang="en", party="consumer")
+    cells = component_data(app, "map")["cells"]
+    assert len(cells) == 25
+    (buyers,) = one(
+        served,
+        "select count(*) from rfm where party = 'consumer' and rfm_segment <> 'prospect'",
+    )
+    assert sum(int(cell["count"]) for cell in cells.values()) == buyers
+
+
+def test_a_segment_chosen_on_the_map_is_shown_beside_it(screen: RunScreen) -> None:
+    app = screen("rfm", lang="en", pick="at_risk")
+    assert "Win them back personally" in said(app)
+
+
+# Segments
+
+
+def test_the_list_shows_files_and_stored_segments_with_their_sentences(
+    screen: RunScreen, served: Workspace
+) -> None:
+    app = screen("segments", lang="en")
+    assert rows_of(app, "segments")[:1] == ["win_back"]
+    listed = str(component_data(app, "segments"))
+    assert "Paris by e-mail" in listed
+    assert "whose city is “Paris” and who may be contacted by e-mail" in listed
+
+
+def test_a_file_is_read_only_and_says_so(screen: RunScreen) -> None:
+    app = screen("segments", lang="en", id="win_back")
+    assert "segments/win_back.yml" in said(app)
+    assert [button.label for button in app.button] == ["All segments", "Copy"]
+
+
+def test_a_broken_segment_file_is_reported_beside_the_others(
+    screen: RunScreen, tmp_path: Path, served: Workspace
+) -> None:
+    root = tmp_path / "company"
+    shutil.copytree(served.root, root)
+    (root / "segments" / "wrong.yml").write_text("segment: wrong\nrule: 3\n", encoding="utf-8")
+    app = screen("segments", root=root, lang="en")
+    assert "co-warning" in said(app)
+    assert len(rows_of(app, "segments")) >= 1
+
+
+def test_the_builder_counts_as_one_edits_and_saves(
+    screen: RunScreen, tmp_path: Path, served: Workspace
+) -> None:
+    root = tmp_path / "company"
+    shutil.copytree(served.root, root)
+    app = screen("segments", root=root, lang="en", id="new")
+    assert big(app) == "400"
+    assert app.button(key="save").disabled
+    app.number_input[0].set_value(180).run()
+    (expected,) = one(
+        served, "select count(*) from customer_profiles where days_since_last_order <= 180"
+    )
+    assert big(app) == str(expected)
+    name = next(field for field in app.text_input if field.label == "Name")
+    name.set_value("Recent").run()
+    app.button(key="save").click().run()
+    with open_store(Workspace(root).store_url) as store:
+        (saved,) = [s for s in store.list_segments() if s.name == "Recent"]
+    assert saved.rule == {
+        "all": [{"field": "days_since_last_order", "op": "less_or_equal", "value": 180}]
+    }
+    assert app.query_params["id"] == saved.segment_id
+
+
+def big(app: AppTest) -> str:
+    (found,) = [h for h in html_of(app) if "co-big" in h]
+    return found.split('co-big">')[1].split("<")[0]
+
+
+def test_counts_agree_between_list_page_and_export(screen: RunScreen, served: Workspace) -> None:
+    app = screen("segments", lang="en")
+    listed = component_data(app, "segments")
+    row = next(r for r in listed["rows"] if r["id"] == "win_back")
+    page = screen("segments", lang="en", id="win_back")
+    assert big(page) == row["cells"][1]["text"]
+    assert f'In the segment</span><span class="v">{big(page)}<' in said(page)
+
+
+def test_samples_are_masked(screen: RunScreen) -> None:
+    app = screen("segments", lang="en", id="win_back")
+    assert "•••@exemple.fr" in said(app)
+    assert "client" not in "".join(h for h in html_of(app) if "•••" in h)
+
+
+# Data
+
+
+def test_the_data_page_shows_rejects_runs_and_reconciliation(screen: RunScreen) -> None:
+    app = screen("data", lang="en")
+    assert "not a date and time" in said(app)
+    assert "Every total ties to its source" in said(app)
+    assert "The last run succeeded" in said(app)
+    assert "20261101T015500Z-demo" in said(app)
+
+
+# What people typed is never markup
+
+HOSTILE = [
+    "<img src=x onerror=\"document.title='pwned'\">",
+    "<script>document.title='pwned'</script>",
+    "![x](http://evil.example/x.png)",
+    "'; drop table customers; --",
+    "=cmd|'/c calc'!A1",
+    "{braces} %s &amp; \u202egnp.exe",
+]
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A company whose people, products and sources are all named to do harm."""
+    workspace = build_workspace(tmp_path_factory.mktemp("hostile") / "company", customers=60)
+    path = workspace.versions_dir / "v7.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        for table in ("customers", "customer_profiles"):
+            for column in ("full_name", "email", "phone", "city", "company_name"):
+                spoil(connection, table, column)
+        for table, columns in {
+            "customers": ("address_line", "region", "name_source", "email_source", "language"),
+            "identities": ("source", "contact_id", "full_name", "email", "link_rule"),
+            "contact_points": ("contact_point", "source"),
+            "consents": ("purpose", "source"),
+            "orders": ("status", "channel", "store", "currency_code"),
+            "order_lines": ("product_name", "category"),
+            "interactions": ("kind", "channel", "source", "subject"),
+            "campaigns": ("campaign_name",),
+            "leads": ("channel", "landing_page"),
+            "lead_scores": ("lead_grade", "reasons"),
+            "customer_profiles": ("favourite_category", "favourite_channel", "lifecycle_status"),
+            "source_quality": ("source",),
+            "source_rejects": ("source", "column_name", "reason", "example_file"),
+            "reconciliation": ("source", "measure"),
+            "segment_sizes": ("segment_name",),
+            "version_info": ("company",),
+        }.items():
+            for column in columns:
+                spoil(connection, table, column)
+    info_path = workspace.versions_dir / "v7.json"
+    info = VersionInfo.model_validate_json(info_path.read_bytes())
+    info_path.write_text(info.model_copy(update={"sha256": sha256_of(path)}).model_dump_json())
+    with open_store(workspace.store_url) as store:
+        for text in HOSTILE:
+            store.save_segment(
+                text,
+                {"all": [{"field": "city", "op": "in", "value": [text]}]},
+                author=text,
+                at=RUN_AT,
+                description=text,
+            )
+        store.start_run("r1", as_of=date(2026, 10, 31), at=RUN_AT)
+        store.finish_run("r1", "failed", at=RUN_AT, message=HOSTILE[0], stations=[
+            {"station": HOSTILE[1], "messages": [HOSTILE[0]]}
+        ])  # fmt: skip
+    return workspace
+
+
+def spoil(connection: duckdb.DuckDBPyConnection, table: str, column: str) -> None:
+    connection.execute(
+        f"update {table} set {column} = list_extract($texts::varchar[], 1 + (rowid % $n)::int)",
+        {"texts": HOSTILE, "n": len(HOSTILE)},
+    )
+
+
+@pytest.mark.parametrize("name", [*SCREENS, "customer"])
+def test_hostile_text_comes_out_as_text(screen: RunScreen, hostile: Workspace, name: str) -> None:
+    address = {"id": "C000002"} if name == "customer" else {}
+    app = screen(name, root=hostile.root, lang="en", **address)
+    assert not app.exception
+    assert "failure" not in said(app)
+    for part in html_of(app):
+        assert "<img" not in part
+        assert "<script" not in part
+    for element in app.markdown:
+        assert "<img" not in element.value
