@@ -12,9 +12,7 @@ from cohorte.logs import log_to, logger
 @pytest.fixture
 def lines(tmp_path):
     log_to(tmp_path)
-    yield lambda: [
-        json.loads(line) for line in (tmp_path / "cohorte.log").read_text().splitlines()
-    ]
+    yield lambda: [json.loads(line) for line in (tmp_path / "cohorte.log").read_text().splitlines()]
     for handler in list(logger().handlers):
         logger().removeHandler(handler)
         handler.close()
