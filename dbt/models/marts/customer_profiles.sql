@@ -32,7 +32,7 @@ lead_probabilities as (
     from {{ source('scores', 'lead_scores') }} as scores
     inner join {{ ref('leads') }} as leads
         on scores.source = leads.source and scores.lead_id = leads.lead_id
-    where leads.customer_id is not null
+    where leads.customer_id is not null and scores.as_of = {{ as_of() }}
     group by leads.customer_id
 )
 

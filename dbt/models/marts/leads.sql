@@ -5,7 +5,7 @@ with became as (
         source,
         lead_id,
         min(opportunity_id) as opportunity_id,
-        min(created_at) as created_at
+        min(coalesce(created_at, closed_at)) as became_at
     from {{ ref('stg_opportunities') }}
     where lead_id is not null
     group by source, lead_id
@@ -34,7 +34,7 @@ select
         or leads.status = 'converted',
         false
     ) as is_converted,
-    cast(coalesce(leads.converted_at, became.created_at) as {{ dbt.type_timestamp() }})
+    cast(coalesce(leads.converted_at, became.became_at) as {{ dbt.type_timestamp() }})
         as converted_at,
     cast(coalesce(leads.opportunity_id, became.opportunity_id) as {{ dbt.type_string() }})
         as opportunity_id
