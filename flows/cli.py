@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import csv
 import json
-import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -51,6 +51,7 @@ err = Console(stderr=True)
 
 QUERY_SECONDS = 60
 TABLE_ROWS = 200
+MESSAGES = 8
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -165,7 +166,7 @@ def run(
     if as_json:
         typer.echo(json.dumps(report.as_json(), default=str, indent=2))
     else:
-        _print_report(report)
+        _print_report(report, opened.settings.currency)
     if report.error is not None:
         raise report.error
 
@@ -210,12 +211,11 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
         return
     table = Table(show_header=False, box=None)
     for name, value in told.items():
-        if name == "key_figures":
-            for figure, amount in (info.key_figures if info else {}).items():
-                table.add_row(figure.replace("_", " "), _cell(amount))
-        else:
+        if name != "key_figures":
             table.add_row(name.replace("_", " "), _cell(value))
     out.print(table)
+    if info is not None:
+        _print_figures(info.key_figures, opened.settings.currency)
 
 
 @app.command()
@@ -268,21 +268,12 @@ def serve(
 ) -> None:
     """Serve the screens, and print their address."""
     opened = open_workspace(workspace)
-    root = str(opened.settings and opened.root)
-    err.print(f"Cohorte is at http://{address}:{port} (Ctrl+C stops it)", markup=False)
-    os.execv(  # noqa: S606
-        sys.executable,
-        [
-            sys.executable,
-            "-m",
-            "dashboards.serve",
-            root,
-            "--port",
-            str(port),
-            "--address",
-            address,
-        ],
-    )
+    company = opened.settings.company
+    err.print(f"{company} is at http://{address}:{port} (Ctrl+C stops it)", markup=False)
+    command = [sys.executable, "-m", "dashboards.serve", str(opened.root)]
+    with suppress(KeyboardInterrupt):
+        ended = subprocess.run([*command, "--port", str(port), "--address", address], check=False)
+        raise typer.Exit(ended.returncode)
 
 
 @app.command()
@@ -394,7 +385,7 @@ def _cell(value: object) -> str:
     return "" if value is None else escape(str(value))
 
 
-def _print_report(report: RunReport) -> None:
+def _print_report(report: RunReport, currency: str) -> None:
     table = Table(box=None)
     table.add_column("station")
     for name in ("rows in", "accepted", "rejected", "out", "seconds"):
@@ -409,15 +400,33 @@ def _print_report(report: RunReport) -> None:
             f"{station.seconds:.1f}",
         )
     out.print(table)
-    for station in report.stations:
-        for message in station.messages:
-            out.print(f"{station.station}: {message}", markup=False, highlight=False)
+    told = [
+        f"{station.station}: {message}"
+        for station in report.stations
+        for message in station.messages
+        if message
+    ]
+    for line in told[:MESSAGES]:
+        out.print(line, markup=False, highlight=False)
+    if len(told) > MESSAGES:
+        out.print(
+            f"... and {len(told) - MESSAGES} more: the screen Data has them all", markup=False
+        )
     if report.version is not None:
         out.print(f"\nPublished {report.version.version}, as of {report.as_of}", markup=False)
-        figures = Table(show_header=False, box=None)
-        for name, value in report.version.key_figures.items():
-            figures.add_row(name.replace("_", " "), _cell(value))
-        out.print(figures)
+        _print_figures(report.version.key_figures, currency)
+
+
+def _print_figures(figures: dict[str, str], currency: str) -> None:
+    table = Table(show_header=False, box=None)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in figures.items():
+        amount = Decimal(value)
+        is_money = name == "net_revenue"
+        shown = f"{amount:,.2f} {currency}" if is_money else f"{amount:,}"
+        table.add_row(name.replace("_", " "), shown)
+    out.print(table)
 
 
 @contextmanager

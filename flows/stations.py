@@ -59,7 +59,7 @@ class RunContext:
 
     @property
     def dbt(self) -> DbtSession:
-        """The run's dbt process: it starts when first asked for, and reads its project meanwhile."""
+        """The run's dbt process, started when first asked for; it reads its project meanwhile."""
         if self._dbt is None:
             from pipelines.dbt_session import DbtSession
 
@@ -149,6 +149,7 @@ def segment(context: RunContext) -> StationResult:
     """Rules become memberships, with who entered and who left since the served version."""
     from cohorte.segments import all_segments, evaluate_memberships
     from cohorte.store import open_store
+    from pipelines.publish import next_version
 
     workspace = context.workspace
     with open_store(workspace.store_url) as store:
@@ -165,6 +166,7 @@ def segment(context: RunContext) -> StationResult:
             segments,
             as_of=context.as_of,
             previous=previous,
+            version=next_version(workspace),
             time_zone=workspace.settings.time_zone,
             language=workspace.settings.language,
         )

@@ -57,7 +57,7 @@ def publish(
     as what was meant.
     """
     clear_leftovers(workspace)
-    version = f"v{_last_number(workspace) + 1}"
+    version = next_version(workspace)
     draft = workspace.build_dir / f"{version}.duckdb"
     tables = _write(workspace, work, draft, version, publication)
     if draft.with_name(f"{draft.name}.wal").exists():
@@ -121,9 +121,10 @@ def table_hash(connection: duckdb.DuckDBPyConnection, table: str) -> TableInfo:
     return TableInfo(rows=rows, hash=format(int(total) % 2**128, "032x"))
 
 
-def _last_number(workspace: Workspace) -> int:
-    names = [path.stem for path in workspace.versions_dir.glob("v*.json")]
-    return max((version_number(name) for name in names), default=0)
+def next_version(workspace: Workspace) -> str:
+    """The name that the next publication will take."""
+    numbers = [version_number(path.stem) for path in workspace.versions_dir.glob("v*.json")]
+    return f"v{max(numbers, default=0) + 1}"
 
 
 def _write(
