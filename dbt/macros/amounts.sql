@@ -8,7 +8,7 @@
     quantity * coalesce(unit_price, 0) - coalesce(discount_amount, 0)
 {%- endmacro %}
 
-{#- A quotient of exact numbers, rounded to four decimals; null when the divisor is 0 or unknown. -#}
+{#- A quotient rounded to four decimals; null when the divisor is 0 or unknown. -#}
 {% macro ratio(numerator, denominator) -%}
     cast(
         round(

@@ -1,4 +1,7 @@
-{#- Text for comparing: lower case, no accents, letters and digits only, single blanks; null when empty. -#}
+{#-
+  Text for comparing: lower case, no accents, letters and digits only, single blanks; null when
+  empty.
+-#}
 {% macro fold_text(expression) -%}
     {{ return(adapter.dispatch('fold_text', 'cohorte')(expression)) }}
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{#- The address as mail is sent to it: lower case, no blanks, no `mailto:`; null when it is none. -#}
+{#- The address that mail is sent to: lower case, no blanks, no `mailto:`; null when it is none. -#}
 {% macro normalise_email(expression) -%}
     {{ return(adapter.dispatch('normalise_email', 'cohorte')(expression)) }}
 {%- endmacro %}

@@ -20,7 +20,10 @@
     cast('{{ var("as_of") }}' as date)
 {%- endmacro %}
 
-{#- The reference instant in UTC, exclusive: the end of the reference day in the workspace's time zone. -#}
+{#-
+  The reference instant in UTC, exclusive: the end of the reference day in the workspace's time
+  zone.
+-#}
 {% macro as_of_end() -%}
     {{ return(adapter.dispatch('as_of_end', 'cohorte')()) }}
 {%- endmacro %}

@@ -41,3 +41,8 @@
 {% macro duckdb__list_of(expression) -%}
     string_agg(distinct {{ expression }}, ',' order by {{ expression }})
 {%- endmacro %}
+
+{#- Value of one column in the row where another is least. -#}
+{% macro value_at_least(value, ordering) -%}
+    min_by({{ value }}, {{ ordering }})
+{%- endmacro %}

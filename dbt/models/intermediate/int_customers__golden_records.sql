@@ -7,7 +7,11 @@ select
     count(*) as records_count,
     {{ list_of('source') }} as sources,
     coalesce(
-        min(case when first_name_key is not null and last_name_key is not null then record_number end),
+        min(
+            case
+                when first_name_key is not null and last_name_key is not null then record_number
+            end
+        ),
         min(case when full_name_key is not null then record_number end)
     ) as name_record,
     min(case when email_address is not null then record_number end) as email_record,

@@ -19,5 +19,5 @@ select
     {{ value_at_greatest('rates.rate', 'rates.rate_date') }} as rate
 from needed
 inner join {{ ref('stg_exchange_rates') }} as rates
-    on needed.currency_code = rates.currency_code and rates.rate_date <= needed.rate_date
+    on needed.currency_code = rates.currency_code and needed.rate_date >= rates.rate_date
 group by needed.currency_code, needed.rate_date

@@ -1,27 +1,18 @@
 {{ config(tags=['unify']) }}
 
--- The latest statement for each contact point and purpose; at one moment a refusal wins.
+-- The latest statement for each contact point and purpose; at one moment a refusal wins. A
+-- statement that names no contact point holds for the record's own.
 with statements as (
     select
         contacts.customer_id,
         statements.channel,
         statements.purpose,
-        case statements.channel
-            when 'email'
-                then coalesce(
-                    {{ normalise_email('statements.contact_point') }},
-                    lower(statements.contact_point),
-                    contacts.email_address,
-                    contacts.email
-                )
-            when 'post' then coalesce(statements.contact_point, contacts.post_address)
-            else coalesce(
-                {{ normalise_phone('statements.contact_point', 'contacts.country_code') }},
-                statements.contact_point,
-                contacts.phone_key,
-                contacts.phone
-            )
-        end as contact_point,
+        statements.contact_point,
+        {{ normalise_email('statements.contact_point') }} as given_email,
+        {{ normalise_phone('statements.contact_point', 'contacts.country_code') }} as given_phone,
+        coalesce(contacts.email_address, contacts.email) as own_email,
+        coalesce(contacts.phone_key, contacts.phone) as own_phone,
+        contacts.post_address as own_post,
         statements.is_granted,
         statements.recorded_at,
         statements.source
@@ -35,21 +26,32 @@ with statements as (
             and statements.contact_id = contacts.contact_id
 ),
 
+addressed as (
+    select
+        *,
+        case channel
+            when 'email' then coalesce(given_email, lower(contact_point), own_email)
+            when 'post' then coalesce(contact_point, own_post)
+            else coalesce(given_phone, contact_point, own_phone)
+        end as known_contact_point
+    from statements
+),
+
 ranked as (
     select
         *,
         row_number() over (
-            partition by customer_id, channel, purpose, contact_point
+            partition by customer_id, channel, purpose, known_contact_point
             order by recorded_at desc, is_granted asc, source asc
         ) as statement_rank
-    from statements
+    from addressed
 )
 
 select
     cast(customer_id as {{ dbt.type_string() }}) as customer_id,
     cast(channel as {{ dbt.type_string() }}) as channel,
     cast(purpose as {{ dbt.type_string() }}) as purpose,
-    cast(contact_point as {{ dbt.type_string() }}) as contact_point,
+    cast(known_contact_point as {{ dbt.type_string() }}) as contact_point,
     cast(is_granted as {{ dbt.type_boolean() }}) as is_granted,
     cast(recorded_at as {{ dbt.type_timestamp() }}) as recorded_at,
     cast(source as {{ dbt.type_string() }}) as source

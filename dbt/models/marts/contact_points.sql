@@ -42,7 +42,7 @@ merged as (
         contact_point,
         max(case when is_valid then 1 else 0 end) as is_valid,
         min(record_number) as record_number,
-        min_by(source, record_number) as source,
+        {{ value_at_least('source', 'record_number') }} as source,
         min(created_at) as first_seen_at
     from points
     group by customer_id, channel, contact_point

@@ -1,5 +1,9 @@
 {{ config(tags=['features']) }}
 
+{%- set in_rfm_window = within('order_date', var('rfm_window_days')) -%}
+{%- set in_90_days = within('interaction_date', 90) -%}
+{%- set in_365_days = within('interaction_date', 365) %}
+
 -- Nothing dated after as_of enters. Windows of n days hold the days after as_of - n up to as_of.
 with bought as (
     select
@@ -8,9 +12,9 @@ with bought as (
         max(case when is_order then order_date end) as last_order_date,
         sum(case when is_order then 1 else 0 end) as lifetime_orders_count,
         sum(reporting_net_amount) as lifetime_net_revenue,
-        sum(case when is_order and {{ within('order_date', var('rfm_window_days')) }} then 1 else 0 end)
+        sum(case when is_order and {{ in_rfm_window }} then 1 else 0 end)
             as orders_count,
-        sum(case when {{ within('order_date', var('rfm_window_days')) }} then reporting_net_amount end)
+        sum(case when {{ in_rfm_window }} then reporting_net_amount end)
             as net_revenue,
         sum(case when is_order and {{ within('order_date', 90) }} then 1 else 0 end)
             as orders_count_90d,
@@ -79,13 +83,13 @@ categories as (
 did as (
     select
         customer_id,
-        sum(case when kind = 'email_opened' and {{ within('interaction_date', 90) }} then 1 else 0 end)
+        sum(case when kind = 'email_opened' and {{ in_90_days }} then 1 else 0 end)
             as emails_opened_90d,
-        sum(case when kind = 'email_clicked' and {{ within('interaction_date', 90) }} then 1 else 0 end)
+        sum(case when kind = 'email_clicked' and {{ in_90_days }} then 1 else 0 end)
             as emails_clicked_90d,
-        sum(case when kind = 'web_visit' and {{ within('interaction_date', 90) }} then 1 else 0 end)
+        sum(case when kind = 'web_visit' and {{ in_90_days }} then 1 else 0 end)
             as web_visits_90d,
-        sum(case when kind = 'ticket' and {{ within('interaction_date', 365) }} then 1 else 0 end)
+        sum(case when kind = 'ticket' and {{ in_365_days }} then 1 else 0 end)
             as tickets_count_365d,
         max(occurred_at) as last_interaction_at
     from {{ ref('interactions') }}

@@ -11,11 +11,12 @@ unnumbered as (
 highest as (
     select _source, order_id, max(line_number) as line_number
     from numbered
-    where exists (
-        select 1
-        from unnumbered
-        where unnumbered._source = numbered._source and unnumbered.order_id = numbered.order_id
-    )
+    where
+        exists (
+            select 1
+            from unnumbered
+            where unnumbered._source = numbered._source and unnumbered.order_id = numbered.order_id
+        )
     group by _source, order_id
 ),
 

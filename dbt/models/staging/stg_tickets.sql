@@ -15,7 +15,8 @@ select
     lower({{ clean_text('category') }}) as category,
     lower({{ clean_text('priority') }}) as priority,
     coalesce(
-        lower({{ clean_text('status') }}), case when resolved_at is null then 'open' else 'resolved' end
+        lower({{ clean_text('status') }}),
+        case when resolved_at is null then 'open' else 'resolved' end
     ) as status,
     {{ clean_text('subject') }} as subject,
 

@@ -25,7 +25,7 @@ sessions as (
         min(visitor_id) as visitor_id,
         session_id,
         min(campaign_id) as campaign_id,
-        min_by(page, occurred_at) as page,
+        {{ value_at_least('page', 'occurred_at') }} as page,
         min(occurred_at) as occurred_at
     from records
     where coalesce(kind, 'web_visit') <> 'web_visit' and session_id is not null
@@ -36,8 +36,9 @@ select * from visits
 union all
 select sessions.*
 from sessions
-where not exists (
-    select 1
-    from visits
-    where visits.source = sessions.source and visits.session_id = sessions.session_id
-)
+where
+    not exists (
+        select 1
+        from visits
+        where visits.source = sessions.source and visits.session_id = sessions.session_id
+    )
