@@ -19,7 +19,7 @@ from pipelines.demo.columns import either
 from pipelines.demo.organisations import Organisations
 from pipelines.demo.people import HISTORY_DAYS, People, Professionals
 from pipelines.demo.randomness import Dice, Flags, Numbers, happens, weighted
-from pipelines.demo.timeline import day_number, local_time
+from pipelines.demo.timeline import day_number, draw_seconds, local_time
 from pipelines.demo.truth import Truth
 from pipelines.demo.writers import write_workbook
 
@@ -36,9 +36,9 @@ CHANNELS = [
     "LinkedIn",
 ]
 _CHANNEL_WEIGHTS = np.array([30, 12, 9, 17, 9, 11, 6, 6])
-_CHANNEL_EFFECT = np.array([0.1, 0.25, 1.15, -0.25, -0.75, 0.45, 0.55, -0.6])
+_CHANNEL_EFFECT = np.array([0.05, 0.3, 1.5, -0.3, -1.1, 0.8, 0.9, -0.9])
 _INDUSTRY_EFFECT = np.array(
-    [0.15, 0.7, 0.45, 0.1, 0.5, -0.15, -0.1, -0.45, -0.5, -0.7, 0.25, -0.35]
+    [0.15, 0.95, 0.6, 0.1, 0.7, -0.2, -0.1, -0.7, -0.8, -1.1, 0.3, -0.5]
 )
 PAGES = [
     "/entreprises",
@@ -49,7 +49,7 @@ PAGES = [
     "/entreprises/devis",
 ]
 _PAGE_WEIGHTS = np.array([26, 24, 18, 12, 12, 8])
-_PAGE_EFFECT = np.array([-0.1, 0.1, 0.2, 0.0, -0.3, 0.75])
+_PAGE_EFFECT = np.array([-0.2, 0.1, 0.3, 0.0, -0.5, 1.0])
 INTERESTS = [
     "Cadeaux clients",
     "Paniers gourmands",
@@ -176,13 +176,13 @@ def build_leads(
     effects = {
         "channel_effect": _CHANNEL_EFFECT[channel],
         "industry_effect": _INDUSTRY_EFFECT[organisations.industry[organisation]],
-        "size_effect": 0.9 - 0.75 * (size - 1.9) ** 2,
+        "size_effect": 1.0 - 1.1 * (size - 1.9) ** 2,
         "page_effect": np.where(web, _PAGE_EFFECT[page], 0.0),
-        "delay_effect": -0.45 * np.log2(1 + hours / 6),
+        "delay_effect": -0.35 * np.log2(1 + hours / 6),
         "engagement_effect": 0.42 * np.minimum(visits, 5),
         "known_buyer_effect": np.where(is_consumer, 0.6, 0.0),
         "fair_size_effect": np.where((channel == 1) & (size > 2), 0.8, 0.0),
-        "unknowable_effect": 0.55 * keen + rng.normal(0, 0.6, count),
+        "unknowable_effect": 0.35 * keen + rng.normal(0, 0.45, count),
     }
     logit = np.sum(list(effects.values()), axis=0)
     base = _centred(logit, BASE_CONVERSION)
@@ -209,15 +209,21 @@ def build_leads(
 
 
 def lead_visits(dice: Dice, leads: Leads, jobs: Professionals) -> pl.DataFrame:
-    """The web visits before each lead: lead's job, e-mail, day."""
+    """The web visits before each lead: person, e-mail, day, second, page."""
     rng = dice.of("leads", "visits")
     row = np.repeat(np.arange(leads.count), leads.visits)
     ahead = np.where(happens(rng, 0.4, len(row)), 0, rng.integers(0, 30, len(row)))
+    second = np.where(
+        ahead == 0,
+        leads.second[row] - rng.integers(60, 7_200, len(row)),
+        draw_seconds(rng, len(row), web=False),
+    )
     return pl.DataFrame(
         {
             "person": jobs.person[leads.job[row]],
             "email": jobs.email.gather(leads.job[row]),
             "day": leads.day[row] - ahead,
+            "second": second,
             "page": pl.Series(PAGES).gather(weighted(rng, _PAGE_WEIGHTS, len(row))),
         }
     )

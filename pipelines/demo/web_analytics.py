@@ -154,11 +154,11 @@ def browse_month(
             {
                 "person": leads["person"],
                 "day": leads["day"],
-                "second": draw_seconds(rng, leads.height, web=False),
+                "second": leads["second"],
                 "email": leads["email"],
                 "page": leads["page"],
                 "campaign": np.full(leads.height, -1),
-                "is_known": happens(rng, 0.6, leads.height),
+                "is_known": happens(rng, 0.85, leads.height),
             }
         )
     )
@@ -248,7 +248,7 @@ def _carts(
     kept = bought.select("document", "document_id", "kind", "swiss").join(
         totals, on="document", how="left", maintain_order="left"
     )
-    left = np.flatnonzero(happens(rng, 0.55, browsing))
+    left = np.flatnonzero(happens(rng, 0.75, browsing))
     items_left = 1 + rng.poisson(0.9, len(left))
     price = catalogue.list_price[rng.integers(0, catalogue.size, len(left))]
     rows = np.concatenate([np.arange(ordering), ordering + left])
