@@ -12,7 +12,7 @@ PORT ?= 8501
 CUSTOMERS ?= 20000
 DEMO ?= data/demo
 
-.PHONY: help setup demo test test-full check format lock bench screenshots clean
+.PHONY: help setup demo test test-full check format lock bench docs screenshots clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ lock: setup ## Resolve the dependencies anew
 
 bench: setup ## Measure the pipeline (BENCH="--customers 100000": one size)
 	$(BIN)/python -m benchmarks $(BENCH)
+
+docs: setup ## Write the page of the data model again
+	$(BIN)/python docs/data_model.py
 
 screenshots: setup ## Take the pictures of the README again, from the demo company
 	$(BIN)/python -m dashboards.screenshots $(DEMO) docs/images
