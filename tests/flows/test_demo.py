@@ -1,0 +1,128 @@
+"""The demo company through the whole pipeline, against the truth that the product never reads."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+
+import duckdb
+import pytest
+
+from cohorte.warehouse import served_version, version_path
+from cohorte.workspace import make_workspace
+from flows.run import RunOptions, execute, new_context
+from pipelines.demo import generate
+
+NOW = datetime(2026, 11, 21, 5, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory):
+    """A connection with the published version as ``served`` and the truth as views."""
+    workspace = make_workspace(tmp_path_factory.mktemp("demo"), "demo")
+    generate(workspace.root, customers=1_500, seed=7)
+    report = execute(new_context(workspace, RunOptions(), NOW), RunOptions())
+    assert report.error is None, report.message
+    with closing(duckdb.connect()) as connection:
+        path = version_path(workspace, served_version(workspace).version)
+        connection.execute(f"attach '{path}' as served (read_only)")
+        for truth in (workspace.root / "truth").glob("*.parquet"):
+            connection.execute(f"create view true_{truth.stem} as from '{truth}'")
+        connection.execute("use served")
+        yield connection, report
+
+
+def test_only_the_planned_bad_rows_are_rejected(company):
+    connection, report = company
+    planned = connection.execute("select count(*) from memory.true_bad_rows").fetchall()[0][0]
+    assert report.stations[0].rejected == planned > 0
+
+
+def test_every_true_order_is_there_with_its_amount(company):
+    connection, _ = company
+    missing = connection.execute(
+        """
+        select count(*)
+        from memory.true_orders as truth
+        left join orders using (source, order_id)
+        where orders.order_id is null
+            or abs(orders.net_amount - truth.net_amount::decimal(18, 2)) > 0.01
+        """
+    ).fetchall()
+    assert missing == [(0,)]
+
+
+def test_few_people_are_merged_wrongly_and_most_are_found(company):
+    connection, _ = company
+    true_pairs, found_pairs, right_pairs = connection.execute(
+        """
+        with records as (
+            select truth.person_id, identities.customer_id
+            from memory.true_records as truth
+            inner join identities
+                on truth.source = identities.source and truth.record_id = identities.contact_id
+            where truth.entity = 'contacts' and truth.person_id is not null
+        ),
+        pairs as (
+            select person_id, customer_id, count(*) as records from records group by all
+        )
+        select
+            (select sum(n * (n - 1) / 2) from
+                (select sum(records) as n from pairs group by person_id)),
+            (select sum(n * (n - 1) / 2) from
+                (select sum(records) as n from pairs group by customer_id)),
+            (select sum(records * (records - 1) / 2) from pairs)
+        """
+    ).fetchall()[0]
+    assert right_pairs / found_pairs >= 0.98
+    assert right_pairs / true_pairs >= 0.85
+
+
+def test_customers_without_consent_are_not_contactable(company):
+    connection, _ = company
+    assert connection.execute(
+        """
+        select count(*)
+        from customer_profiles
+        where is_contactable_email
+            and customer_id not in (
+                select customer_id from consents where channel = 'email' and is_granted
+            )
+        """
+    ).fetchall() == [(0,)]
+
+
+def test_every_segment_of_the_workspace_has_its_members(company):
+    connection, _ = company
+    sizes = dict(
+        connection.execute("select segment_id, customers_count from segment_sizes").fetchall()
+    )
+    counted = dict(
+        connection.execute(
+            "select segment_id, count(*) from segment_memberships group by all"
+        ).fetchall()
+    )
+    assert sum(sizes.values()) > 0
+    assert {name: size for name, size in sizes.items() if size} == counted
+
+
+def test_leads_are_scored_or_the_refusal_is_stated(company):
+    connection, report = company
+    verdict = next(s.messages for s in report.stations if s.station == "score")
+    scored = connection.execute("select count(*) from lead_scores").fetchall()[0][0]
+    assert verdict[0]
+    assert scored > 0 or "no score" in verdict[0]
+
+
+def test_nothing_in_the_log_is_of_a_person(company, tmp_path_factory):
+    connection, report = company
+    log = (tmp_path_factory.getbasetemp() / "none").parent
+    texts = [path.read_text(encoding="utf-8") for path in log.glob("demo*/logs/*.log")]
+    told = "\n".join(texts)
+    assert report.run_id in told
+    personal = connection.execute(
+        "select email from customers where email is not null"
+        " union all select phone from customers where length(phone) > 8"
+    ).fetchall()
+    assert personal
+    assert [value for (value,) in personal if value in told] == []
