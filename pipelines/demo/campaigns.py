@@ -216,9 +216,9 @@ def _targets(
         likes = (behaviour.favourite[reachable] == focus) | (
             behaviour.second_favourite[reachable] == focus
         )
-        odds = np.where(likes, 0.80, np.where(silent_for < 200, 0.14, 0.03))
+        odds = np.where(likes, 0.70, np.where(silent_for < 200, 0.12, 0.03))
     else:
-        odds = np.where(silent_for < 300, 0.48, 0.15)
+        odds = np.where(silent_for < 300, 0.41, 0.12)
     return reachable[happens(rng, odds, len(reachable))]
 
 

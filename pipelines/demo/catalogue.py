@@ -53,7 +53,7 @@ def build_catalogue() -> Catalogue:
     vat = frame["vat_rate"].to_numpy() / 100
     shelf = np.rint((lowest + spread * (highest - lowest)) * 2) * 50
     price = np.rint(shelf / (1 + vat)).astype(np.int64)
-    popularity = rng.gamma(0.7, 1.0, size) / price**0.8
+    popularity = rng.gamma(0.7, 1.0, size) / price**1.0
     is_own_brand = rng.random(size) < 0.45
     frame = (
         frame.select(

@@ -122,9 +122,9 @@ def _consumer_names(
 
 
 def _join_days(rng: Generator, count: int, today: int) -> Numbers:
-    """When each person came: two in five before the history begins, more each year since."""
-    before = happens(rng, 0.40, count)
-    since = HISTORY_DAYS * rng.random(count) ** 0.85
+    """When each person came: half of them before the history begins, more each year since."""
+    before = happens(rng, 0.48, count)
+    since = HISTORY_DAYS * rng.random(count) ** 0.95
     start = today - HISTORY_DAYS
     joined = np.where(before, start - 2_200 * rng.random(count) ** 1.3, start + since)
     # A third of those who come in summer waited for the end of the year.

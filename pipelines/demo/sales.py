@@ -37,9 +37,7 @@ CHANNELS = [
 ]
 _CHANNEL_WEIGHTS = np.array([30, 12, 9, 17, 9, 11, 6, 6])
 _CHANNEL_EFFECT = np.array([0.05, 0.3, 1.5, -0.3, -1.1, 0.8, 0.9, -0.9])
-_INDUSTRY_EFFECT = np.array(
-    [0.15, 0.95, 0.6, 0.1, 0.7, -0.2, -0.1, -0.7, -0.8, -1.1, 0.3, -0.5]
-)
+_INDUSTRY_EFFECT = np.array([0.15, 0.95, 0.6, 0.1, 0.7, -0.2, -0.1, -0.7, -0.8, -1.1, 0.3, -0.5])
 PAGES = [
     "/entreprises",
     "/entreprises/cadeaux-clients",
@@ -456,7 +454,8 @@ def _lead_sheet(
     never = ~is_converted & happens(rng, 0.08, count)
     is_called = (called < (today + 1) * 86_400) & ~never
     lost_after = leads.day + 25 + rng.integers(0, 60, count)
-    is_lost = ~is_converted & (lost_after <= today) & ~leads.converts
+    is_given_up = happens(rng, 0.82, count)
+    is_lost = ~is_converted & (lost_after <= today) & ~leads.converts & is_given_up
     status = np.select(
         [is_converted, is_lost, is_called], ["Converti", "Perdu", "En cours"], "Nouveau"
     )

@@ -209,8 +209,11 @@ def _typed_cards(
     phone = slips.with_placeholders(
         slips.written_phones(phone, rng), rng, 0.012, slips.PLACEHOLDER_PHONES
     )
+    # Who shops in both ways keeps an address for shops, or gives the only one.
+    has_both = people.web_day[who] != NEVER
+    address_given = either(has_both & happens(rng, 0.28, count), one["other_email"], one["email"])
     email = slips.with_placeholders(
-        slips.written_emails(one["email"], rng, typos=0.012),
+        slips.written_emails(address_given, rng, typos=0.012),
         rng,
         0.006,
         slips.PLACEHOLDER_EMAILS,

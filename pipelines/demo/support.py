@@ -217,7 +217,8 @@ class SupportDesk:
         phone = slips.with_placeholders(
             slips.written_phones(one["mobile"], rng), rng, 0.01, slips.PLACEHOLDER_PHONES
         )
-        email = slips.written_emails(one["email"], rng)
+        other = happens(rng, 0.10, known.height)
+        email = slips.written_emails(either(other, one["other_email"], one["email"]), rng)
         truth.add_records(
             SOURCE,
             "contacts",
