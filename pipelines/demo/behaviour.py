@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 
 from pipelines.demo.catalogue import Catalogue
 from pipelines.demo.people import HISTORY_DAYS, NEVER, People
@@ -130,7 +129,3 @@ def build_behaviour(
         unhappy_until=np.zeros(count, dtype=np.int64),
         dormant_until=np.zeros(count, dtype=np.int64),
     )
-
-
-def kinds_of(behaviour: Behaviour) -> pl.Series:
-    return pl.Series(KINDS).gather(behaviour.kind)

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from pipelines.demo import email_platform, shops, webshop
-from pipelines.demo.behaviour import KINDS, REASONS, build_behaviour
+from pipelines.demo.behaviour import EVENTS, KINDS, REASONS, build_behaviour
 from pipelines.demo.campaigns import Wave, build_mailing, credited, plan_campaigns, pushes_of, send
 from pipelines.demo.catalogue import COMPANY, build_catalogue
 from pipelines.demo.columns import either
@@ -230,7 +230,7 @@ class _Simulation:
                 .with_columns(is_web=pl.lit(True)),
             ]
         )
-        return self.desk.open_month(self.dice, span, known, self.behaviour.kind, self.today)
+        return self.desk.open_month(self.dice, span, known, self.today)
 
     def _remember(self, sold: Trade, till: Documents, web: Documents, shown: Numbers) -> None:
         names = pl.Series([campaign.campaign_id for campaign in self.campaigns] or [""])
@@ -378,6 +378,8 @@ class _Simulation:
                 "joined_date": dates(people.joined_day),
                 "moved_date": dates(people.moved_day),
                 "married_date": dates(people.married_day),
+                "household_event": pl.Series(EVENTS).gather(behaviour.event),
+                "household_event_date": either(behaviour.event > 0, dates(behaviour.event_day)),
                 "lapsed_date": dates(behaviour.lapsed_day),
                 "lapse_reason": pl.Series(REASONS).gather(behaviour.lapse_reason),
             }

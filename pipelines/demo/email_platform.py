@@ -14,7 +14,6 @@ from pipelines.demo.campaigns import Campaign, Mailing, Wave
 from pipelines.demo.columns import either
 from pipelines.demo.people import NEVER, People
 from pipelines.demo.randomness import Dice, happens
-from pipelines.demo.timeline import as_date
 from pipelines.demo.truth import Truth
 from pipelines.demo.writers import write_csv
 
@@ -212,5 +211,5 @@ def held_out(wave: Wave, mailing: Mailing) -> pl.DataFrame:
         pl.lit(wave.campaign.campaign_id).alias("campaign_id"),
         mailing.email.gather(kept["person"]).alias("email"),
         pl.lit("control").alias("group"),
-        pl.lit(str(as_date((wave.campaign.start - date(1970, 1, 1)).days))).alias("drawn_on"),
+        pl.lit(str(wave.campaign.start)).alias("drawn_on"),
     )

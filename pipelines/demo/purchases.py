@@ -25,6 +25,7 @@ from pipelines.demo.behaviour import (
     GIFT_GIVER,
     MOVED_AWAY,
     NESTER,
+    OCCASIONAL,
     REGULAR,
     SEASON,
     Behaviour,
@@ -283,7 +284,7 @@ def _lines(world: World, span: Span, orders: pl.DataFrame) -> pl.DataFrame:
     rng = world.dice.of("lines", span.label, span.start.day)
     behaviour, catalogue = world.behaviour, world.catalogue
     person, day = orders["person"].to_numpy(), orders["day"].to_numpy()
-    kind = behaviour.kind[person]
+    kind = np.where(person == NO_ONE, OCCASIONAL, behaviour.kind[person])
     more = np.where(kind == BUSINESS, 2.4, np.where(span.start.month == 12, 1.7, 1.2))
     counts = np.minimum(1 + rng.poisson(more), 9)
     order = np.repeat(np.arange(len(person)), counts)

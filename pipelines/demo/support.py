@@ -61,9 +61,7 @@ class SupportDesk:
             self.count += first.height
         return np.asarray(self.requester[way, person])
 
-    def open_month(
-        self, dice: Dice, span: Span, orders: pl.DataFrame, kind: Numbers, today: int
-    ) -> Numbers:
+    def open_month(self, dice: Dice, span: Span, orders: pl.DataFrame, today: int) -> Numbers:
         """Tickets and answers about a month's orders; gives the people who were let down.
 
         orders: document_id, person, day, second, is_web, of people whom we know.
