@@ -21,7 +21,7 @@ ICON = Path(__file__).parent / "static" / "icon.png"
 STALE_AFTER = timedelta(hours=48)
 
 SCREENS = [
-    ("overview", N_("Overview"), ":material/space_dashboard:"),
+    ("overview", "", ":material/space_dashboard:"),
     ("customers", N_("Customers"), ":material/group:"),
     ("rfm", N_("RFM"), ":material/grid_view:"),
     ("segments", N_("Segments"), ":material/filter_alt:"),
@@ -49,7 +49,7 @@ def main() -> None:
     pages = {
         name: st.Page(
             f"screens/{name}.py",
-            title=_(title),
+            title=_(title) if title else _.pgettext("menu", "Overview"),
             icon=symbol,
             url_path=name,
             default=name == "overview",

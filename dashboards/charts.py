@@ -27,7 +27,7 @@ def nice_ticks(top: float, count: int = 4) -> list[float]:
         return [0.0, 1.0]
     rough = top / count
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * 0.999)
+    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * 0.9)
     return [i * step for i in range(math.ceil(top / step - 1e-9) + 1)]
 
 

@@ -210,6 +210,32 @@ def legend(items: Sequence[tuple[str, str] | tuple[str, str, str]]) -> None:
     )
 
 
+def reach(counts: Mapping[str, int], size: int, names: Mapping[str, str]) -> None:
+    """How many of a group may be contacted, per channel. `names` gives the channels in order."""
+    _ = words()
+    lines = [
+        div(
+            div(
+                span(_(name)),
+                span(f"{_.number(counts[channel])} · {_.share(counts[channel], size)}"),
+                cls="row",
+            ),
+            bar(counts[channel] / (size or 1)),
+        )
+        for channel, name in names.items()
+    ]
+    nobody = not any(counts[channel] for channel in names)
+    draw(
+        div(
+            div(_("May be contacted"), cls="co-kpi-name"),
+            span(_("Nobody: no valid address with a consent."), cls="co-note")
+            if nobody
+            else div(lines, cls="co-reach-grid"),
+            cls="co-reach",
+        )
+    )
+
+
 def pill(label: str, tone: str = "") -> Html:
     return span(label, cls=f"co-pill {tone}".strip())
 
@@ -385,6 +411,7 @@ __all__ = [
     "open_table",
     "page_head",
     "pill",
+    "reach",
     "rfm_map",
     "section",
     "sparkline",

@@ -15,6 +15,8 @@ from dashboards.language import Words
 
 Number = int | float | Decimal
 
+FEW_BUYERS = 20
+
 RFM_COLOURS = {
     "champions": "#0072B2",
     "loyal": "#3F97C9",
@@ -147,6 +149,13 @@ def customers_finding(frame: pl.DataFrame, _: Words) -> str:
     total = last["new_customers"] + last["returning_customers"]
     if not total:
         return _("Nobody bought in {month}", month=_.month(last["month"]))
+    if total < FEW_BUYERS:
+        return _.ngettext(
+            "Only {count} buyer in {month}",
+            "Only {count} buyers in {month}",
+            total,
+            month=_.month(last["month"]),
+        )
     return _(
         "{share} of the buyers of {month} had bought before",
         share=_.percent(last["returning_customers"] / total, 0),

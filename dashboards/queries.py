@@ -250,6 +250,7 @@ def customers(
     search: str,
     lifecycle: str | None,
     rfm_segment: str | None,
+    party: str | None,
     segment_id: str | None,
     sort: str,
     page: int,
@@ -260,69 +261,76 @@ def customers(
     number, a customer id or the id in a source. When something matches exactly (an id, an order,
     an e-mail), only what does is found.
     """
-    typed = " ".join(search.split())[:200]
-    words = [word.lower() for word in typed.split(" ")[:MAX_WORDS]]
     parameters: Row = {
-        "typed": typed,
-        "lower": typed.lower(),
-        "phone": _phone_part(typed),
         "lifecycle": lifecycle,
         "rfm_segment": rfm_segment,
+        "party": party,
         "segment_id": segment_id,
     }
-    parameters |= {f"word_{i}": words[i] if i < len(words) else "" for i in range(MAX_WORDS)}
-    contains = " and ".join(
-        f"contains(strip_accents(lower(full_name)), strip_accents($word_{i}))"
-        for i in range(MAX_WORDS)
-    )
-    found = f"""
-        with hits as (
-            select customer_id, 0 as place from customers where customer_id = $typed
-            union all
-            select customer_id, 1 from orders where order_id = $typed
-            union all
-            select customer_id, 1 from identities where contact_id = $typed
-            union all
-            select customer_id, 2 from customers where lower(email) = $lower
-            union all
-            select customer_id, 3 from customers where starts_with(lower(email), $lower)
-            union all
-            select customer_id, 3 from contact_points
-            where $phone is not null and channel = 'phone' and contains(contact_point, $phone)
-            union all
-            select customer_id, 4 from customers where {contains}
-            union all
-            select customer_id, 4 from customers
-            where contains(strip_accents(lower(company_name)), strip_accents($lower))
-        ),
-        found as (
-            select customer_id, min(place) as place from hits
-            where customer_id is not null
-                and place <= case when (select min(place) from hits) <= 2 then 2 else 4 end
-            group by customer_id
-        ),
-        listed as (
-            select profiles.*, coalesce(found.place, 0) as place
-            from customer_profiles as profiles left join found using (customer_id)
-            where ($typed = '' or found.customer_id is not null)
-                and ($lifecycle is null or lifecycle_status = $lifecycle)
-                and ($rfm_segment is null or rfm_segment = $rfm_segment)
-                and ($segment_id is null or customer_id in (
-                    select customer_id from segment_memberships where segment_id = $segment_id))
-        )
-    """
-    total = cursor.value(f"{found} select count(*) from listed", parameters)
+    typed = " ".join(search.split())[:200]
+    listed, found = _ALL, ""
+    if typed:
+        words = [word.lower() for word in typed.split(" ")[:MAX_WORDS]]
+        parameters |= {"typed": typed, "lower": typed.lower(), "phone": _phone_part(typed)}
+        parameters |= {f"word_{i}": words[i] if i < len(words) else "" for i in range(MAX_WORDS)}
+        listed, found = _FOUND, "place,"
+    total = cursor.value(f"{listed} select count(*) from listed", parameters)
     rows = cursor.rows(
-        f"""{found}
+        f"""{listed}
         select
             customer_id, full_name, email, phone, city, country_code, company_name,
             lifecycle_status, is_internal, rfm_segment, lifetime_net_revenue,
             lifetime_orders_count, last_order_date, days_since_last_order
-        from listed order by place, {SORTS[sort]} limit $size offset $start
+        from listed order by {found} {SORTS[sort]} limit $size offset $start
         """,
         parameters | {"size": PAGE_SIZE, "start": (page - 1) * PAGE_SIZE},
     )
     return total, rows
+
+
+_FILTERS = """
+    ($lifecycle is null or lifecycle_status = $lifecycle)
+    and ($rfm_segment is null or rfm_segment = $rfm_segment)
+    and ($party is null or party = $party)
+    and ($segment_id is null or customer_id in (
+        select customer_id from segment_memberships where segment_id = $segment_id))
+"""
+_ALL = f"with listed as (from customer_profiles where {_FILTERS})"
+_WORDS = " and ".join(
+    f"contains(strip_accents(lower(full_name)), strip_accents($word_{i}))" for i in range(MAX_WORDS)
+)
+_FOUND = f"""
+    with hits as materialized (
+        select customer_id, 0 as place from customers where customer_id = $typed
+        union all
+        select customer_id, 1 from orders where order_id = $typed
+        union all
+        select customer_id, 1 from identities where contact_id = $typed
+        union all
+        select customer_id, 2 from customers where lower(email) = $lower
+        union all
+        select customer_id, 3 from customers where starts_with(lower(email), $lower)
+        union all
+        select customer_id, 3 from contact_points
+        where $phone is not null and channel = 'phone' and contains(contact_point, $phone)
+        union all
+        select customer_id, 4 from customers where {_WORDS}
+        union all
+        select customer_id, 4 from customers
+        where contains(strip_accents(lower(company_name)), strip_accents($lower))
+    ),
+    found as (
+        select customer_id, min(place) as place from hits
+        where customer_id is not null
+            and place <= case when (select min(place) from hits) <= 2 then 2 else 4 end
+        group by customer_id
+    ),
+    listed as (
+        select profiles.*, found.place
+        from found inner join customer_profiles as profiles using (customer_id)
+        where {_FILTERS}
+    )
+"""
 
 
 def _phone_part(typed: str) -> str | None:

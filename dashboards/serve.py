@@ -18,7 +18,7 @@ from cohorte.errors import CohorteError
 from cohorte.workspace import ENVIRONMENT_VARIABLE, open_workspace
 from dashboards import theme
 
-APP = Path(__file__).with_name("app.py")
+SERVER = Path(__file__).with_name("server.py")
 READY_SECONDS = 60
 
 OPTIONS = {
@@ -44,7 +44,7 @@ def command(port: int, address: str) -> list[str]:
     options = OPTIONS | theme.streamlit_options()
     options |= {"server.port": str(port), "server.address": address}
     flags = [f"--{name}={value}" for name, value in options.items()]
-    return [sys.executable, "-m", "streamlit", "run", str(APP), *flags]
+    return [sys.executable, "-m", "streamlit", "run", str(SERVER), *flags]
 
 
 def start(
@@ -60,7 +60,7 @@ def start(
         raise CohorteError(
             f"port {port} of {address} is taken", remedy=f"pass another one, such as {port + 1}"
         )
-    home = str(APP.parent.parent)
+    home = str(SERVER.parent.parent)
     environment = os.environ | {
         ENVIRONMENT_VARIABLE: str(workspace.root),
         "PYTHONPATH": os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")])),

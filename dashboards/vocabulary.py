@@ -22,6 +22,13 @@ LINK_RULES = {
     "external_id": N_("same identifier in another system"),
 }
 
+REACHED_BY = {
+    "email": N_("E-mail"),
+    "sms": N_("SMS"),
+    "phone": N_("Phone"),
+    "post": N_("Post"),
+}
+
 CHANNELS = {
     "email": N_("E-mail"),
     "sms": N_("SMS"),
@@ -29,7 +36,11 @@ CHANNELS = {
     "post": N_("Post"),
     "web": N_("Web"),
     "store": N_("Shop"),
+    "shop": N_("Shop"),
     "chat": N_("Chat"),
+    "field": N_("On site"),
+    "survey": N_("Survey"),
+    "sales": N_("Sales"),
 }
 
 KINDS = {
@@ -117,25 +128,70 @@ REJECT_REASONS = {
     "not_a_date": N_("not a date"),
     "not_a_timestamp": N_("not a date and time"),
     "not_a_number": N_("not a number"),
+    "not_an_integer": N_("not a whole number"),
     "not_a_boolean": N_("not yes or no"),
+    "not_a_list": N_("not a list"),
+    "not_a_text": N_("not a text"),
     "unknown_value": N_("value not in the mapping"),
     "malformed_row": N_("line could not be read"),
+    "malformed_header": N_("header could not be read"),
+    "duplicated_header": N_("column named twice"),
+    "missing_column": N_("column missing"),
+}
+
+MEASURES = {
+    "net_amount": N_("Net amount"),
+    "orders": N_("Orders"),
+    "order_lines": N_("Order lines"),
+    "lines_quantity": N_("Quantities"),
+    "lines_net_amount": N_("Net amount of lines"),
+    "payments_amount": N_("Payments"),
+    "contacts": N_("Contacts"),
+    "leads": N_("Leads"),
+    "opportunities": N_("Opportunities"),
+    "tickets": N_("Tickets"),
+    "surveys": N_("Surveys"),
+    "email_events": N_("E-mail events"),
+    "net_revenue": N_("Net revenue"),
 }
 
 LEAD_FEATURES = {
     "channel": N_("channel"),
     "landing_page": N_("landing page"),
     "industry": N_("industry"),
+    "interest": N_("interest"),
+    "employees_count": N_("size of the company"),
+    "country_code": N_("country"),
+    "postcode_area": N_("area"),
     "campaign_channel": N_("campaign channel"),
+    "days_since_created": N_("days since it came in"),
     "created_month": N_("month of arrival"),
     "created_weekday": N_("weekday of arrival"),
+    "created_hour": N_("hour of arrival"),
+    "has_phone": N_("phone given"),
+    "has_email": N_("e-mail given"),
+    "has_company": N_("company given"),
+    "has_company_name": N_("company given"),
+    "has_postcode": N_("postcode given"),
+    "is_business_email": N_("company e-mail"),
+    "is_free_email": N_("free e-mail address"),
+    "is_customer": N_("already a customer"),
+    "orders_count_before": N_("orders before"),
+    "web_visits_90d_before": N_("web visits in the 90 days before"),
+    "email_reactions_90d_before": N_("e-mails opened or clicked in the 90 days before"),
     "business_type": N_("type of business"),
     "lead_type": N_("type of lead"),
 }
 
 PARTIES = {"consumer": N_("People"), "business": N_("Companies")}
 
-GENDERS = {"F": N_("woman"), "M": N_("man")}
+GENDERS = {
+    "F": N_("woman"),
+    "female": N_("woman"),
+    "M": N_("man"),
+    "male": N_("man"),
+    "other": N_("other"),
+}
 
 RFM_ADVICE = {
     "champions": N_(

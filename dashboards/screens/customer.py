@@ -63,7 +63,7 @@ def render() -> None:
 
 
 def _head(person: Row, _: Words) -> None:
-    name = person["full_name"] or person["company_name"] or _("No name")
+    name = person["full_name"] or person["company_name"] or person["customer_id"]
     initials = "".join(word[0] for word in name.split()[:2] if word[0].isalnum()).upper() or "?"
     status = person["lifecycle_status"]
     place = ", ".join(part for part in (person["city"], person["country_code"]) if part)
@@ -460,7 +460,7 @@ def _events(events: list[Row], _: Words) -> list[Html]:
     month, items = "", list[Html]()
     for event in events:
         at: datetime = _.local(event["occurred_at"])
-        this = _.month(at.date())
+        this = capitalised(_.month(at.date()))
         if this != month and items:
             blocks += [div(month, cls="co-time-head"), tag("ul", items, cls="co-time")]
             items = []
@@ -469,6 +469,10 @@ def _events(events: list[Row], _: Words) -> list[Html]:
     if items:
         blocks += [div(month, cls="co-time-head"), tag("ul", items, cls="co-time")]
     return blocks
+
+
+def capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _event(event: Row, at: datetime, _: Words) -> Html:

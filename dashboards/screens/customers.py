@@ -13,7 +13,7 @@ from dashboards.language import Words, words
 from dashboards.queries import PAGE_SIZE
 
 SORTS = {
-    "revenue": N_("Highest revenue"),
+    "revenue": N_("Revenue, high to low"),
     "recent": N_("Latest order"),
     "orders": N_("Most orders"),
     "newest": N_("Newest"),
@@ -41,6 +41,11 @@ def render() -> None:
             _("Status"), {key: _(name) for key, name in vocabulary.LIFECYCLE.items()}, "status", _
         )
         rfm_segment = _filter(_("RFM segment"), names, "rfm", _)
+        parties = queries.rfm_parties()
+        party = None
+        if len(parties) > 1:
+            kinds = {key: _(vocabulary.PARTIES.get(key, key)) for key in parties}
+            party = _filter(_("Who"), kinds, "party", _)
         segment = _filter(_("Saved segment"), saved, "segment", _) if saved else None
         sorts = list(SORTS)
         sort = st.selectbox(
@@ -52,7 +57,7 @@ def render() -> None:
         )
     address.keep("q", search)
     address.keep("sort", sort, sorts[0])
-    asked = (search or "", lifecycle, rfm_segment, segment, sort)
+    asked = (search or "", lifecycle, rfm_segment, party, segment, sort)
     key = f"page-{zlib.crc32(repr(asked).encode())}"
     page = int(st.session_state.get(key) or 1)
     total, rows = queries.customers(*asked, page)
@@ -65,7 +70,7 @@ def render() -> None:
         [
             Column(_("Customer")),
             Column(_("Status")),
-            Column(_("RFM segment"), "hide"),
+            Column(_("RFM segment"), "nowrap hide"),
             Column(_("City"), "hide"),
             Column(_("Orders"), "num hide"),
             Column(_("Last order"), "num hide"),
@@ -112,11 +117,14 @@ def _results(total: int, page: int, shown: int, _: Words) -> str:
 
 
 def _cells(row: queries.Row, names: dict[str, str], _: Words) -> list[dict[str, object]]:
-    contact = row["email"] or row["phone"] or row["company_name"] or row["customer_id"]
+    known = [row["full_name"], row["company_name"], row["email"], row["phone"], row["customer_id"]]
+    name, *others = [each for each in known if each]
+    if row["full_name"]:
+        others.sort(key=lambda each: each != row["email"])
     status = row["lifecycle_status"]
     segment = row["rfm_segment"]
     return [
-        cell(row["full_name"] or row["company_name"] or _("No name"), sub=contact),
+        cell(name, sub=others[0] if others else None),
         cell(
             pill=_("Internal")
             if row["is_internal"]

@@ -51,23 +51,6 @@ RUN_STATUS = {
     "failed": (N_("failed"), "bad"),
     "interrupted": (N_("interrupted"), "warn"),
 }
-MEASURES = {
-    "net_revenue": N_("Net revenue"),
-    "orders": N_("Orders"),
-    "order_lines": N_("Order lines"),
-    "items_sold": N_("Items sold"),
-    "new_customers": N_("New customers"),
-    "returned_amount": N_("Returns"),
-    "payments": N_("Payments"),
-    "leads_created": N_("Leads"),
-    "leads_converted": N_("Leads converted"),
-    "opportunities_won": N_("Opportunities won"),
-    "tickets_opened": N_("Tickets"),
-    "emails_sent": N_("E-mails sent"),
-    "emails_opened": N_("E-mails opened"),
-    "emails_clicked": N_("E-mails clicked"),
-    "web_visits": N_("Web visits"),
-}
 
 
 def render() -> None:
@@ -261,8 +244,13 @@ def _reconciliation(gaps: list[queries.Row], _: Words) -> None:
     title = (
         _.ngettext("{count} total does not tie", "{count} totals do not tie", len(gaps))
         if gaps
-        else _("Every total ties to its source")
+        else _.ngettext(
+            "{count} total ties to its source", "{count} totals tie to their sources", len(rows)
+        )
     )
+    measures: dict[str, list[queries.Row]] = {}
+    for row in rows:
+        measures.setdefault(row["measure"], []).append(row)
     with card("ties", title, _("Published totals against the rows accepted from each source")):
         draw(
             table(
@@ -274,15 +262,18 @@ def _reconciliation(gaps: list[queries.Row], _: Words) -> None:
                 [
                     [
                         join(
-                            span(named(MEASURES, row["measure"], _), cls="main"),
-                            span(row["source"], cls="sub co-mono"),
+                            span(named(vocabulary.MEASURES, measure, _), cls="main"),
+                            span(_.list(row["source"] for row in parts), cls="sub"),
                         ),
-                        _total(row["published_value"], _),
-                        pill(_("none"), "good")
-                        if not row["difference"]
-                        else pill(_total(row["difference"], _), "bad"),
+                        _total(sum((row["published_value"] for row in parts), Decimal(0)), _),
+                        [
+                            pill(f"{row['source']}: {_total(row['difference'], _)}", "bad")
+                            for row in parts
+                            if row["difference"]
+                        ]
+                        or pill(_("none"), "good"),
                     ]
-                    for row in rows[:14]
+                    for measure, parts in measures.items()
                 ],
                 _("Reconciliation"),
             )

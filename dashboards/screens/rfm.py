@@ -10,7 +10,6 @@ import streamlit as st
 from dashboards import address, findings, queries, vocabulary
 from dashboards.components import (
     Column,
-    bar,
     card,
     cell,
     draw,
@@ -19,6 +18,7 @@ from dashboards.components import (
     note,
     open_table,
     page_head,
+    reach,
     rfm_map,
     strip,
 )
@@ -196,7 +196,7 @@ def _detail(
                 (_("Buyers"), _.number(row["customers"]), _.share(row["customers"], people)),
                 (
                     _("Net revenue"),
-                    _.money(row["net_revenue"], 0),
+                    _.tile_money(row["net_revenue"]),
                     _.share(row["net_revenue"], revenue),
                 ),
                 (_("Revenue each"), _.money(row["revenue_each"], 0)),
@@ -209,31 +209,15 @@ def _detail(
             ],
             boxed=False,
         )
-        reach = queries.reach(segment, party)
-        draw(
-            div(
-                div(_("May be contacted"), cls="co-kpi-name"),
-                [
-                    div(
-                        div(
-                            span(_(vocabulary.CHANNELS[channel])),
-                            span(_counted(reach[channel], reach["customers"], _)),
-                            cls="row",
-                        ),
-                        bar(reach[channel] / (reach["customers"] or 1)),
-                    )
-                    for channel in ("email", "sms", "phone", "post")
-                ],
-                cls="co-reach",
-            )
-        )
+        found = queries.reach(segment, party)
+        reach(found, found["customers"], vocabulary.REACHED_BY)
         with st.container(key="link-people", horizontal=True, gap="small"):
             st.page_link(
                 "screens/customers.py",
                 label=_.ngettext(
                     "See the {count} customer", "See the {count} customers", row["customers"]
                 ),
-                query_params=address.link(rfm=segment),
+                query_params=address.link(rfm=segment, **({"party": party} if party else {})),
             )
             if st.button(_("Make a segment of it"), key="make"):
                 clause = {"field": "rfm_segment", "op": "in", "value": [segment]}
@@ -262,10 +246,6 @@ def _line(
         cell(_.money(row["revenue_each"], 0)),
         cell(_("{days} ago", days=_.days(row["days_since_last_order"]))),
     ]
-
-
-def _counted(part: int, whole: int, _: Words) -> str:
-    return f"{_.number(part)} · {_.share(part, whole)}"
 
 
 render()

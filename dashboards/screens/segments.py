@@ -36,6 +36,7 @@ from dashboards.components import (
     note,
     open_table,
     page_head,
+    reach,
     strip,
     table,
 )
@@ -197,6 +198,10 @@ def _moved(
     entered, gone = moves.get(segment_id, (0, 0))
     if not entered and not gone:
         return _("unchanged")
+    if not gone:
+        return _("+{entered} entered", entered=_.number(entered))
+    if not entered:
+        return _("−{gone} left", gone=_.number(gone))
     return _("+{entered} entered, −{gone} left", entered=_.number(entered), gone=_.number(gone))
 
 
@@ -260,8 +265,8 @@ def _edit(segment: Segment, _: Words) -> None:
 
 def _results(rule_text: str, rule: Node, _: Words) -> None:
     """Size, share, reach, sentence and a masked sample of a rule."""
-    reach = queries.rule_reach(rule_text)
-    base, size = queries.base_size(), reach[""]
+    found = queries.rule_reach(rule_text)
+    base, size = queries.base_size(), found[""]
     with card("size"):
         draw(
             div(
@@ -283,28 +288,8 @@ def _results(rule_text: str, rule: Node, _: Words) -> None:
                 cls="co-sentence",
             )
         )
-        draw(
-            div(
-                div(_("May be contacted"), cls="co-kpi-name"),
-                div(
-                    [
-                        div(
-                            div(
-                                span(_(vocabulary.CHANNELS[channel])),
-                                span(
-                                    f"{_.number(reach[channel])} · {_.share(reach[channel], size)}"
-                                ),
-                                cls="row",
-                            ),
-                            bar(reach[channel] / (size or 1)),
-                        )
-                        for channel in CHANNELS
-                    ],
-                    cls="co-reach-grid",
-                ),
-                cls="co-reach",
-            )
-        )
+        if size:
+            reach(found, size, vocabulary.REACHED_BY)
     if size:
         with card("sample", _("A few of them"), _("Masked: names, e-mails and phones in part")):
             draw(_sample_table(queries.rule_sample(rule_text, SAMPLE_SIZE), _))
@@ -376,6 +361,7 @@ def _export(segment: Segment, _: Words) -> None:
                 default=["full_name"] if "full_name" in catalogue.fields else [],
                 format_func=lambda name: catalogue[name].label(_.code),
                 placeholder=_("Choose"),
+                select_all=False,
                 key="export-columns",
             )
         members, reached, removed = queries.audience_counts(_json(segment.rule), channel, purpose)
@@ -632,6 +618,8 @@ def _several(line: Line, tested: ProfileField, key: str, hidden: dict[str, Any],
         key=key,
         placeholder=_("choose or type"),
         accept_new_options=True,
+        select_all=False,
+        filter_mode="contains",
         **hidden,
     )
 

@@ -54,8 +54,8 @@ def monthly(*rows: tuple[date, int]) -> pl.DataFrame:
         {
             "month": [month for month, _ in rows],
             "net_revenue": [Decimal(amount) for _, amount in rows],
-            "new_customers": [1] * len(rows),
-            "returning_customers": [3] * len(rows),
+            "new_customers": [10] * len(rows),
+            "returning_customers": [30] * len(rows),
         }
     )
 

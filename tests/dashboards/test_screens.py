@@ -301,7 +301,7 @@ def test_samples_are_masked(screen: RunScreen) -> None:
 def test_the_data_page_shows_rejects_runs_and_reconciliation(screen: RunScreen) -> None:
     app = screen("data", lang="en")
     assert "not a date and time" in said(app)
-    assert "Every total ties to its source" in said(app)
+    assert "4 totals tie to their sources" in said(app)
     assert "The last run succeeded" in said(app)
     assert "20261101T015500Z-demo" in said(app)
 
