@@ -27,11 +27,10 @@ def test_the_raw_table_has_the_contract_and_the_lineage(entity):
     connection = duckdb.connect()
     connection.execute(contract(entity).raw_ddl())
     connection.execute(contract(entity).raw_ddl())
-    found = {
-        name: kind
-        for name, kind in connection.execute(
+    found = dict(
+        connection.execute(
             "select column_name, data_type from duckdb_columns() where table_name = ?", [entity]
         ).fetchall()
-    }
+    )
     wanted = {column.name: column.duckdb_type for column in contract(entity).columns}
     assert found == wanted | LINEAGE_COLUMNS

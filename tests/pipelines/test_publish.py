@@ -73,9 +73,7 @@ def test_a_version_holds_the_marts_and_says_what_it_is(workspace, work):
 
 def test_the_same_content_has_the_same_hashes_in_any_order_of_rows(workspace, work):
     first = publish(workspace, work, PUBLICATION)
-    work.execute(
-        "create or replace table marts.orders as from marts.orders order by order_id desc"
-    )
+    work.execute("create or replace table marts.orders as from marts.orders order by order_id desc")
     second = publish(workspace, work, PUBLICATION)
     assert published_hashes(first) == published_hashes(second)
     assert "source_quality" not in second.tables
