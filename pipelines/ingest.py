@@ -7,6 +7,7 @@ message that names file, line, column and remedy, and the others go on.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +19,7 @@ from typing import Literal
 import duckdb
 
 from cohorte.contracts import contracts
-from cohorte.errors import CohorteError
+from cohorte.errors import CohorteError, SettingsError
 from cohorte.logs import logger
 from cohorte.sources import Feed, Source
 from cohorte.warehouse import RAW_DDL, connect_raw, writer_config
@@ -32,8 +33,10 @@ from pipelines.connectors.delimited import (
     fits,
     prepare_text,
 )
+from pipelines.connectors.dialect import Dialect
 from pipelines.connectors.extract import Delivery, Extract, QuarantineError
 from pipelines.connectors.inspection import content_hash
+from pipelines.connectors.quoting import literal
 from pipelines.load import (
     FileRow,
     first_rejects,
@@ -121,8 +124,11 @@ def ingest(
 
     ``progress`` is called after each delivery with its report, how many are done, and how many
     there are in its feed. A dry run does everything in memory and writes nothing.
-    Raises SettingsError for a source that does not read; trouble with a delivery is in the report.
+    Raises SettingsError for a source that does not read, and for a time without a zone; trouble
+    with a delivery is in the report.
     """
+    if now.tzinfo is None:
+        raise SettingsError("the current time carries no time zone", remedy="pass an aware one")
     started = time.perf_counter()
     wanted = None if only_sources is None else set(only_sources)
     report = IngestReport(is_dry_run=dry_run)
@@ -153,8 +159,7 @@ def _rehearsal(workspace: Workspace) -> duckdb.DuckDBPyConnection:
         connection.execute(known.raw_ddl())
     connection.execute(RAW_DDL)
     if workspace.raw_path.is_file():
-        path = str(workspace.raw_path).replace("'", "''")
-        connection.execute(f"attach '{path}' as _real (read_only)")
+        connection.execute(f"attach {literal(str(workspace.raw_path))} as _real (read_only)")
         connection.execute("insert into files select * from _real.files")
         connection.execute("detach _real")
     return connection
@@ -225,9 +230,13 @@ class _Intake:
             return
         self.total = len(paths)
         known = self._known()
-        group: list[PreparedText] = []
+        waiting: dict[Dialect, list[PreparedText]] = {}
         for name, path in paths:
-            file_hash = content_hash(path)
+            try:
+                file_hash = content_hash(path)
+            except (FileNotFoundError, PermissionError) as error:
+                self._quarantine_once(name, _unreadable(name, error.strerror or "no reason given"))
+                continue
             if file_hash in known:
                 reason = known[file_hash]
                 if reason is None:
@@ -246,11 +255,13 @@ class _Intake:
             except QuarantineError as error:
                 self._quarantine(delivery, error)
                 continue
+            group = waiting.setdefault(text.dialect, [])
             if group and not fits(group, text):
                 self._take_group(group)
-                group = []
+                group.clear()
             group.append(text)
-        self._take_group(group)
+        for group in waiting.values():
+            self._take_group(group)
 
     def _paths(self) -> list[tuple[str, Path]]:
         """The feed's files with their names below the folder; what is missing is reported."""
@@ -264,36 +275,52 @@ class _Intake:
             )
         found: dict[str, Path] = {}
         for pattern in self.feed.files:
+            start = Path(Path(pattern).anchor) if Path(pattern).is_absolute() else folder
             matches = [
                 path
-                for path in folder.glob(pattern)
+                for path in start.glob(pattern.removeprefix(Path(pattern).anchor))
                 if path.is_file() and not path.name.startswith((".", "~$"))
             ]
             for path in matches:
-                found[path.relative_to(folder).as_posix()] = path
+                found[Path(os.path.relpath(path, folder)).as_posix()] = path
             if not matches:
                 self._report_missing(pattern, folder)
         return sorted(found.items())
 
     def _report_missing(self, pattern: str, folder: Path) -> None:
-        came_before, was_missing = self.connection.execute(
-            "select count(*) filter (content_hash is not null and (? or name = ?)),"
-            " count(*) filter (content_hash is null and name = ?)"
-            " from files where source = ? and feed = ?",
-            [_is_pattern(pattern), pattern, pattern, self.source.source, self.feed.feed],
-        ).fetchall()[0]
+        """Tell of a name or pattern without a file, unless one came before."""
+        is_pattern = any(character in pattern for character in WILDCARDS)
+        came_before = self.connection.execute(
+            "select 1 from files where source = ? and feed = ? and content_hash is not null"
+            " and (? or name = ?) limit 1",
+            [self.source.source, self.feed.feed, is_pattern, pattern],
+        ).fetchall()
         if came_before:
             return
         error = QuarantineError(
             "missing_file",
-            "no file has such a name" if _is_pattern(pattern) else "the file is missing",
+            "no file has such a name" if is_pattern else "the file is missing",
             where=f"{folder}/{pattern}",
             remedy=f'deliver it, or correct files of feed "{self.feed.feed}"',
         )
-        if _is_pattern(pattern) or was_missing:
+        if is_pattern:
             self._tell("missing", pattern, messages=(str(error),))
         else:
-            self._quarantine(Delivery(self.station.number(), pattern), error)
+            self._quarantine_once(pattern, error, again="missing")
+
+    def _quarantine_once(
+        self, name: str, error: QuarantineError, again: Status = "quarantined"
+    ) -> None:
+        """Record a delivery without a content, the first time it is met."""
+        was_told = self.connection.execute(
+            "select 1 from files where source = ? and feed = ? and name = ?"
+            " and content_hash is null limit 1",
+            [self.source.source, self.feed.feed, name],
+        ).fetchall()
+        if was_told:
+            self._tell(again, name, messages=(str(error),))
+        else:
+            self._quarantine(Delivery(self.station.number(), name), error)
 
     def _known(self) -> dict[str, str | None]:
         """Contents that came before, with the reason where they are in quarantine still.
@@ -316,8 +343,6 @@ class _Intake:
 
     def _take_group(self, group: Sequence[PreparedText]) -> None:
         """Take in delimited files together: first those that the fast reader reads whole."""
-        if not group:
-            return
         started = time.perf_counter()
         extract, others = extract_text(self.connection, group)
         if extract is not None:
@@ -353,20 +378,22 @@ class _Intake:
                     self._tell(status, delivery.name, messages=(reason,) if reason else ())
                     return
             self._finish([delivery], read, started)
-        except QuarantineError as error:
-            self._quarantine(delivery, error)
+        except CohorteError as error:
+            wrong = (
+                error
+                if isinstance(error, QuarantineError)
+                else QuarantineError(
+                    "wrong_declaration", error.message, where=error.where, remedy=error.remedy
+                )
+            )
+            if delivery.file_id in self.hashes:
+                self._quarantine(delivery, wrong)
+            else:
+                self._quarantine_once(delivery.name, wrong)
         except duckdb.Error as error:
             _raise_if_not_the_files(error)
-            message = str(error).partition("\n")[0]
-            self._quarantine(
-                delivery,
-                QuarantineError(
-                    "unreadable_file",
-                    f"it does not read as {self.feed.format}: {message}",
-                    where=delivery.name,
-                    remedy="export or transfer it again, or correct the feed's declaration",
-                ),
-            )
+            reason = f"it does not read as {self.feed.format}: {str(error).partition(chr(10))[0]}"
+            self._quarantine(delivery, _unreadable(delivery.name, reason))
 
     def _finish(self, deliveries: Sequence[Delivery], extract: Extract, started: float) -> None:
         """Check and load what was read."""
@@ -477,8 +504,13 @@ class _Intake:
             self.station.progress(report, self.done, max(self.total, self.done))
 
 
-def _is_pattern(name: str) -> bool:
-    return any(character in name for character in WILDCARDS)
+def _unreadable(name: str, reason: str) -> QuarantineError:
+    return QuarantineError(
+        "unreadable_file",
+        reason,
+        where=name,
+        remedy="export or transfer it again, or correct the feed's declaration",
+    )
 
 
 def _status(status: str) -> Status:

@@ -76,10 +76,9 @@ def prepare_text(delivery: Delivery, feed: Feed, temp_dir: Path) -> PreparedText
 
 
 def fits(group: Sequence[PreparedText], text: PreparedText) -> bool:
-    """Whether a file can be read together with a group: the same dialect, within bounds."""
+    """Whether a file of the dialect of a group can be read together with it, within bounds."""
     return (
-        group[-1].dialect == text.dialect
-        and len(group) < BATCH_FILES
+        len(group) < BATCH_FILES
         and sum(one.inspection.size for one in group) + text.inspection.size <= BATCH_BYTES
     )
 

@@ -323,6 +323,17 @@ def test_names_that_look_like_patterns_or_quotes_read(bench, name):
     assert bench.ask("select count(*), count(distinct order_id) from orders") == [(40, 40)]
 
 
+def test_a_variable_that_is_not_set_stops_its_feed_only(bench):
+    feed = {"feed": "a", "format": "database", "table": "t", "url": "${NOT_SET_AT_ALL}"}
+    bench.source(feed | {"entities": ORDERS}, order_feed())
+    bench.deliver("orders.csv", GOOD)
+    for _ in range(2):
+        unset, orders = bench.ingest().files
+        assert (unset.status, orders.status in ("loaded", "known")) == ("quarantined", True)
+        assert "NOT_SET_AT_ALL is not set" in unset.messages[0]
+    assert bench.ask("select count(*) from files where feed = 'a'") == [(1,)]
+
+
 def test_a_message_on_the_file_s_name_only_never_the_machine_s_path(bench, tmp_path: Path):
     bench.orders()
     bench.deliver("orders.csv", "Ticket\n1\n")

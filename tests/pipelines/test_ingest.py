@@ -12,6 +12,7 @@ from datetime import timedelta
 
 import pytest
 
+from cohorte.errors import SettingsError
 from cohorte.warehouse import connect_raw
 from cohorte.workspace import Workspace
 from tests.pipelines.workbench import NOW, ORDERS, Bench, instant, order_feed
@@ -138,6 +139,14 @@ def test_a_rehearsal_before_the_first_run_makes_no_database(bench):
     assert not Workspace(bench.root).raw_path.exists()
 
 
+def test_a_rehearsal_after_a_crash_sees_what_was_committed(bench):
+    bench.orders()
+    bench.deliver("orders_1.csv", day(1))
+    bench.deliver("orders_2.csv", day(2).replace(",", ";"))
+    crash(bench, "load", 1)
+    assert [file.status for file in bench.ingest(dry_run=True).files] == ["known", "loaded"]
+
+
 def test_progress_is_told_after_each_delivery(bench):
     bench.orders()
     for number in (1, 2, 3):
@@ -152,6 +161,22 @@ def test_no_temporary_file_stays(bench):
     bench.deliver("orders_1.csv", day(1).replace("C1", "Zoé").encode("cp1252"))
     bench.ingest()
     assert list(Workspace(bench.root).temp_dir.iterdir()) == []
+
+
+def test_patterns_may_leave_the_folder_or_be_absolute(bench):
+    bench.orders(["../outbox/a*.csv", f"{bench.root}/outbox/b.csv"])
+    bench.deliver("../outbox/a1.csv", day(1))
+    bench.deliver("../outbox/b.csv", day(2))
+    assert [(file.name, file.status) for file in bench.ingest().files] == [
+        ("../outbox/a1.csv", "loaded"),
+        ("../outbox/b.csv", "loaded"),
+    ]
+
+
+def test_a_time_without_a_zone_is_refused(bench):
+    bench.orders()
+    with pytest.raises(SettingsError, match="no time zone"):
+        bench.ingest(now=NOW.replace(tzinfo=None))
 
 
 def test_files_of_other_headers_do_not_disturb_a_group(bench):
