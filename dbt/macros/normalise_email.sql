@@ -7,12 +7,20 @@
     nullif(replace(replace(lower(trim({{ expression }})), 'mailto:', ''), ' ', ''), '')
 {%- endmacro %}
 
+{#- Most addresses are clean: the extraction is for the others. -#}
 {% macro duckdb__normalise_email(expression) -%}
-    nullif(regexp_extract(
-        lower({{ expression }}),
-        '^[\s<]*(?:mailto:)?([a-z0-9!#$%&''*+/=?^_`{|}~.-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,})[\s>;,.]*$',
-        1
-    ), '')
+    {%- set address = "[a-z0-9!#$%&''*+/=?^_`{|}~.-]+@[a-z0-9-]+(?:[.][a-z0-9-]+)*[.][a-z]{2,}" -%}
+    case
+        when regexp_full_match(lower({{ expression }}), '{{ address }}') then lower({{ expression }})
+        else nullif(
+            regexp_extract(
+                lower({{ expression }}),
+                '^[\s<]*(?:mailto:)?({{ address }})[\s>;,.]*$',
+                1
+            ),
+            ''
+        )
+    end
 {%- endmacro %}
 
 {#-

@@ -1,13 +1,30 @@
 {#-
   A phone number in E.164 for the common shapes (international with + or 00, national of the
-  record's country), null when no shape fits. `country` is an ISO 3166 alpha-2 expression.
+  record's country), null when no shape fits. `digits` is what phone_digits leaves of the number,
+  as a column, so that it is not computed for every shape; `country` is an ISO 3166 alpha-2
+  expression.
 -#}
-{% macro normalise_phone(expression, country) -%}
-    {{ return(adapter.dispatch('normalise_phone', 'cohorte')(expression, country)) }}
+{% macro normalise_phone(digits, country) -%}
+    {{ return(adapter.dispatch('normalise_phone', 'cohorte')(digits, country)) }}
 {%- endmacro %}
 
-{% macro default__normalise_phone(expression, country) -%}
-    nullif(replace(replace(replace(trim({{ expression }}), ' ', ''), '.', ''), '-', ''), '')
+{% macro default__normalise_phone(digits, country) -%}
+    nullif({{ digits }}, '')
+{%- endmacro %}
+
+{#- Digits of a number as it came, with the + of an international one in front. -#}
+{% macro phone_digits(expression) -%}
+    {{ return(adapter.dispatch('phone_digits', 'cohorte')(expression)) }}
+{%- endmacro %}
+
+{% macro default__phone_digits(expression) -%}
+    replace(replace(replace(trim({{ expression }}), ' ', ''), '.', ''), '-', '')
+{%- endmacro %}
+
+{% macro duckdb__phone_digits(expression) -%}
+    regexp_replace(
+        regexp_replace({{ expression }}, '\(0\)|[^0-9+]', '', 'g'), '^(?:00|\+00)', '+'
+    )
 {%- endmacro %}
 
 {#-
@@ -36,34 +53,25 @@
     }) }}
 {%- endmacro %}
 
-{% macro duckdb__normalise_phone(expression, country) -%}
-    {%- set digits -%}
-        regexp_replace(
-            regexp_replace(
-                regexp_replace({{ expression }}, '\(0\)|[^0-9+]', '', 'g'), '^(00|\+00)', '+'
-            ),
-            '(.)\+.*$', '\1'
-        )
-    {%- endset -%}
+{% macro duckdb__normalise_phone(digits, country) -%}
     {%- set plans = cohorte.numbering_plans() -%}
     case
-        when {{ expression }} is null then null
-        when regexp_matches({{ digits }}, '^\+[1-9][0-9]{6,14}$')
+        when {{ digits }} is null or length({{ digits }}) < 6 then null
+        when starts_with({{ digits }}, '+')
             then case
+                when not regexp_full_match({{ digits }}, '[+][1-9][0-9]{6,14}') then null
                 {%- for code in ['33', '32', '41', '31', '44', '49'] %}
-                when {{ digits }} like '+{{ code }}0%'
+                when starts_with({{ digits }}, '+{{ code }}0')
                     then '+{{ code }}' || substr({{ digits }}, {{ code | length + 3 }})
                 {%- endfor %}
                 else {{ digits }}
             end
         {%- for plan, parts in plans.items() %}
         when {{ country }} = '{{ plan }}'
-            and regexp_matches({{ digits }}, '^{{ '0?' if parts[1] }}{{ parts[2] }}$')
-            then '+{{ parts[0] }}' || {% if parts[1] -%}
-                ltrim({{ digits }}, '0')
-            {%- else -%}
-                {{ digits }}
-            {%- endif %}
+            then case
+                when regexp_full_match({{ digits }}, '{{ '0?' if parts[1] }}{{ parts[2] }}')
+                    then '+{{ parts[0] }}' || {{ "ltrim(" ~ digits ~ ", '0')" if parts[1] else digits }}
+            end
         {%- endfor %}
     end
 {%- endmacro %}

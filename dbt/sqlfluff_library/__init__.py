@@ -49,8 +49,32 @@ def email_key(email: str) -> str:
     return f"lower({email})"
 
 
-def normalise_phone(expression: str, country: str) -> str:
-    return f"coalesce({expression}, {country})"
+def normalise_phone(digits: str, country: str) -> str:
+    return f"coalesce({digits}, {country})"
+
+
+def phone_digits(expression: str) -> str:
+    return f"trim({expression})"
+
+
+def without_accents(expression: str) -> str:
+    return f"lower({expression})"
+
+
+def words_of(folded: str) -> str:
+    return f"trim({folded})"
+
+
+def multiplied(one: str, other: str) -> str:
+    return f"({one} * {other})"
+
+
+def in_reporting_currency(amount: str, currency_code: str, rate: str) -> str:
+    return f"coalesce({amount}, {currency_code}, {rate})"
+
+
+def key_hash(columns: Sequence[str]) -> str:
+    return f"hash({', '.join(columns)})"
 
 
 def fold_text(expression: str) -> str:
@@ -59,6 +83,10 @@ def fold_text(expression: str) -> str:
 
 def clean_text(expression: str) -> str:
     return f"trim({expression})"
+
+
+def belief_rank(trust: str, changed_at: str, source: str, identifier: str) -> str:
+    return f"coalesce({trust}, {changed_at}, {source}, {identifier})"
 
 
 def postal_address() -> str:

@@ -9,27 +9,27 @@ select
     coalesce(
         min(
             case
-                when first_name_key is not null and last_name_key is not null then record_number
+                when first_name_key is not null and last_name_key is not null then belief_rank
             end
         ),
-        min(case when full_name_key is not null then record_number end)
+        min(case when full_name_key is not null then belief_rank end)
     ) as name_record,
-    min(case when email_address is not null then record_number end) as email_record,
+    min(case when email_address is not null then belief_rank end) as email_record,
     coalesce(
-        min(case when phone_key is not null then record_number end),
-        min(case when phone is not null then record_number end)
+        min(case when phone_key is not null then belief_rank end),
+        min(case when phone is not null then belief_rank end)
     ) as phone_record,
     coalesce(
-        min(case when postcode is not null and address_line is not null then record_number end),
-        min(case when postcode is not null then record_number end),
-        min(case when city is not null then record_number end),
-        min(record_number)
+        min(case when postcode is not null and address_line is not null then belief_rank end),
+        min(case when postcode is not null then belief_rank end),
+        min(case when city is not null then belief_rank end),
+        min(belief_rank)
     ) as address_record,
-    min(case when birth_date is not null then record_number end) as birth_date_record,
-    min(case when gender is not null then record_number end) as gender_record,
-    min(case when language is not null then record_number end) as language_record,
-    min(case when company_name is not null then record_number end) as company_record,
-    min(case when account_id is not null then record_number end) as account_record,
+    min(case when birth_date is not null then belief_rank end) as birth_date_record,
+    min(case when gender is not null then belief_rank end) as gender_record,
+    min(case when language is not null then belief_rank end) as language_record,
+    min(case when company_name is not null then belief_rank end) as company_record,
+    min(case when account_id is not null then belief_rank end) as account_record,
     max(case when is_internal then 1 else 0 end) = 1 as is_internal,
     max(case when party_type = 'organisation' or account_id is not null then 1 else 0 end) = 1
         as is_business,

@@ -11,8 +11,7 @@ select
     cast(identity_map.customer_id as {{ dbt.type_string() }}) as customer_id,
     cast(carts.created_at as {{ dbt.type_timestamp() }}) as created_at,
     cast(
-        carts.amount
-        * case when carts.currency_code = '{{ var("currency") }}' then 1 else rates.rate end
+        {{ in_reporting_currency('carts.amount', 'carts.currency_code', 'rates.rate') }}
         as {{ amount_type() }}
     ) as amount,
     cast(carts.items_count as {{ dbt.type_bigint() }}) as items_count,

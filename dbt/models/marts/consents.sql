@@ -9,7 +9,8 @@ with statements as (
         statements.purpose,
         statements.contact_point,
         {{ normalise_email('statements.contact_point') }} as given_email,
-        {{ normalise_phone('statements.contact_point', 'contacts.country_code') }} as given_phone,
+        {{ phone_digits('statements.contact_point') }} as given_digits,
+        contacts.country_code as country,
         coalesce(contacts.email_address, contacts.email) as own_email,
         coalesce(contacts.phone_key, contacts.phone) as own_phone,
         contacts.post_address as own_post,
@@ -26,6 +27,11 @@ with statements as (
             and statements.contact_id = contacts.contact_id
 ),
 
+dialled as (
+    select *, {{ normalise_phone('given_digits', 'country') }} as given_phone
+    from statements
+),
+
 addressed as (
     select
         *,
@@ -34,7 +40,7 @@ addressed as (
             when 'post' then coalesce(contact_point, own_post)
             else coalesce(given_phone, contact_point, own_phone)
         end as known_contact_point
-    from statements
+    from dialled
 ),
 
 ranked as (

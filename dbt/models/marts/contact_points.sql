@@ -7,7 +7,7 @@ with points as (
         coalesce(email_address, email) as contact_point,
         email_address is not null as is_valid,
         source,
-        record_number,
+        belief_rank,
         created_at
     from {{ ref('int_contacts__identified') }}
     where email is not null
@@ -18,7 +18,7 @@ with points as (
         coalesce(phone_key, phone) as contact_point,
         phone_key is not null as is_valid,
         source,
-        record_number,
+        belief_rank,
         created_at
     from {{ ref('int_contacts__identified') }}
     where phone is not null
@@ -29,7 +29,7 @@ with points as (
         {{ postal_address() }} as contact_point,
         postcode is not null and city is not null as is_valid,
         source,
-        record_number,
+        belief_rank,
         created_at
     from {{ ref('int_contacts__identified') }}
     where address_line is not null
@@ -41,22 +41,28 @@ merged as (
         channel,
         contact_point,
         max(case when is_valid then 1 else 0 end) as is_valid,
-        min(record_number) as record_number,
-        {{ value_at_least('source', 'record_number') }} as source,
+        min(belief_rank) as belief_rank,
+        {{ value_at_least('source', 'belief_rank') }} as source,
         min(created_at) as first_seen_at
     from points
     group by customer_id, channel, contact_point
 )
 
 select
-    cast(customer_id as {{ dbt.type_string() }}) as customer_id,
-    cast(channel as {{ dbt.type_string() }}) as channel,
-    cast(contact_point as {{ dbt.type_string() }}) as contact_point,
-    cast(source as {{ dbt.type_string() }}) as source,
-    is_valid = 1 as is_valid,
-    row_number() over (
-        partition by customer_id, channel
-        order by is_valid desc, record_number asc, contact_point asc
-    ) = 1 as is_primary,
-    cast(first_seen_at as {{ dbt.type_timestamp() }}) as first_seen_at
+    cast(merged.customer_id as {{ dbt.type_string() }}) as customer_id,
+    cast(merged.channel as {{ dbt.type_string() }}) as channel,
+    cast(merged.contact_point as {{ dbt.type_string() }}) as contact_point,
+    cast(merged.source as {{ dbt.type_string() }}) as source,
+    merged.is_valid = 1 as is_valid,
+    coalesce(
+        merged.belief_rank = case merged.channel
+            when 'email' then golden.email_record
+            when 'phone' then golden.phone_record
+            else golden.address_record
+        end,
+        false
+    ) as is_primary,
+    cast(merged.first_seen_at as {{ dbt.type_timestamp() }}) as first_seen_at
 from merged
+left join {{ ref('int_customers__golden_records') }} as golden
+    on merged.customer_id = golden.customer_id

@@ -65,19 +65,26 @@ category_purchases as (
     having sum(quantity) > 0
 ),
 
+category_totals as (
+    select
+        customer_id,
+        count(*) as categories_count,
+        max(quantity) as most_quantity
+    from category_purchases
+    group by customer_id
+),
+
 categories as (
-    select customer_id, category, categories_count
-    from (
-        select
-            customer_id,
-            category,
-            count(*) over (partition by customer_id) as categories_count,
-            row_number() over (
-                partition by customer_id order by quantity desc, category asc
-            ) as category_rank
-        from category_purchases
-    ) as ranked
-    where category_rank = 1
+    select
+        totals.customer_id,
+        totals.categories_count,
+        min(purchases.category) as category
+    from category_totals as totals
+    inner join category_purchases as purchases
+        on
+            totals.customer_id = purchases.customer_id
+            and totals.most_quantity = purchases.quantity
+    group by totals.customer_id, totals.categories_count
 ),
 
 did as (

@@ -111,7 +111,7 @@ inner join {{ ref('rfm') }} as rfm on customers.customer_id = rfm.customer_id
 left join {{ ref('int_customers__golden_records') }} as golden
     on customers.customer_id = golden.customer_id
 left join {{ ref('stg_contacts') }} as account_records
-    on golden.account_record = account_records.record_number
+    on golden.account_record = account_records.belief_rank
 left join {{ ref('accounts') }} as accounts
     on
         account_records.source = accounts.source

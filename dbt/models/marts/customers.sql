@@ -39,23 +39,23 @@ with golden as (
         coalesce(activity.has_lead, false) as has_lead
     from {{ ref('int_customers__golden_records') }} as golden
     left join {{ ref('stg_contacts') }} as names
-        on golden.name_record = names.record_number
+        on golden.name_record = names.belief_rank
     left join {{ ref('stg_contacts') }} as emails
-        on golden.email_record = emails.record_number
+        on golden.email_record = emails.belief_rank
     left join {{ ref('stg_contacts') }} as phones
-        on golden.phone_record = phones.record_number
+        on golden.phone_record = phones.belief_rank
     left join {{ ref('stg_contacts') }} as addresses
-        on golden.address_record = addresses.record_number
+        on golden.address_record = addresses.belief_rank
     left join {{ ref('stg_contacts') }} as births
-        on golden.birth_date_record = births.record_number
+        on golden.birth_date_record = births.belief_rank
     left join {{ ref('stg_contacts') }} as genders
-        on golden.gender_record = genders.record_number
+        on golden.gender_record = genders.belief_rank
     left join {{ ref('stg_contacts') }} as languages
-        on golden.language_record = languages.record_number
+        on golden.language_record = languages.belief_rank
     left join {{ ref('stg_contacts') }} as companies
-        on golden.company_record = companies.record_number
+        on golden.company_record = companies.belief_rank
     left join {{ ref('stg_contacts') }} as accounts
-        on golden.account_record = accounts.record_number
+        on golden.account_record = accounts.belief_rank
     left join {{ ref('stg_places') }} as places
         on addresses.country_code = places.country_code and addresses.postcode = places.postcode
     left join {{ ref('int_customers__activity') }} as activity

@@ -24,10 +24,9 @@ select
     cast(opportunities.amount as {{ amount_type() }}) as amount,
     cast(opportunities.currency_code as {{ dbt.type_string() }}) as currency_code,
     cast(
-        opportunities.amount
-        * case
-            when opportunities.currency_code = '{{ var("currency") }}' then 1 else rates.rate
-        end as {{ amount_type() }}
+        {{ in_reporting_currency(
+            'opportunities.amount', 'opportunities.currency_code', 'rates.rate'
+        ) }} as {{ amount_type() }}
     ) as reporting_amount,
     cast(opportunities.created_at as {{ dbt.type_timestamp() }}) as created_at,
     cast(opportunities.expected_close_date as date) as expected_close_date,

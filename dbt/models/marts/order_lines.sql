@@ -6,10 +6,13 @@ with lines as (
         orders.customer_id,
         orders.order_date,
         orders.status,
-        case when orders.currency_code = '{{ var("currency") }}' then 1 else rates.rate end as rate,
+        orders.currency_code,
+        rates.rate,
         coalesce(lines.product_name, products.product_name) as known_product_name,
         products.category,
-        coalesce(lines.unit_cost, products.unit_cost) as known_unit_cost
+        lines.net_amount
+        - {{ multiplied('lines.quantity', 'coalesce(lines.unit_cost, products.unit_cost)') }}
+            as own_margin_amount
     from {{ ref('stg_order_lines') }} as lines
     left join {{ ref('int_orders__identified') }} as orders
         on lines.source = orders.source and lines.order_id = orders.order_id
@@ -35,6 +38,11 @@ select
     cast(coalesce(tax_amount, 0) as {{ amount_type() }}) as tax_amount,
     cast(coalesce(shipping_amount, 0) as {{ amount_type() }}) as shipping_amount,
     cast(net_amount as {{ amount_type() }}) as net_amount,
-    cast(net_amount * rate as {{ amount_type() }}) as reporting_net_amount,
-    cast((net_amount - quantity * known_unit_cost) * rate as {{ amount_type() }}) as margin_amount
+    cast(
+        {{ in_reporting_currency('net_amount', 'currency_code', 'rate') }} as {{ amount_type() }}
+    ) as reporting_net_amount,
+    cast(
+        {{ in_reporting_currency('own_margin_amount', 'currency_code', 'rate') }}
+        as {{ amount_type() }}
+    ) as margin_amount
 from lines

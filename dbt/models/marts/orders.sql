@@ -23,7 +23,7 @@ paid as (
 valued as (
     select
         orders.*,
-        case when orders.currency_code = '{{ var("currency") }}' then 1 else rates.rate end as rate,
+        rates.rate,
         coalesce(
             orders.net_amount,
             lines.net_amount,
@@ -83,7 +83,11 @@ select
     cast(valued.known_tax_amount as {{ amount_type() }}) as tax_amount,
     cast(valued.known_shipping_amount as {{ amount_type() }}) as shipping_amount,
     cast(valued.known_net_amount as {{ amount_type() }}) as net_amount,
-    cast(valued.known_net_amount * valued.rate as {{ amount_type() }}) as reporting_net_amount,
+    cast(
+        {{ in_reporting_currency(
+            'valued.known_net_amount', 'valued.currency_code', 'valued.rate'
+        ) }} as {{ amount_type() }}
+    ) as reporting_net_amount,
     cast(valued.paid_amount as {{ amount_type() }}) as paid_amount,
     cast(valued.lines_count as {{ dbt.type_bigint() }}) as lines_count,
     cast(round(valued.quantity) as {{ dbt.type_bigint() }}) as items_count,

@@ -16,6 +16,7 @@ cleaned as (
         coalesce(declared.country_code, '{{ var("country_code") }}') as usual_country,
         coalesce(declared.trust, 9) as trust,
         {{ normalise_email('records.email') }} as valid_email,
+        {{ phone_digits('records.phone') }} as digits,
         lower({{ clean_text('records.party_type') }}) as given_party_type
     from records
     left join {{ ref('stg_sources') }} as declared on records._source = declared.source
@@ -27,10 +28,21 @@ named as (
         coalesce(
             given_full_name, nullif(concat_ws(' ', given_first_name, given_last_name), '')
         ) as whole_name,
-        {{ normalise_phone(
-            'phone', "case when length(given_country) = 2 then given_country else usual_country end"
-        ) }} as valid_phone
+        {{ without_accents('given_full_name') }} as folded_full_name,
+        {{ without_accents('given_first_name') }} as folded_first_name,
+        {{ without_accents('given_last_name') }} as folded_last_name,
+        case when length(given_country) = 2 then given_country else usual_country end
+            as phone_country
     from cleaned
+),
+
+keyed as (
+    select
+        *,
+        {{ words_of('folded_full_name') }} as given_full_name_key,
+        {{ words_of('folded_first_name') }} as first_name_key,
+        {{ words_of('folded_last_name') }} as last_name_key
+    from named
 )
 
 select
@@ -44,9 +56,10 @@ select
     whole_name as full_name,
     given_first_name as first_name,
     given_last_name as last_name,
-    {{ fold_text('whole_name') }} as full_name_key,
-    {{ fold_text('given_first_name') }} as first_name_key,
-    {{ fold_text('given_last_name') }} as last_name_key,
+    coalesce(given_full_name_key, nullif(concat_ws(' ', first_name_key, last_name_key), ''))
+        as full_name_key,
+    first_name_key,
+    last_name_key,
     case
         when given_gender in ('f', 'female', 'femme', 'w', 'woman', '2', 'feminino') then 'female'
         when given_gender in ('m', 'male', 'homme', 'h', 'man', '1', 'masculino') then 'male'
@@ -64,7 +77,7 @@ select
     valid_email as email_address,
     {{ email_key('valid_email') }} as email_key,
     {{ clean_text('phone') }} as phone,
-    valid_phone as phone_key,
+    {{ normalise_phone('digits', 'phone_country') }} as phone_key,
 
     {{ clean_text('address_line') }} as address_line,
     upper({{ clean_text('postcode') }}) as postcode,
@@ -80,13 +93,6 @@ select
     created_at,
     updated_at,
 
-    -- Orders all records by how far their values are believed: trust in the source, then the
-    -- latest change, then the record's own id.
-    row_number() over (
-        order by
-            trust asc,
-            coalesce(updated_at, created_at) desc nulls last,
-            _source asc,
-            contact_id asc
-    ) as record_number
-from named
+    {{ belief_rank('trust', 'coalesce(updated_at, created_at)', '_source', 'contact_id') }}
+        as belief_rank
+from keyed

@@ -40,7 +40,7 @@ records as (
         unnumbered._source,
         unnumbered.order_id,
         coalesce(highest.line_number, 0) + row_number() over (
-            partition by unnumbered._source, unnumbered.order_id
+            partition by {{ key_hash(['unnumbered._source', 'unnumbered.order_id']) }}
             order by unnumbered._row_hash, unnumbered._occurrence
         ) as line_number,
         unnumbered.product_id,
