@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import duckdb
@@ -39,7 +40,7 @@ from cohorte.segments import (
 )
 from cohorte.store import Store, open_store
 from cohorte.warehouse import VersionInfo, connect_reader, served_version, version_path
-from cohorte.workspace import Workspace, open_workspace
+from cohorte.workspace import SETTINGS_FILE, Workspace, open_workspace
 
 QUERY_SECONDS = 30
 PAGE_SIZE = 25
@@ -71,8 +72,15 @@ class Served:
 
 
 def workspace() -> Workspace:
-    """The workspace that is served; its settings are read anew at each call."""
-    return open_workspace()
+    """The workspace that is served; its settings are read again when their file has changed."""
+    found = open_workspace()
+    changed = (found.root / SETTINGS_FILE).stat().st_mtime_ns
+    return _workspace(str(found.root), changed)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _workspace(root: str, changed: int) -> Workspace:
+    return Workspace(Path(root))
 
 
 def pin() -> Served | None:

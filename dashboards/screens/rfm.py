@@ -23,7 +23,7 @@ from dashboards.components import (
     strip,
 )
 from dashboards.language import Words, words
-from dashboards.markup import div, span
+from dashboards.markup import div, markdown_text, span
 from dashboards.queries import Row
 from dashboards.segment_draft import open_draft
 
@@ -46,7 +46,7 @@ def render() -> None:
             party = st.segmented_control(
                 _("Who"),
                 list(parties),
-                format_func=lambda key: _(vocabulary.PARTIES.get(key, key)),
+                format_func=lambda key: markdown_text(_(vocabulary.PARTIES.get(key, key))),
                 default=address.asked("party", parties) or next(iter(parties)),
                 required=True,
                 key="party",

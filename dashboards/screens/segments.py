@@ -429,12 +429,15 @@ def _builder(draft: Draft, _: Words) -> None:
     with right:
         rule_text = json.dumps(normal(to_rule(draft.rule)), sort_keys=True, ensure_ascii=False)
         lacking = incomplete(draft.rule)
-        if lacking:
-            note(
-                _.ngettext(
-                    "{count} line has no value yet.", "{count} lines have no value yet.", lacking
+        with st.container(key="lacking"):
+            if lacking:
+                note(
+                    _.ngettext(
+                        "{count} line has no value yet.",
+                        "{count} lines have no value yet.",
+                        lacking,
+                    )
                 )
-            )
         _results(rule_text, parse_rule(json.loads(rule_text)), _)
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from datetime import date
 from pathlib import Path
 
-import duckdb
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from cohorte.store import open_store
 from cohorte.warehouse import VersionInfo, open_served, set_served, sha256_of
 from cohorte.workspace import Workspace
-from tests.dashboards.conftest import RUN_AT, RunScreen, component_data, html_of, rows_of, said
+from tests.dashboards.conftest import RunScreen, component_data, html_of, rows_of, said
 from tests.support.published import build_published, build_workspace
 
 SCREENS = ["overview", "customers", "rfm", "segments", "data"]
@@ -307,70 +305,6 @@ def test_the_data_page_shows_rejects_runs_and_reconciliation(screen: RunScreen) 
 
 
 # What people typed is never markup
-
-HOSTILE = [
-    "<img src=x onerror=\"document.title='pwned'\">",
-    "<script>document.title='pwned'</script>",
-    "![x](http://evil.example/x.png)",
-    "'; drop table customers; --",
-    "=cmd|'/c calc'!A1",
-    "{braces} %s &amp; \u202egnp.exe",
-]
-
-
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A company whose people, products and sources are all named to do harm."""
-    workspace = build_workspace(tmp_path_factory.mktemp("hostile") / "company", customers=60)
-    path = workspace.versions_dir / "v7.duckdb"
-    with duckdb.connect(str(path)) as connection:
-        for table in ("customers", "customer_profiles"):
-            for column in ("full_name", "email", "phone", "city", "company_name"):
-                spoil(connection, table, column)
-        for table, columns in {
-            "customers": ("address_line", "region", "name_source", "email_source", "language"),
-            "identities": ("source", "contact_id", "full_name", "email", "link_rule"),
-            "contact_points": ("contact_point", "source"),
-            "consents": ("purpose", "source"),
-            "orders": ("status", "channel", "store", "currency_code"),
-            "order_lines": ("product_name", "category"),
-            "interactions": ("kind", "channel", "source", "subject"),
-            "campaigns": ("campaign_name",),
-            "leads": ("channel", "landing_page"),
-            "lead_scores": ("lead_grade", "reasons"),
-            "customer_profiles": ("favourite_category", "favourite_channel", "lifecycle_status"),
-            "source_quality": ("source",),
-            "source_rejects": ("source", "column_name", "reason", "example_file"),
-            "reconciliation": ("source", "measure"),
-            "segment_sizes": ("segment_name",),
-            "version_info": ("company",),
-        }.items():
-            for column in columns:
-                spoil(connection, table, column)
-    info_path = workspace.versions_dir / "v7.json"
-    info = VersionInfo.model_validate_json(info_path.read_bytes())
-    info_path.write_text(info.model_copy(update={"sha256": sha256_of(path)}).model_dump_json())
-    with open_store(workspace.store_url) as store:
-        for text in HOSTILE:
-            store.save_segment(
-                text,
-                {"all": [{"field": "city", "op": "in", "value": [text]}]},
-                author=text,
-                at=RUN_AT,
-                description=text,
-            )
-        store.start_run("r1", as_of=date(2026, 10, 31), at=RUN_AT)
-        store.finish_run("r1", "failed", at=RUN_AT, message=HOSTILE[0], stations=[
-            {"station": HOSTILE[1], "messages": [HOSTILE[0]]}
-        ])  # fmt: skip
-    return workspace
-
-
-def spoil(connection: duckdb.DuckDBPyConnection, table: str, column: str) -> None:
-    connection.execute(
-        f"update {table} set {column} = list_extract($texts::varchar[], 1 + (rowid % $n)::int)",
-        {"texts": HOSTILE, "n": len(HOSTILE)},
-    )
 
 
 @pytest.mark.parametrize("name", [*SCREENS, "customer"])
