@@ -7,8 +7,8 @@ within a field. Any other file is read again, line by line.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -22,26 +22,24 @@ from pipelines.connectors.extract import (
     READER_REJECTS_TABLE,
     Delivery,
     Extract,
+    Prepared,
     QuarantineError,
     Relation,
     checked_columns,
     json_leftover,
+    place_of,
     positional,
     whole_rows,
 )
-from pipelines.connectors.inspection import LINE_ENDS, Inspection, inspect_text, plain_path
+from pipelines.connectors.inspection import LINE_ENDS, Inspection, inspect_text
 from pipelines.connectors.quoting import literal, literals
 from pipelines.connectors.tolerant import RECORD_MAXIMUM_LINES, Batch, read_tolerantly
 
-BATCH_BYTES = 64_000_000
-BATCH_FILES = 400
-
 
 @dataclass(frozen=True)
-class PreparedText:
-    """A delimited file that was inspected and whose header fits the feed."""
+class PreparedText(Prepared):
+    """A delimited file that was inspected and whose header fits the feed; the key is its dialect."""
 
-    delivery: Delivery
     inspection: Inspection
     dialect: Dialect
     warnings: tuple[str, ...]
@@ -62,102 +60,94 @@ class PreparedText:
         return self.inspection.lines - self.dialect.skip
 
 
-def prepare_text(delivery: Delivery, feed: Feed, temp_dir: Path) -> PreparedText:
+def prepare(
+    connection: duckdb.DuckDBPyConnection, delivery: Delivery, feed: Feed, temp_dir: Path
+) -> PreparedText:
     """Inspect a file and find its dialect; QuarantineError when it cannot be what was declared."""
-    assert delivery.path is not None  # noqa: S101
-    copy_path = temp_dir / f"{delivery.file_id}.txt"
-    inspection = inspect_text(delivery.path, delivery.name, feed.feed, feed.encoding, copy_path)
-    text_path = plain_path(inspection.text_path, temp_dir, delivery.file_id)
-    inspection = replace(inspection, text_path=text_path)
+    inspection = inspect_text(delivery, feed, temp_dir)
     dialect = find_dialect(inspection, feed, delivery.name)
     line = feed.header_row if feed.header else None
     warnings = checked_columns(dialect.names, feed, delivery.name, line)
-    return PreparedText(delivery, inspection, dialect, tuple(warnings))
+    return PreparedText(delivery, dialect, inspection.size, inspection, dialect, tuple(warnings))
 
 
-def fits(group: Sequence[PreparedText], text: PreparedText) -> bool:
-    """Whether a file of the dialect of a group can be read together with it, within bounds."""
-    return (
-        len(group) < BATCH_FILES
-        and sum(one.inspection.size for one in group) + text.inspection.size <= BATCH_BYTES
-    )
+def read(
+    connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prepared]
+) -> Iterator[Extract]:
+    """Read files of one dialect: those that DuckDB reads whole, then the others."""
+    texts = [text for text in group if isinstance(text, PreparedText)]
+    fast = _read_fast(connection, [text for text in texts if text.is_plain])
+    if fast is not None:
+        yield fast
+        texts = [text for text in texts if text.delivery.file_id not in fast.records]
+    if texts:
+        yield _read_tolerantly(connection, texts)
 
 
-def extract_text(
-    connection: duckdb.DuckDBPyConnection, group: Sequence[PreparedText]
-) -> tuple[Extract | None, list[PreparedText]]:
-    """Read files of one dialect with DuckDB's reader.
-
-    Gives the extract of those it provably reads whole, if any, and the files it does not.
-    """
+def _read_fast(
+    connection: duckdb.DuckDBPyConnection, texts: Sequence[PreparedText]
+) -> Extract | None:
+    """The files that DuckDB's reader provably reads whole; none when there are none."""
     connection.execute(READER_REJECTS_DDL)
-    plain = [text for text in group if text.is_plain]
-    if not plain or not _read(connection, plain):
-        return None, list(group)
-    found = dict.fromkeys(range(len(plain)), (0, 0))
-    for index, first, count in connection.execute(
-        f"select _file_index, min(rowid), count(*) from {EXTRACT_TABLE} group by all"
+    if not texts or not _load(connection, texts):
+        return None
+    first, count = [0] * len(texts), [0] * len(texts)
+    torn: set[int] = set()
+    for index, low, high, rows in connection.execute(
+        f"select _file_index, min(rowid), max(rowid), count(*) from {EXTRACT_TABLE} group by all"
     ).fetchall():
-        found[index] = (first, count)
-    uneven = [index for index, text in enumerate(plain) if found[index][1] != text.records]
-    numbered = _number_lines(connection, plain, uneven) if uneven else set()
-    whole = [index for index in range(len(plain)) if index not in uneven or index in numbered]
+        first[index], count[index] = low, rows
+        if high - low + 1 != rows:
+            torn.add(index)
+    uneven = [index for index, text in enumerate(texts) if count[index] != text.records]
+    numbered = _number_lines(connection, texts, uneven) if uneven else set()
+    whole = sorted(({*range(len(texts))} - {*uneven} | numbered) - torn)
     if not whole:
-        return None, list(group)
+        return None
+    ids = [text.delivery.file_id for text in texts]
+    first_lines = [texts[0].dialect.skip + 1 - row for row in first]
+    line = f"{EXTRACT_TABLE}.rowid + {place_of(first_lines, '_file_index')}"
     table = EXTRACT_TABLE
-    first_line = plain[0].dialect.skip + 1
-    if len(plain) == 1:
-        file_id, line = f"{plain[0].delivery.file_id}", f"{EXTRACT_TABLE}.rowid + {first_line}"
-    else:
-        connection.execute(
-            "create or replace temp table _extract_files"
-            " (_file_index integer, _file_id integer, _first bigint)"
-        )
-        connection.executemany(
-            "insert into _extract_files values (?, ?, ?)",
-            [(index, plain[index].delivery.file_id, found[index][0]) for index in whole],
-        )
-        table += " join _extract_files using (_file_index)"
-        file_id, line = "_file_id", f"{EXTRACT_TABLE}.rowid - _first + {first_line}"
     if numbered:
         table += f" left join _spans on {EXTRACT_TABLE}.rowid = _row"
         line = f"coalesce(_start, {line})"
-    extract = _extract(
-        [plain[index] for index in whole],
-        f"select {file_id} as _file_id, ({line})::bigint as _line, {{fields}} from {table}",
-        {plain[index].delivery.file_id: found[index][1] for index in whole},
+    where = "" if len(whole) == len(texts) else f" where _file_index in ({_listed(whole)})"
+    return _extract(
+        [texts[index] for index in whole],
+        f"select {place_of(ids, '_file_index')}::integer as _file_id, ({line})::bigint as _line,"
+        f" {{fields}} from {table}{where}",
+        {ids[index]: count[index] for index in whole},
         "fast",
     )
-    read = {plain[index].delivery.file_id for index in whole}
-    return extract, [text for text in group if text.delivery.file_id not in read]
 
 
-def extract_tolerantly(
-    connection: duckdb.DuckDBPyConnection, group: Sequence[PreparedText]
-) -> tuple[Extract, dict[int, QuarantineError]]:
-    """Read files of one dialect with the tolerant parser.
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))
 
-    Gives the extract, and by file id what is wrong with files that break off, of which nothing
-    is in the extract.
-    """
-    columns = ", ".join(f"c{place} varchar" for place in range(len(group[0].dialect.names)))
+
+def _read_tolerantly(
+    connection: duckdb.DuckDBPyConnection, texts: Sequence[PreparedText]
+) -> Extract:
+    """Read files with the tolerant parser; those that break off are refused."""
+    columns = ", ".join(f"c{place} varchar" for place in range(len(texts[0].dialect.names)))
     connection.execute(READER_REJECTS_DDL)
     connection.execute(
         f"create or replace temp table {EXTRACT_TABLE} (_file_id integer, _line bigint, {columns})"
     )
     records: dict[int, int] = {}
-    broken: dict[int, QuarantineError] = {}
-    for text in group:
+    refused: dict[int, QuarantineError] = {}
+    for text in texts:
         file_id = text.delivery.file_id
         try:
-            records[file_id] = _read_tolerantly(connection, text)
+            records[file_id] = _parse(connection, text)
         except QuarantineError as error:
-            broken[file_id] = error
+            refused[file_id] = error
             for table in (EXTRACT_TABLE, READER_REJECTS_TABLE):
                 connection.execute(f"delete from {table} where _file_id = {file_id}")
-    read = [text for text in group if text.delivery.file_id in records]
     query = f"select _file_id, _line, {{fields}} from {EXTRACT_TABLE}"
-    return _extract(read or group, query, records, "tolerant"), broken
+    extract = _extract(texts, query, records, "tolerant")
+    extract.refused = refused
+    return extract
 
 
 def _extract(
@@ -199,7 +189,7 @@ def _row_text(dialect: Dialect, columns: Sequence[str]) -> str:
     return f" || {delimiter} || ".join(fields)
 
 
-def _read(connection: duckdb.DuckDBPyConnection, texts: Sequence[PreparedText]) -> bool:
+def _load(connection: duckdb.DuckDBPyConnection, texts: Sequence[PreparedText]) -> bool:
     """Load what DuckDB's reader takes into the extract table; false when it takes nothing.
 
     Rows it refuses are left out without a word: the caller counts.
@@ -214,7 +204,7 @@ def _read(connection: duckdb.DuckDBPyConnection, texts: Sequence[PreparedText]) 
         f" from read_csv([{paths}], auto_detect = false, columns = {{{columns}}},"
         f" header = {literal(header)}, skip = {dialect.skip - header},"
         f" delim = {literal(dialect.delimiter)}, quote = {literal(dialect.quote)},"
-        f" escape = {literal(dialect.quote)}, new_line = '{LINE_ENDS[dialect.line_end]}',"
+        f" escape = {literal(dialect.quote)},{_new_line(dialect)}"
         " strict_mode = true, ignore_errors = true)"
     )
     try:
@@ -222,6 +212,13 @@ def _read(connection: duckdb.DuckDBPyConnection, texts: Sequence[PreparedText]) 
     except (duckdb.InvalidInputException, duckdb.ConversionException):
         return False
     return True
+
+
+def _new_line(dialect: Dialect) -> str:
+    """The reader's option; told of CR LF, DuckDB 2.0 reads nothing, and untold it finds it."""
+    if dialect.line_end == "\r\n":
+        return ""
+    return f" new_line = '{LINE_ENDS[dialect.line_end]}',"
 
 
 def _number_lines(
@@ -240,7 +237,7 @@ def _number_lines(
     connection.execute(
         "create or replace temp table _spans as select _file_index, rowid as _row,"
         f" {more} as _more from {EXTRACT_TABLE} where _file_index in"
-        f" ({', '.join(map(str, uneven))})"
+        f" ({_listed(uneven)})"
     )
     lines = connection.execute(
         "select _file_index, count(*) + sum(_more), max(_more) from _spans group by all"
@@ -259,7 +256,7 @@ def _number_lines(
     return whole
 
 
-def _read_tolerantly(connection: duckdb.DuckDBPyConnection, text: PreparedText) -> int:
+def _parse(connection: duckdb.DuckDBPyConnection, text: PreparedText) -> int:
     """Add a file's records to the extract table; how many there are, rejected lines included.
 
     Raises QuarantineError when the file breaks off in its last line.
