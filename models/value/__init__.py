@@ -2,11 +2,18 @@
 
 from models.value.counting import BetaGeoScorer, ParetoNBDScorer
 from models.value.likelihood import IdentificationWarning
+from models.value.score import HORIZON_DAYS, ValueScoreReport, score_customers
 from models.value.spend import GammaGammaScorer
+from models.value.words import reason_sentence, verdict_sentence
 
 __all__ = [
+    "HORIZON_DAYS",
     "BetaGeoScorer",
     "GammaGammaScorer",
     "IdentificationWarning",
     "ParetoNBDScorer",
+    "ValueScoreReport",
+    "reason_sentence",
+    "score_customers",
+    "verdict_sentence",
 ]

@@ -1,0 +1,386 @@
+"""Score the buyers of a work database: reuse what was learned from the same orders, or learn anew.
+
+What is learned is learned from the orders until the last Sunday up to the day looked from, and
+named after its content: the same orders give the same scores, however and whenever they came in,
+and a workspace that runs daily learns once a week.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy.special import logit
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from cohorte.errors import NotFoundError
+from models.registry import Artifact, ArtifactError, Registry, library_versions
+from models.value.forecast import REASONS, CellMeans, Forecast, ValueEstimate, rule_forecast
+from models.value.histories import (
+    Window,
+    day_number,
+    digest_of,
+    prepare_purchase_days,
+    read_window,
+)
+from models.value.training import Training, train
+from models.value.words import SIMILAR, model_card, verdict_sentence
+
+__all__ = ["ESTIMATOR_NAME", "HORIZON_DAYS", "ValueScoreReport", "score_customers"]
+
+FloatArray = npt.NDArray[np.float64]
+
+ESTIMATOR_NAME = "customer_value"
+TRUSTED_TYPES = (
+    "models.value.counting.BetaGeoScorer",
+    "models.value.spend.GammaGammaScorer",
+)
+HORIZON_DAYS = 91
+"""Thirteen whole weeks, so that every weekday counts alike."""
+
+RECIPE = 1
+"""Raised when the way of learning changes, so that what serves is learned anew."""
+
+LEAST_REASON = 0.0005
+HISTORY = ("order_days_count", "days_since_last_order", "days_since_first_order")
+
+
+@dataclass(frozen=True)
+class ValueScoreReport:
+    """What one pass of the value score did."""
+
+    customers: int
+    scored: int
+    outcome: str
+    verdict: str
+    """Why the learned score serves, the rule does, or none; in English."""
+    estimator_version: str | None
+    trained: bool
+    evaluation: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Served:
+    """An artifact, opened."""
+
+    version: str
+    facts: dict[str, Any]
+    estimate: ValueEstimate | None
+    cells: CellMeans
+
+
+def score_customers(
+    con: duckdb.DuckDBPyConnection,
+    *,
+    as_of: date,
+    artifacts_dir: Path,
+    now: datetime,
+    horizon: int = HORIZON_DAYS,
+    retrain: bool = False,
+) -> ValueScoreReport:
+    """Write ``scores.customer_scores``, one row per customer who ever ordered.
+
+    Reads ``marts.orders``. The table is left empty, and the verdict says why, where no score could
+    be tested. A day before the one that the served estimator looked from gets an estimator of its
+    own, kept but not promoted.
+
+    Parameters
+    ----------
+    as_of
+        Day looked from, included.
+    now
+        Written into the artifact; changes no score.
+    horizon
+        Days that the scores look ahead.
+    """
+    prepare_purchase_days(con, as_of)
+    registry = Registry(artifacts_dir)
+    try:
+        with threadpool_limits(limits=1):
+            served, facts, trained = _estimator(con, as_of, horizon, registry, now, retrain)
+            window = read_window(con, day_number(as_of), horizon)
+            scored = _no_scores() if served is None else _score(window, served, as_of)
+    finally:
+        con.execute("drop table if exists purchase_days")
+    _write(con, scored)
+    return ValueScoreReport(
+        customers=len(window),
+        scored=scored.height,
+        outcome=facts["outcome"],
+        verdict=verdict_sentence(facts["outcome"], facts, "en"),
+        estimator_version=served.version if served else None,
+        trained=trained,
+        evaluation=facts.get("evaluation", {}),
+    )
+
+
+def _estimator(
+    con: duckdb.DuckDBPyConnection,
+    as_of: date,
+    horizon: int,
+    registry: Registry,
+    now: datetime,
+    retrain: bool,
+) -> tuple[_Served | None, dict[str, Any], bool]:
+    cut = day_number(as_of - timedelta(days=(as_of.weekday() + 1) % 7))
+    learned_from = {
+        "recipe": RECIPE,
+        "cut": cut,
+        "horizon_days": horizon,
+        "data": digest_of(con, cut),
+    }
+    served = _open(registry)
+    if served and not retrain and learned_from.items() <= served.facts.items():
+        return served, served.facts, False
+    training = train(lambda day: read_window(con, day, horizon), cut, horizon)
+    if training.method is None or training.cells is None:
+        return None, {**learned_from, **training.facts, "outcome": training.outcome}, True
+    artifact = _save(registry, learned_from, training, training.cells, now)
+    if served is None or cut >= int(served.facts["cut"]):
+        reason = verdict_sentence(training.outcome, _facts(artifact), "en")
+        registry.promote(ESTIMATOR_NAME, artifact.version, reason=reason, now=now)
+    opened = _opened(artifact)
+    return opened, opened.facts, True
+
+
+def _save(
+    registry: Registry,
+    learned_from: dict[str, Any],
+    training: Training,
+    cells: CellMeans,
+    now: datetime,
+) -> Artifact:
+    estimate = training.estimate
+    content: dict[str, Any] = {
+        **learned_from,
+        **training.facts,
+        "outcome": training.outcome,
+        "method": training.method,
+        "intervals": [list(part) for part in training.intervals],
+        "cells": {
+            "thirds": cells.thirds.tolist(),
+            "orders": cells.orders.tolist(),
+            "value": cells.value.tolist(),
+            "probability": cells.probability.tolist(),
+        },
+        "trusted_types": list(TRUSTED_TYPES),
+    }
+    if estimate is not None:
+        content |= {
+            "ordinary": list(estimate.ordinary),
+            "orders_factor": estimate.orders_factor,
+            "revenue_factor": estimate.revenue_factor,
+            "slope": estimate.slope,
+            "shift": estimate.shift,
+            "parameters": [
+                [name, float(value), float(error) if np.isfinite(error) else None]
+                for scorer in (estimate.counts, estimate.spend)
+                for name, value, error in zip(
+                    scorer.parameter_names,
+                    scorer.parameters_,
+                    scorer.standard_errors_,
+                    strict=True,
+                )
+            ],
+            "is_identified": estimate.counts.is_identified_ and estimate.spend.is_identified_,
+        }
+    digest = hashlib.sha256(
+        json.dumps([content, training.evaluation], sort_keys=True).encode()
+    ).hexdigest()
+    version = f"{training.method}-{digest[:12]}".replace("_", "-")
+    facts = {**content, "version": version, "evaluation": training.evaluation}
+    return registry.save(
+        ESTIMATOR_NAME,
+        version,
+        [] if estimate is None else [estimate.counts, estimate.spend],
+        metadata={
+            **content,
+            "libraries": library_versions(),
+            "trained_at": now.isoformat(timespec="seconds"),
+        },
+        evaluation=training.evaluation,
+        cards={language: model_card(facts, language) for language in ("fr", "en")},
+    )
+
+
+def _open(registry: Registry) -> _Served | None:
+    """What serves; None when nothing does, or when it cannot be trusted and is learned anew."""
+    try:
+        artifact = registry.served(ESTIMATOR_NAME)
+        return None if artifact is None else _opened(artifact)
+    except (ArtifactError, NotFoundError):
+        return None
+
+
+def _facts(artifact: Artifact) -> dict[str, Any]:
+    return {**artifact.metadata, "evaluation": artifact.evaluation}
+
+
+def _opened(artifact: Artifact) -> _Served:
+    facts = _facts(artifact)
+    scorers = artifact.estimator(TRUSTED_TYPES)
+    estimate = None
+    if facts["method"] == "learned":
+        count, since, age = (float(part) for part in facts["ordinary"])
+        estimate = ValueEstimate(
+            scorers[0],
+            scorers[1],
+            (count, since, age),
+            facts["orders_factor"],
+            facts["revenue_factor"],
+            facts["slope"],
+            facts["shift"],
+        )
+    parts = {name: np.asarray(values, np.float64) for name, values in facts["cells"].items()}
+    return _Served(artifact.version, facts, estimate, CellMeans(**parts))
+
+
+def _score(window: Window, served: _Served, as_of: date) -> pl.DataFrame:
+    if len(window) == 0:
+        return _no_scores()
+    if served.estimate is not None:
+        said = served.estimate.forecast(window)
+        reasons = _reasons(window, served.estimate)
+    else:
+        said = rule_forecast(served.facts["method"], served.cells, window)
+        reasons = _rule_reasons(said)
+    low, high = _interval(said.value, served.facts["intervals"])
+    probability = np.round(said.probability, 6)
+    count = len(window)
+    return pl.DataFrame(
+        {
+            "customer_id": window.customer_id,
+            "as_of": pl.Series([as_of]).new_from_index(0, count),
+            "horizon_days": pl.Series([window.horizon]).new_from_index(0, count),
+            "expected_orders": np.round(said.orders, 6),
+            "order_probability": probability,
+            "lapse_probability": np.round(1 - probability, 6),
+            "expected_value": np.round(said.value, 4),
+            "expected_value_low": np.round(low, 4),
+            "expected_value_high": np.round(high, 4),
+            "reasons": reasons,
+            "estimator_version": pl.Series([served.version]).new_from_index(0, count),
+        }
+    )
+
+
+def _interval(value: FloatArray, bounds: list[list[float]]) -> tuple[FloatArray, FloatArray]:
+    """Bounds for each expected value; in proportion above the highest one known."""
+    at, low, high = (np.asarray(part) for part in bounds)
+    beyond = np.maximum(value / at[-1], 1.0) if at[-1] > 0 else np.ones(len(value))
+    return np.interp(value, at, low) * beyond, np.interp(value, at, high) * beyond
+
+
+def _reasons(window: Window, estimate: ValueEstimate) -> pl.Series:
+    """Reasons of each customer as JSON: strongest up first, then strongest down.
+
+    Worked out once per distinct history.
+    """
+    histories = window.histories
+    own = pl.DataFrame(
+        {
+            HISTORY[0]: window.orders.astype(np.int64),
+            HISTORY[1]: (histories[:, 2] - histories[:, 1]).astype(np.int64),
+            HISTORY[2]: histories[:, 2].astype(np.int64),
+        }
+    )
+    distinct = own.unique().sort(HISTORY).with_row_index("row")
+    count, since, age = (distinct[name].to_numpy().astype(np.float64) for name in HISTORY)
+    rows = np.column_stack((count - 1, age - since, age))
+    contributions, _ = estimate.contributions(rows, window.horizon)
+    texts = _joined(
+        len(rows),
+        [(name, distinct[name], contributions[:, at]) for at, name in enumerate(REASONS)],
+    )
+    spread = own.join(distinct, on=HISTORY, how="left", maintain_order="left")
+    return texts.gather(spread["row"])
+
+
+def _rule_reasons(said: Forecast) -> pl.Series:
+    overall = float(logit(np.clip(said.probability.mean(), 1e-6, 1 - 1e-6)))
+    contribution = logit(np.clip(said.probability, 1e-6, 1 - 1e-6)) - overall
+    share = pl.Series(np.round(said.probability, 4))
+    return _joined(len(share), [(SIMILAR, share, contribution)])
+
+
+def _joined(count: int, parts: list[tuple[str, pl.Series, FloatArray]]) -> pl.Series:
+    frames = [
+        pl.DataFrame({"row": np.arange(count), "value": value, "contribution": contribution})
+        .filter(pl.col("contribution").abs() >= LEAST_REASON)
+        .select(
+            "row",
+            (
+                pl.lit(f'{{"feature": "{name}", "value": ')
+                + pl.col("value").cast(pl.String)
+                + pl.lit(', "contribution": ')
+                + pl.col("contribution").round(6).cast(pl.String)
+                + pl.lit("}")
+            ).alias("text"),
+            pl.when(pl.col("contribution") > 0)
+            .then(-pl.col("contribution"))
+            .otherwise(1e6 + pl.col("contribution"))
+            .alias("rank"),
+        )
+        for name, value, contribution in parts
+    ]
+    told = (
+        pl.concat(frames)
+        .sort("row", "rank", "text")
+        .group_by("row", maintain_order=True)
+        .agg(pl.col("text").str.join(", "))
+    )
+    joined = pl.DataFrame({"row": np.arange(count)}).join(
+        told, on="row", how="left", maintain_order="left"
+    )
+    return "[" + joined["text"].fill_null("") + "]"
+
+
+def _no_scores() -> pl.DataFrame:
+    return pl.DataFrame(
+        schema={
+            "customer_id": pl.String,
+            "as_of": pl.Date,
+            "horizon_days": pl.Int64,
+            "expected_orders": pl.Float64,
+            "order_probability": pl.Float64,
+            "lapse_probability": pl.Float64,
+            "expected_value": pl.Float64,
+            "expected_value_low": pl.Float64,
+            "expected_value_high": pl.Float64,
+            "reasons": pl.String,
+            "estimator_version": pl.String,
+        }
+    )
+
+
+def _write(con: duckdb.DuckDBPyConnection, scored: pl.DataFrame) -> None:
+    con.register("_customer_scores", scored.to_arrow())
+    con.execute("begin transaction")
+    try:
+        con.execute("create schema if not exists scores")
+        con.execute("""
+            create or replace table scores.customer_scores as
+            select customer_id::varchar as customer_id, as_of::date as as_of,
+                horizon_days::bigint as horizon_days, expected_orders::double as expected_orders,
+                order_probability::double as order_probability,
+                lapse_probability::double as lapse_probability,
+                expected_value::double as expected_value,
+                expected_value_low::double as expected_value_low,
+                expected_value_high::double as expected_value_high,
+                reasons::varchar as reasons, estimator_version::varchar as estimator_version
+            from _customer_scores
+        """)
+        con.execute("commit")
+    except BaseException:
+        con.execute("rollback")
+        raise
+    finally:
+        con.unregister("_customer_scores")

@@ -1,0 +1,192 @@
+"""The value score in words, French and English: reasons, verdicts, the model card."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any
+
+__all__ = ["SIMILAR", "model_card", "reason_sentence", "verdict_sentence"]
+
+SIMILAR = "similar_customers"
+"""The only reason of the rule: how customers of the same cell did."""
+
+_REASONS: dict[str, dict[str, str]] = {
+    "order_days_count": {"en": "Ordered on {value} days", "fr": "Commandes sur {value} jours"},
+    "days_since_last_order": {
+        "en": "Last order {value} days ago, for their rhythm",
+        "fr": "Dernière commande il y a {value} jours, à leur rythme",
+    },
+    "days_since_first_order": {
+        "en": "First order {value} days ago",
+        "fr": "Première commande il y a {value} jours",
+    },
+    SIMILAR: {
+        "en": "Of similar customers, {value} ordered again",
+        "fr": "Parmi les clients semblables, {value} ont recommandé",
+    },
+}
+
+_VERDICTS: dict[str, dict[str, str]] = {
+    "learned": {
+        "en": "learned value score: orders off by {rmse} a customer (root mean square) against"
+        " {cells} for similar customers' means and {year} for last year's, AUC {auc} against"
+        " {cells_auc} and {year_auc}, on {tests} past days",
+        "fr": "score de valeur appris : écart quadratique de {rmse} commandes par client contre"
+        " {cells} pour la moyenne des clients semblables et {year} pour l'an passé, AUC {auc}"
+        " contre {cells_auc} et {year_auc}, sur {tests} jours passés",
+    },
+    "no_better_than_rule": {
+        "en": "value by {rule}: the learned score did no better on {tests} past"
+        " days (orders off by {rmse} against {cells} and, as last year, {year}; AUC {auc} against"
+        " {cells_auc} and {year_auc})",
+        "fr": "valeur selon {rule} : le score appris n'a pas fait mieux"
+        " sur {tests} jours passés (écart de {rmse} commandes contre {cells} et, comme l'an passé,"
+        " {year} ; AUC {auc} contre {cells_auc} et {year_auc})",
+    },
+    "too_short_to_test": {
+        "en": "no value score: the history is too short to test one on days past",
+        "fr": "pas de score de valeur : l'historique est trop court pour l'éprouver sur des jours"
+        " passés",
+    },
+    "too_few_repeat_buyers": {
+        "en": "no value score: {repeat_buyers} customers who ordered on two days are too few",
+        "fr": "pas de score de valeur : {repeat_buyers} clients ayant commandé deux jours"
+        " différents, c'est trop peu",
+    },
+    "nothing_new": {
+        "en": "no value score: no order in the last {horizon} days",
+        "fr": "pas de score de valeur : aucune commande ces {horizon} derniers jours",
+    },
+    "no_orders": {
+        "en": "no value score: there are no orders of customers",
+        "fr": "pas de score de valeur : il n'y a pas de commande de clients",
+    },
+}
+
+
+_RULES: dict[str, dict[str, str]] = {
+    "cell_means": {"en": "similar customers' means", "fr": "la moyenne des clients semblables"},
+    "last_year": {"en": "last year's orders", "fr": "les commandes de l'an passé"},
+}
+
+
+def reason_sentence(reason: Mapping[str, Any], language: str) -> str:
+    """One reason in words: ``Last order 12 days ago: odds × 1.80``."""
+    tongue = _tongue(language)
+    feature, value = str(reason["feature"]), reason["value"]
+    shown = _number(100 * float(value), 0, tongue) + " %" if feature == SIMILAR else str(value)
+    pattern = _REASONS.get(feature, {}).get(tongue, feature.replace("_", " ") + " {value}")
+    odds = _number(math.exp(float(reason["contribution"])), 2, tongue)
+    what = pattern.format(value=shown)
+    return f"{what} : cote × {odds}" if tongue == "fr" else f"{what}: odds × {odds}"
+
+
+def verdict_sentence(outcome: str, facts: Mapping[str, Any], language: str) -> str:
+    """Why the learned score serves, the rule does, or none."""
+    tongue = _tongue(language)
+    evaluation = facts.get("evaluation") or {}
+    mean = evaluation.get("mean") or {}
+    values: dict[str, Any] = {
+        "rule": _RULES[str(facts.get("method"))][tongue] if facts.get("method") in _RULES else "",
+        "repeat_buyers": facts.get("repeat_buyers"),
+        "horizon": facts.get("horizon_days"),
+        "tests": len(evaluation.get("tests") or []),
+    }
+    for method, name in (("learned", ""), ("cell_means", "cells"), ("last_year", "year")):
+        row = mean.get(method) or {}
+        values[name or "rmse"] = _figure(row.get("orders_rmse"), tongue)
+        values[f"{name}_auc" if name else "auc"] = _figure(row.get("auc"), tongue)
+    return _VERDICTS[outcome][tongue].format(**values)
+
+
+def model_card(facts: Mapping[str, Any], language: str) -> str:
+    """What the score is, what it learned from, how well it did: Markdown, ``fr`` or ``en``."""
+    tongue = _tongue(language)
+    french = tongue == "fr"
+    horizon, until = facts["horizon_days"], _day(facts["cut"])
+    verdict = verdict_sentence(facts["outcome"], facts, tongue)
+    if french:
+        lines = [
+            f"# Valeur et activité, version `{facts['version']}`",
+            "",
+            (
+                f"Pour chaque client : commandes et dépense nette attendues dans les {horizon}"
+                " jours, probabilité d'au moins une commande, et d'aucune."
+            ),
+            "",
+            f"- **Verdict** : {verdict}.",
+            (
+                f"- **Appris sur** : {facts['customers']} clients, dont {facts['repeat_buyers']}"
+                f" ayant commandé au moins deux jours différents, jusqu'au {until}."
+            ),
+        ]
+        head = "| épreuve | méthode | écart | total commandes | total dépense | AUC | Brier |"
+        labels = {"learned": "appris", "cell_means": "clients semblables", "last_year": "an passé"}
+        limits = (
+            "Limites : une prévision, pas un effet. La saison est celle de l'an passé. Plusieurs"
+            " commandes d'un même jour comptent pour une. L'intervalle est celui de quatre clients"
+            " sur cinq à prévision égale."
+        )
+    else:
+        lines = [
+            f"# Value and activity, version `{facts['version']}`",
+            "",
+            (
+                f"For each customer: orders and net spend expected within {horizon} days, the"
+                " probability of at least one order, and of none."
+            ),
+            "",
+            f"- **Verdict**: {verdict}.",
+            (
+                f"- **Learned from**: {facts['customers']} customers, of whom"
+                f" {facts['repeat_buyers']} ordered on two days or more, until {until}."
+            ),
+        ]
+        head = "| tested on | method | orders off | total orders | total spend | AUC | Brier |"
+        labels = {"learned": "learned", "cell_means": "similar customers", "last_year": "last year"}
+        limits = (
+            "Limits: a forecast, not an effect. The season is last year's. Several orders of a day"
+            " count as one. The interval is where four in five customers of the same forecast were."
+        )
+    if facts.get("parameters"):
+        shown = ", ".join(
+            f"{name} {_figure(value, tongue)} (± {_figure(error, tongue)})"
+            for name, value, error in facts["parameters"]
+        )
+        lines.append(f"- **{'Paramètres' if french else 'Parameters'}**: {shown}.")
+    lines += ["", head, "|---|---|---|---|---|---|---|"]
+    for test in facts["evaluation"]["tests"]:
+        for method, row in test["methods"].items():
+            figures = [
+                _figure(row["orders_rmse"], tongue),
+                _share(row["orders_total_off"], tongue),
+                _share(row["revenue_total_off"], tongue),
+                _figure(row["auc"], tongue),
+                _figure(row["brier"], tongue),
+            ]
+            label = labels.get(method, "Pareto/NBD")
+            lines.append(f"| {_day(test['cut'])} | {label} | {' | '.join(figures)} |")
+    return "\n".join([*lines, "", limits, ""])
+
+
+def _tongue(language: str) -> str:
+    return "fr" if language == "fr" else "en"
+
+
+def _day(number: int) -> str:
+    return (date(1970, 1, 1) + timedelta(days=number)).isoformat()
+
+
+def _figure(value: float | None, language: str) -> str:
+    return "–" if value is None else _number(value, 3, language)
+
+
+def _share(value: float | None, language: str) -> str:
+    return "–" if value is None else f"{_number(100 * value, 1, language)} %"
+
+
+def _number(value: float, decimals: int, language: str) -> str:
+    text = f"{value:.{decimals}f}"
+    return text.replace(".", ",") if language == "fr" else text

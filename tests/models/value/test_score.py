@@ -1,0 +1,336 @@
+"""Buyers get a score when the past allows one, the better of rule and learned, with its reasons."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, timedelta
+
+import duckdb
+import numpy as np
+import polars as pl
+import pytest
+
+from models.registry import Registry
+from models.value import reason_sentence, score_customers
+from models.value.forecast import CellMeans, calibrate, fit_estimate, last_year
+from models.value.histories import day_number, prepare_purchase_days, read_window
+from models.value.training import intervals_of, train
+from models.value.words import _VERDICTS, model_card, verdict_sentence
+from tests.models.value import online_retail
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+START = date(2023, 1, 2)
+AS_OF = date(2025, 6, 30)
+COLUMNS = [
+    "customer_id",
+    "as_of",
+    "horizon_days",
+    "expected_orders",
+    "order_probability",
+    "lapse_probability",
+    "expected_value",
+    "expected_value_low",
+    "expected_value_high",
+    "reasons",
+    "estimator_version",
+]
+
+
+def invented_orders(customers: int = 700, *, seed: int = 5, until: date = AS_OF) -> pl.DataFrame:
+    """Two and a half years of orders; December is busy, and some customers stop."""
+    rng = np.random.default_rng(seed)
+    days = (until - START).days
+    rows = []
+    for number in range(customers):
+        day = int(rng.uniform(0, days))
+        pace, price, stop = rng.gamma(1.2, 1 / 50), rng.gamma(4, 12), rng.beta(1, 6)
+        while day <= days:
+            on = START + timedelta(days=day)
+            rows.append((f"c{number:05}", on, round(float(rng.gamma(6, price / 6)) + 1, 2)))
+            if rng.random() < stop:
+                break
+            wait = rng.exponential(1 / pace)
+            day += 1 + int(wait * (0.5 if on.month in (10, 11) else 1))
+    return pl.DataFrame(
+        {
+            "customer_id": [row[0] for row in rows],
+            "order_date": [row[1] for row in rows],
+            "status": ["completed"] * len(rows),
+            "is_order": [True] * len(rows),
+            "reporting_net_amount": [row[2] for row in rows],
+        }
+    )
+
+
+def work_database(orders: pl.DataFrame) -> duckdb.DuckDBPyConnection:
+    con = duckdb.connect(config={"threads": 1})
+    con.execute("create schema marts")
+    con.register("given", orders.to_arrow())
+    con.execute("""
+        create table marts.orders as
+        select * replace (reporting_net_amount::decimal(18, 4) as reporting_net_amount) from given
+    """)
+    return con
+
+
+def scores(con: duckdb.DuckDBPyConnection) -> list[tuple]:
+    return con.execute("select * from scores.customer_scores order by customer_id").fetchall()
+
+
+def score(con, folder, as_of=AS_OF, **options):
+    return score_customers(con, as_of=as_of, artifacts_dir=folder, now=NOW, **options)
+
+
+@pytest.fixture(scope="module")
+def invented():
+    return invented_orders()
+
+
+@pytest.fixture(scope="module")
+def scored(invented, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("artifacts")
+    con = work_database(invented)
+    report = score(con, folder)
+    return con, report, folder
+
+
+def test_every_buyer_has_one_score_with_sound_numbers(scored, invented):
+    con, report, _ = scored
+    assert report.outcome in ("learned", "no_better_than_rule"), report.verdict
+    assert report.scored == report.customers == invented["customer_id"].n_unique()
+    assert [
+        column[0] for column in con.execute("from scores.customer_scores").description
+    ] == COLUMNS
+    wrong = con.execute("""
+        select count(*) from scores.customer_scores
+        where not (order_probability between 0 and 1) or expected_orders < 0
+            or abs(order_probability + lapse_probability - 1) > 1e-9 or expected_value < 0
+            or expected_value_low > expected_value_high or not json_valid(reasons)
+            or as_of <> date '2025-06-30' or horizon_days <> 91
+    """).fetchall()
+    assert wrong == [(0,)]
+
+
+def test_the_same_orders_give_the_same_scores_in_any_order(scored, invented, tmp_path):
+    con, report, _ = scored
+    shuffled = work_database(invented.sample(fraction=1, shuffle=True, seed=3))
+    again = score(shuffled, tmp_path)
+    assert again.estimator_version == report.estimator_version
+    assert scores(shuffled) == scores(con)
+
+
+def test_what_was_learned_is_used_again_until_sunday_or_other_orders(invented, tmp_path):
+    con = work_database(invented)
+    first = score(con, tmp_path, as_of=date(2025, 6, 29))
+    assert first.trained
+    same_week = score(con, tmp_path, as_of=date(2025, 6, 30))
+    assert not same_week.trained
+    assert same_week.estimator_version == first.estimator_version
+    con.execute("delete from marts.orders where order_date = date '2025-03-03'")
+    assert score(con, tmp_path, as_of=date(2025, 6, 30)).trained
+
+
+def test_a_day_past_gets_its_own_estimator_which_does_not_serve(scored, invented):
+    _, report, folder = scored
+    con = work_database(invented)
+    past = score(con, folder, as_of=date(2025, 3, 31))
+    assert past.trained
+    assert past.estimator_version != report.estimator_version
+    assert Registry(folder).served("customer_value").version == report.estimator_version
+
+
+def test_what_comes_after_the_day_looked_from_changes_nothing(invented, tmp_path):
+    as_of = date(2025, 3, 30)
+    known = work_database(invented.filter(pl.col("order_date") <= as_of))
+    everything = work_database(invented)
+    score(known, tmp_path / "known", as_of=as_of)
+    score(everything, tmp_path / "everything", as_of=as_of)
+    assert scores(known) == scores(everything)
+
+
+def test_a_damaged_artifact_is_learned_anew(invented, tmp_path):
+    con = work_database(invented)
+    first = score(con, tmp_path)
+    before = scores(con)
+    file = tmp_path / "customer_value" / first.estimator_version / "estimator.skops"
+    file.write_bytes(b"no skops")
+    again = score(con, tmp_path)
+    assert again.trained
+    assert (again.estimator_version, scores(con)) == (first.estimator_version, before)
+
+
+def test_reasons_of_the_learned_score_sum_to_its_logit(invented):
+    con = work_database(invented)
+    prepare_purchase_days(con, AS_OF)
+    window = read_window(con, day_number(AS_OF), 91)
+    past = read_window(con, day_number(AS_OF) - 364, 91)
+    estimate = fit_estimate(window, (past, fit_estimate(past)))
+    shares, base = estimate.contributions(window.histories, 91)
+    probability = estimate.forecast(window).probability
+    logit = np.log(probability / (1 - probability))
+    assert shares.sum(axis=1) + base == pytest.approx(logit, abs=1e-9)
+    often = window.orders >= 8
+    assert (shares[often, 0] > 0).mean() > 0.9
+
+
+def test_stored_reasons_read_as_sentences(scored):
+    con, _, _ = scored
+    reasons = json.loads(
+        con.execute("select reasons from scores.customer_scores where reasons <> '[]'").fetchall()[
+            0
+        ][0]
+    )
+    for reason in reasons:
+        assert set(reason) == {"feature", "value", "contribution"}
+        assert "odds ×" in reason_sentence(reason, "en")
+        assert "cote ×" in reason_sentence(reason, "fr")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "orders"),
+    [
+        ("no_orders", pl.DataFrame(schema=invented_orders(2).schema)),
+        ("too_few_repeat_buyers", invented_orders(40)),
+        ("nothing_new", invented_orders(200, until=date(2025, 2, 1))),
+        (
+            "too_short_to_test",
+            invented_orders(600).filter(pl.col("order_date") > date(2025, 2, 15)),
+        ),
+    ],
+)
+def test_a_company_whose_past_allows_no_score_is_told_why(outcome, orders, tmp_path):
+    con = work_database(orders)
+    report = score(con, tmp_path)
+    assert (report.outcome, report.scored, scores(con)) == (outcome, 0, [])
+    assert report.verdict.startswith("no value score")
+    assert not (tmp_path / "customer_value").exists()
+
+
+def test_a_learned_score_that_does_not_beat_the_rules_does_not_serve(invented, monkeypatch):
+    import models.value.training as training
+
+    con = work_database(invented)
+    prepare_purchase_days(con, AS_OF)
+    best = training.last_year
+
+    def oracle(past):
+        said = best(past)
+        return type(said)(past.later_orders, past.later_revenue, past.later_orders / 1e3)
+
+    monkeypatch.setattr(training, "last_year", oracle)
+    decided = train(lambda day: read_window(con, day, 91), day_number(AS_OF), 91)
+    assert (decided.outcome, decided.method) == ("no_better_than_rule", "last_year")
+    assert decided.estimate is None
+    said = decided.cells.forecast(read_window(con, day_number(AS_OF), 91))
+    assert ((said.probability >= 0) & (said.probability <= 1)).all()
+
+
+@pytest.mark.parametrize("method", ["cell_means", "last_year"])
+def test_the_rule_serves_with_a_reason_each(invented, monkeypatch, tmp_path, method):
+    import models.value.training as training
+
+    monkeypatch.setattr(training, "_choose", lambda _: (method, "no_better_than_rule"))
+    con = work_database(invented)
+    report = score(con, tmp_path)
+    assert report.outcome == "no_better_than_rule"
+    assert report.scored == report.customers
+    assert score(con, tmp_path).trained is False
+    reasons = json.loads(scores(con)[0][COLUMNS.index("reasons")])
+    assert reason_sentence(reasons[0], "en").startswith("Of similar customers")
+
+
+def test_calibration_leaves_a_true_probability_and_mends_a_false_one():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0.05, 0.95, 20_000)
+    came = rng.random(20_000) < truth
+    slope, shift = calibrate(truth, came)
+    assert (slope, shift) == pytest.approx((1, 0), abs=0.05)
+    logits = np.log(truth / (1 - truth))
+    slope, shift = calibrate(1 / (1 + np.exp(-(2 * logits + 1))), came)
+    assert (slope, shift) == pytest.approx((0.5, -0.5), abs=0.05)
+
+
+def test_four_in_five_were_within_the_interval(invented):
+    con = work_database(invented)
+    prepare_purchase_days(con, AS_OF)
+    past = read_window(con, day_number(AS_OF) - 91, 91)
+    said = fit_estimate(past).forecast(past)
+    at, low, high = intervals_of([(past, said)])
+    inside = (past.later_revenue >= np.interp(said.value, at, low)) & (
+        past.later_revenue <= np.interp(said.value, at, high)
+    )
+    assert inside.mean() == pytest.approx(0.8, abs=0.15)
+    assert inside.mean() >= 0.78
+
+
+def test_rules_read_the_year_and_the_cell(invented):
+    con = work_database(invented)
+    prepare_purchase_days(con, AS_OF)
+    window = read_window(con, day_number(AS_OF) - 91, 91)
+    year = last_year(window)
+    assert year.orders.sum() == pytest.approx(window.year_orders.sum() * 91 / 365)
+    cells = CellMeans.learn(window)
+    said = cells.forecast(window)
+    assert said.orders.sum() == pytest.approx(window.later_orders.sum(), rel=0.05)
+
+
+def test_returns_and_other_orders_of_the_day_are_one_purchase_day():
+    rows = pl.DataFrame(
+        {
+            "customer_id": ["a", "a", "a", "a", None],
+            "order_date": [date(2025, 1, day) for day in (1, 1, 9, 31, 1)],
+            "status": ["completed", "completed", "cancelled", "returned", "completed"],
+            "is_order": [True, True, False, False, True],
+            "reporting_net_amount": [10.0, 5.0, 7.0, -4.0, 9.0],
+        }
+    )
+    con = work_database(rows)
+    prepare_purchase_days(con, AS_OF)
+    window = read_window(con, day_number(date(2025, 1, 30)), 31)
+    assert (window.orders.tolist(), window.revenue.tolist()) == ([1.0], [15.0])
+    assert (window.later_orders.tolist(), window.later_revenue.tolist()) == ([0.0], [-4.0])
+
+
+def test_verdicts_and_cards_are_written_in_both_languages(scored):
+    _, report, folder = scored
+    artifact = Registry(folder).served("customer_value")
+    facts = {**artifact.metadata, "evaluation": artifact.evaluation}
+    assert "| 2025-03-30 | learned |" in model_card(facts, "en")
+    assert "| 2025-03-30 | appris |" in artifact.card("fr")
+    for outcome in _VERDICTS:
+        assert "{" not in verdict_sentence(outcome, facts, "fr")
+        assert verdict_sentence(outcome, facts, "fr") != verdict_sentence(outcome, facts, "en")
+    assert verdict_sentence(report.outcome, facts, "en") == report.verdict
+
+
+def test_one_year_of_online_retail_is_foretold_better_than_by_the_rules(shared_data):
+    con = online_retail.orders(shared_data, both_years=False)
+    prepare_purchase_days(con, date(2010, 12, 9))
+    decided = train(lambda day: read_window(con, day, 91), day_number(date(2010, 12, 9)), 91)
+    assert decided.outcome == "learned"
+    assert not any(test["has_season"] for test in decided.evaluation["tests"])
+    learned, cells, year = (
+        decided.evaluation["mean"][method] for method in ("learned", "cell_means", "last_year")
+    )
+    assert learned["orders_rmse"] < min(cells["orders_rmse"], year["orders_rmse"])
+    assert learned["auc"] >= 0.73
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("horizon", "rmse", "auc", "totals_held"), [(91, 1.13, 0.80, 3), (182, 1.76, 0.81, 1)]
+)
+def test_both_years_of_online_retail_are_foretold(shared_data, horizon, rmse, auc, totals_held):
+    con = online_retail.orders(shared_data, both_years=True)
+    end = date(2011, 12, 9)
+    prepare_purchase_days(con, end)
+    decided = train(lambda day: read_window(con, day, horizon), day_number(end), horizon)
+    assert decided.outcome == "learned"
+    tests = [test["methods"]["learned"] for test in decided.evaluation["tests"]]
+    assert len(tests) == 3
+    assert all(test["orders_rmse"] <= rmse for test in tests)
+    assert tests[0]["auc"] >= auc
+    assert all(test["auc"] >= auc - 0.003 for test in tests)
+    for test in tests[:totals_held]:
+        assert abs(test["orders_total_off"]) <= 0.05
+        assert abs(test["revenue_total_off"]) <= 0.05
