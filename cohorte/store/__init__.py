@@ -4,6 +4,8 @@ from cohorte.store.store import Store, open_store
 from cohorte.store.tables import (
     AuditEntry,
     Export,
+    IdentityDecision,
+    IdentityVerdict,
     Note,
     Run,
     RunStatus,
@@ -16,6 +18,8 @@ from cohorte.store.tables import (
 __all__ = [
     "AuditEntry",
     "Export",
+    "IdentityDecision",
+    "IdentityVerdict",
     "Note",
     "Run",
     "RunStatus",

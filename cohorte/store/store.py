@@ -30,6 +30,8 @@ from cohorte.store.migrations import HEAD
 from cohorte.store.tables import (
     AuditEntry,
     Export,
+    IdentityDecision,
+    IdentityVerdict,
     Note,
     Run,
     RunStatus,
@@ -408,6 +410,78 @@ class Store:
             note = _found(session.get(Note, note_id), f"note {note_id}")
             session.add(_entry(at, who, "note.deleted", note.subject_kind, note.subject_id))
             session.delete(note)
+
+    # Identity
+
+    def decide_identity(
+        self,
+        one: tuple[str, str],
+        other: tuple[str, str],
+        verdict: IdentityVerdict,
+        *,
+        who: str,
+        at: datetime,
+        reason: str = "",
+    ) -> IdentityDecision:
+        """Say whether two records, each (source, contact_id), are one person.
+
+        Rules over the machine from the next run on; a later decision on the pair replaces it.
+        Raises CohorteError when both are the same record.
+        """
+        if one == other:
+            raise CohorteError(
+                f"{one[0]} {one[1]} is one record", remedy="name two different records"
+            )
+        (source_a, contact_a), (source_b, contact_b) = sorted((one, other))
+        with self._writing() as session:
+            decision = IdentityDecision(
+                source_a=source_a,
+                contact_a=contact_a,
+                source_b=source_b,
+                contact_b=contact_b,
+                verdict=verdict,
+                reason=reason,
+                decided_by=who,
+                decided_at=at,
+            )
+            session.add(decision)
+            session.add(
+                _entry(
+                    at,
+                    who,
+                    f"identity.{verdict}",
+                    "contacts",
+                    f"{source_a} {contact_a}",
+                    {"other": f"{source_b} {contact_b}", "reason": reason},
+                )
+            )
+            return decision
+
+    def withdraw_identity_decision(self, decision_id: int, *, who: str, at: datetime) -> None:
+        """Take a decision back: the machine decides again. NotFoundError when there is none."""
+        with self._writing() as session:
+            decision = _found(
+                session.get(IdentityDecision, decision_id), f"identity decision {decision_id}"
+            )
+            if decision.withdrawn_at is None:
+                decision.withdrawn_at, decision.withdrawn_by = at, who
+                session.add(
+                    _entry(at, who, "identity.withdrawn", "identity_decision", str(decision_id))
+                )
+
+    def list_identity_decisions(self, *, with_withdrawn: bool = False) -> list[IdentityDecision]:
+        """Decisions in the order they were made; of those that hold, the latest of each pair."""
+        query = select(IdentityDecision).order_by(IdentityDecision.decision_id)
+        with self._reading() as session:
+            decisions = list(session.scalars(query))
+        if with_withdrawn:
+            return decisions
+        latest = {
+            (held.source_a, held.contact_a, held.source_b, held.contact_b): held
+            for held in decisions
+            if held.withdrawn_at is None
+        }
+        return sorted(latest.values(), key=lambda held: held.decision_id)
 
     # Targets
 

@@ -23,6 +23,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 RunStatus = Literal["running", "succeeded", "failed", "interrupted"]
+IdentityVerdict = Literal["same", "not_same", "unknown"]
 
 
 class Instant(TypeDecorator[datetime]):
@@ -225,3 +226,28 @@ class AuditEntry(Base):
     subject_kind: Mapped[str] = mapped_column(String(40))
     subject_id: Mapped[str] = mapped_column(String(200))
     detail: Mapped[dict[str, Any]]
+
+
+class IdentityDecision(Base):
+    """One row per decision on whether two records are one person; only withdrawal changes it.
+
+    The pair is kept in one order: (source_a, contact_a) before (source_b, contact_b).
+    """
+
+    __tablename__ = "identity_decisions"
+    __table_args__ = (
+        CheckConstraint("verdict in ('same', 'not_same', 'unknown')", name="verdict"),
+        Index(None, "source_a", "contact_a", "source_b", "contact_b"),
+    )
+
+    decision_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    source_a: Mapped[str] = mapped_column(String(80))
+    contact_a: Mapped[str] = mapped_column(String(200))
+    source_b: Mapped[str] = mapped_column(String(80))
+    contact_b: Mapped[str] = mapped_column(String(200))
+    verdict: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(default="")
+    decided_by: Mapped[str]
+    decided_at: Mapped[datetime]
+    withdrawn_by: Mapped[str | None]
+    withdrawn_at: Mapped[datetime | None]

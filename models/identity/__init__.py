@@ -1,5 +1,23 @@
 """Records of the sources become customers."""
 
 from models.identity.exact import IdentityLimits, IdentityReport, resolve
+from models.identity.resolution import (
+    Decision,
+    FullLimits,
+    ResolutionReport,
+    identify,
+    resolve_fully,
+    train_links,
+)
 
-__all__ = ["IdentityLimits", "IdentityReport", "resolve"]
+__all__ = [
+    "Decision",
+    "FullLimits",
+    "IdentityLimits",
+    "IdentityReport",
+    "ResolutionReport",
+    "identify",
+    "resolve",
+    "resolve_fully",
+    "train_links",
+]

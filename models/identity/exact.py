@@ -81,11 +81,8 @@ def resolve(con: duckdb.DuckDBPyConnection, limits: IdentityLimits | None = None
         When a contact is staged twice, or two customers would get the same id.
     """
     limits = limits or IdentityLimits()
-    with _scratch_schema(con):
-        records = _number_records(con)
-        _collect_keys(con, limits)
-        _refuse_values(con, limits)
-        _link(con, limits)
+    with scratch_tables(con):
+        records = link_exactly(con, limits)
         canonical = _canonical_records(con, records)
         con.register("_identity_canonical", canonical)
         try:
@@ -100,8 +97,21 @@ def resolve(con: duckdb.DuckDBPyConnection, limits: IdentityLimits | None = None
 _TABLES = ("records", "keys", "key_names", "refused", "name_pairs", "edges", "resolved")
 
 
+def link_exactly(con: duckdb.DuckDBPyConnection, limits: IdentityLimits) -> int:
+    """Number the staged contacts and draw the edges of exact keys; returns the number of records.
+
+    Leaves ``temp._identity_records``, ``_identity_edges`` (rule, record_a, record_b),
+    ``_identity_name_pairs`` and ``_identity_refused`` to be read within ``scratch_tables``.
+    """
+    records = _number_records(con)
+    _collect_keys(con, limits)
+    _refuse_values(con, limits)
+    _link(con, limits)
+    return records
+
+
 @contextmanager
-def _scratch_schema(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+def scratch_tables(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Temporary tables of the step, named ``_identity_*``, gone when it ends."""
     try:
         yield
@@ -371,10 +381,14 @@ def _link(con: duckdb.DuckDBPyConnection, limits: IdentityLimits) -> None:
 
 
 def _canonical_records(con: duckdb.DuckDBPyConnection, records: int) -> pa.Table:
-    """Smallest record of each record's component."""
+    everyone = np.arange(records, dtype=np.int32)
+    return pa.table({"record": everyone, "canonical": connected_records(con, records)})
+
+
+def connected_records(con: duckdb.DuckDBPyConnection, records: int) -> IntArray:
+    """Smallest record of each record's component of exact links."""
     if records == 0:
-        empty = pa.array([], pa.int32())
-        return pa.table({"record": empty, "canonical": empty})
+        return np.empty(0, dtype=np.int32)
     edges = con.execute("select record_a, record_b from _identity_edges").fetchnumpy()
     first: IntArray = np.asarray(edges["record_a"], dtype=np.int32)
     second: IntArray = np.asarray(edges["record_b"], dtype=np.int32)
@@ -385,7 +399,7 @@ def _canonical_records(con: duckdb.DuckDBPyConnection, records: int) -> pa.Table
     smallest = np.empty(count, dtype=np.int32)
     everyone = np.arange(records, dtype=np.int32)
     smallest[labels[::-1]] = everyone[::-1]
-    return pa.table({"record": everyone, "canonical": smallest[labels]})
+    return np.asarray(smallest[labels], dtype=np.int32)
 
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

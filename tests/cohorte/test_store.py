@@ -210,3 +210,27 @@ def test_a_user_is_added_then_changed(store: Store) -> None:
     store.save_user("ana@exemple.fr", at=AT, full_name="Ana", role="admin", is_active=False)
     (user,) = store.list_users()
     assert (user.role, user.is_active) == ("admin", False)
+
+
+def test_the_latest_decision_on_two_records_holds_until_it_is_withdrawn(store: Store) -> None:
+    shop, crm = ("shop", "M1"), ("crm", "C9")
+    store.decide_identity(shop, crm, "same", who="ana", at=AT)
+    later = store.decide_identity(crm, shop, "not_same", who="bob", at=AT, reason="brothers")
+    (held,) = store.list_identity_decisions()
+    assert (held.source_a, held.contact_a, held.verdict) == ("crm", "C9", "not_same")
+    store.withdraw_identity_decision(later.decision_id, who="bob", at=AT)
+    (held,) = store.list_identity_decisions()
+    assert held.verdict == "same"
+    assert len(store.list_identity_decisions(with_withdrawn=True)) == 2
+    assert [entry.action for entry in store.list_audit(3)] == [
+        "identity.withdrawn",
+        "identity.not_same",
+        "identity.same",
+    ]
+
+
+def test_a_record_cannot_be_decided_against_itself(store: Store) -> None:
+    with pytest.raises(CohorteError, match="one record"):
+        store.decide_identity(("shop", "M1"), ("shop", "M1"), "same", who="ana", at=AT)
+    with pytest.raises(NotFoundError):
+        store.withdraw_identity_decision(7, who="ana", at=AT)

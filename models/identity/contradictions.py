@@ -1,0 +1,105 @@
+"""What two records of one person would not show: the vetoes, learned where they can be.
+
+Phone, last name and address go together in a household, so that a model which counts each as
+evidence of its own takes a family for one person. A first name that differs speaks against it,
+in data where first names are reliable; where they are not (short forms, scribes), it does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+
+__all__ = ["Reliability", "measure_reliability", "veto_pairs"]
+
+_RELATED = (
+    "(coalesce(list_has_any(a.given_roots, b.given_roots), false)"
+    " or coalesce(list_has_any(a.first_roots, b.first_roots), false)"
+    " or coalesce(a.given = b.family, false) or coalesce(b.given = a.family, false))"
+)
+
+_OTHER_NAME = f"""(
+    a.given is not null and b.given is not null and not {_RELATED}
+    and case
+        when length(a.given) = 1 or length(b.given) = 1 then left(a.given, 1) <> left(b.given, 1)
+        else not starts_with(a.given, b.given) and not starts_with(b.given, a.given)
+            and jaro_winkler_similarity(a.given, b.given) < 0.8
+    end)"""
+
+_OTHER_KNOWN_NAME = f"""(
+    a.is_known_given and b.is_known_given and not {_RELATED}
+    and jaro_winkler_similarity(a.given, b.given) >= 0.8)"""
+"""Laurent and Laurence: alike, but each a name that many people bear."""
+
+_OTHER_GENERATION = """coalesce(
+    abs(a.birth_date - b.birth_date) > 12 * 365
+    and levenshtein(a.birth_text, b.birth_text) >= 3, false)"""
+
+_REASONS: tuple[tuple[str, str], ...] = (
+    ("other_generation", _OTHER_GENERATION),
+    ("other_first_name", _OTHER_NAME),
+    ("other_known_first_name", _OTHER_KNOWN_NAME),
+)
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How often first names differ on records that are one person by all the rest."""
+
+    pairs: int
+    other_name_share: float
+    other_known_name_share: float
+
+    @property
+    def first_name_contradicts(self) -> bool:
+        return self.pairs < 50 or self.other_name_share < 0.05
+
+    @property
+    def known_first_name_contradicts(self) -> bool:
+        return self.pairs < 50 or self.other_known_name_share < 0.01
+
+
+def measure_reliability(con: duckdb.DuckDBPyConnection) -> Reliability:
+    """Read first names on pairs of ``identity_pairs`` alike in last name, birth date and place."""
+    pairs, other, known = con.execute(f"""
+        select count(*), count(*) filter ({_OTHER_NAME}), count(*) filter ({_OTHER_KNOWN_NAME})
+        from identity_pairs as pairs
+        join identity_records as a on a.record = pairs.record_l
+        join identity_records as b on b.record = pairs.record_r
+        where a.given is not null and b.given is not null
+            and a.family = b.family and a.birth_date = b.birth_date
+            and (a.postcode = b.postcode or a.city = b.city or a.email = b.email
+                or a.phone = b.phone)
+    """).fetchall()[0]
+    return Reliability(pairs, other / max(pairs, 1), known / max(pairs, 1))
+
+
+def veto_pairs(con: duckdb.DuckDBPyConnection, reliability: Reliability) -> None:
+    """Write ``identity_vetoes``: one row per scored pair that is not one person, with the reason.
+
+    Equal birth dates silence a first name that differs, unless the two live together: twins.
+    """
+    used = {"other_generation"}
+    if reliability.first_name_contradicts:
+        used.add("other_first_name")
+    if reliability.known_first_name_contradicts:
+        used.add("other_known_first_name")
+    same_day = "coalesce(a.birth_date = b.birth_date, false)"
+    twins = "coalesce(a.family = b.family and a.postcode = b.postcode, false)"
+    conditions = {
+        "other_generation": _OTHER_GENERATION,
+        "other_first_name": f"{_OTHER_NAME} and (not {same_day} or {twins})",
+        "other_known_first_name": f"{_OTHER_KNOWN_NAME} and not {same_day}",
+    }
+    cases = " ".join(
+        f"when {conditions[reason]} then '{reason}'" for reason, _ in _REASONS if reason in used
+    )
+    con.execute(f"""
+        create or replace table identity_vetoes as
+        select record_l, record_r, case {cases} end as reason
+        from identity_pairs as pairs
+        join identity_records as a on a.record = pairs.record_l
+        join identity_records as b on b.record = pairs.record_r
+        where reason is not null
+    """)

@@ -1,0 +1,429 @@
+"""Probabilistic links: what is compared, which pairs are looked at, what each agreement is worth.
+
+Splink's Fellegi-Sunter model over ``identity_records``. Pairs come from bounded blocking keys,
+each one column, so that no name shared by thousands can make the pairs explode.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from splink import DuckDBAPI, Linker
+from splink.internals.exceptions import EMTrainingException
+
+__all__ = [
+    "Blocking", "LinkLimits", "block", "certain_pairs", "known_columns", "link_settings",
+    "linker_of", "matching_prior", "train",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LinkLimits:
+    """How much is looked at."""
+
+    max_block: int = 200
+    """Records of one blocking value beyond which the value blocks nothing."""
+
+    pairs_per_record: float = 6.0
+    """Candidate pairs a rule may add, per record, before its larger blocks are left out."""
+
+    pairs_floor: int = 100_000
+    """Pairs that any rule may add, however few the records."""
+
+    min_known: int = 50
+    """Known values below which a column is not compared."""
+
+    min_known_share: float = 0.01
+    """Share of known values below which a column is not compared."""
+
+
+_BLOCKING: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("email", ("email",), "email"),
+    ("phone", ("phone",), "phone"),
+    ("mailbox", ("email",), "case when length(mailbox_letters) >= 6 then mailbox_letters end"),
+    ("name", ("given", "family"), "name_either_way"),
+    ("family and nickname", ("given", "family"), "first_roots[1] || '|' || family"),
+    ("family and initial and birth year", ("given", "family", "birth_date"),
+        "family || '|' || left(given, 1) || '|' || left(birth_text, 4)"),
+    ("birth date", ("birth_date",), "birth_text"),
+    ("birth date and initial of the first name", ("birth_date", "given"),
+        "birth_text || '|' || left(given, 1)"),
+    ("birth date and start of the last name", ("birth_date", "family"),
+        "birth_text || '|' || left(family, 2)"),
+    ("postcode and first name", ("postcode", "given"), "postcode || '|' || given"),
+    ("postcode and start of the last name", ("postcode", "family"),
+        "postcode || '|' || left(family, 3)"),
+    ("postcode and birth year", ("postcode", "birth_date"),
+        "postcode || '|' || left(birth_text, 4)"),
+    ("city and last name", ("city", "family"), "city || '|' || family"),
+    ("city and first name and birth year", ("city", "given", "birth_date"),
+        "city || '|' || given || '|' || left(birth_text, 4)"),
+    ("birth month and name", ("birth_date", "given"),
+        "left(birth_text, 6) || '|' || left(given, 3)"),
+    ("birth day and name", ("birth_date", "family"),
+        "right(birth_text, 4) || '|' || left(family, 4)"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Blocking:
+    """One blocking rule: its column, its pairs, and what was left out to bound them."""
+
+    rule: str
+    column: str
+    pairs: int
+    largest_block: int
+    values_dropped: int
+    is_used: bool
+
+
+def known_columns(con: duckdb.DuckDBPyConnection, limits: LinkLimits) -> frozenset[str]:
+    """Columns with enough known and differing values to be compared."""
+    columns = (
+        "given", "family", "birth_date", "email", "phone", "postcode", "city", "address",
+        "occupation",
+    )  # fmt: skip
+    parts = ", ".join(f"count({name}), approx_count_distinct({name})" for name in columns)
+    records, *counts = con.execute(f"select count(*), {parts} from identity_records").fetchall()[0]
+    enough = max(limits.min_known, limits.min_known_share * records)
+    return frozenset(
+        name
+        for index, name in enumerate(columns)
+        if counts[2 * index] >= enough and counts[2 * index + 1] > 1
+    )
+
+
+def block(
+    con: duckdb.DuckDBPyConnection, columns: frozenset[str], limits: LinkLimits
+) -> list[Blocking]:
+    """Count the pairs of every rule, bound them, and keep the keys in ``identity_blocks``.
+
+    ``identity_blocks`` is ``identity_records`` with a column ``block_<n>`` a rule, null where the
+    value would make too many pairs. A rule is left out when even small blocks exceed its bound.
+    """
+    records = int(con.execute("select count(*) from identity_records").fetchall()[0][0])
+    budget = max(limits.pairs_floor, int(limits.pairs_per_record * records))
+    found: list[Blocking] = []
+    keys: list[str] = []
+    for number, (rule, needed, expression) in enumerate(_BLOCKING):
+        if not set(needed) <= columns:
+            continue
+        column = f"block_{number}"
+        sizes = con.execute(f"""
+            select size, count(*) from (
+                select count(*) as size from identity_records
+                where {expression} is not null group by {expression}
+            ) group by size order by size
+        """).fetchall()
+        pairs, allowed, largest = 0, 1, 1
+        for size, times in sizes:
+            more = size * (size - 1) // 2 * times
+            if size > limits.max_block or pairs + more > budget:
+                break
+            pairs, allowed, largest = pairs + more, size, size
+        dropped = sum(times for size, times in sizes if size > allowed)
+        is_used = pairs > 0
+        found.append(Blocking(rule, column, pairs, largest, dropped, is_used))
+        if is_used:
+            keys.append(
+                f"case when count(*) over (partition by {expression}) <= {allowed}"
+                f" then {expression} end as {column}"
+            )
+    con.execute(
+        f"create or replace table identity_blocks as select *{''.join(', ' + key for key in keys)}"
+        " from identity_records order by record"
+    )
+    return found
+
+
+Level = dict[str, Any]
+
+
+def _level(label: str, condition: str, **more: Any) -> Level:
+    return {"label_for_charts": label, "sql_condition": condition, **more}
+
+
+def _nothing(*columns: str) -> Level:
+    missing = " or ".join(f"{column}_l is null or {column}_r is null" for column in columns)
+    return _level("not known", missing, is_null_level=True)
+
+
+def _else() -> Level:
+    return _level("different", "ELSE")
+
+
+_SWAPPED = "(given_l = family_r and family_l = given_r)"
+
+
+_MISTYPED = (
+    "mailbox_digits_l = mailbox_digits_r"
+    " and (mailbox_letters_l <> mailbox_letters_r or domain_l <> domain_r)"
+    " and jaro_winkler_similarity(domain_l, domain_r) >= 0.85"
+    " and levenshtein(email_l, email_r) <= {distance}"
+    " and ({distance} <= 2 or not (is_common_domain_l and is_common_domain_r))"
+    " and (domain_l = domain_r or not (is_common_domain_l and is_common_domain_r))"
+)
+"""Two spellings of one address. Those that differ in a number or a dot are two mailboxes, and so
+are those at two providers that many people use."""
+
+
+def _comparisons(columns: frozenset[str]) -> list[dict[str, Any]]:
+    available: dict[str, list[Level]] = {
+        "given": [
+            _nothing("given"),
+            _level("same first name", "given_l = given_r", tf_adjustment_column="given"),
+            _level("first and last name swapped", _SWAPPED),
+            _level("short form", "list_has_any(given_roots_l, given_roots_r)"),
+            _level(
+                "initial or part of it",
+                "(length(given_l) = 1 or length(given_r) = 1) and left(given_l, 1) ="
+                " left(given_r, 1) or list_has_any(first_roots_l, first_roots_r)",
+            ),
+            _level(
+                "one typing error",
+                "jaro_winkler_similarity(given_l, given_r) >= 0.92"
+                " or levenshtein(given_l, given_r) <= 1",
+            ),
+            _level("alike", "jaro_winkler_similarity(given_l, given_r) >= 0.84"),
+            _else(),
+        ],
+        "family": [
+            _nothing("family"),
+            _level("counted with the first name", _SWAPPED, is_null_level=True),
+            _level("same last name", "family_l = family_r", tf_adjustment_column="family"),
+            _level("part of a double name", "list_has_any(family_parts_l, family_parts_r)"),
+            _level(
+                "one typing error",
+                "jaro_winkler_similarity(family_l, family_r) >= 0.93"
+                " or levenshtein(family_l, family_r) <= 1",
+            ),
+            _level("alike", "jaro_winkler_similarity(family_l, family_r) >= 0.86"),
+            _else(),
+        ],
+        "birth_date": [
+            _nothing("birth_date"),
+            _level("same birth date", "birth_date_l = birth_date_r",
+                tf_adjustment_column="birth_date"),
+            _level("one digit or two swapped",
+                "levenshtein(birth_text_l, birth_text_r) <= 1"
+                " or (left(birth_text_l, 4) = left(birth_text_r, 4)"
+                " and right(birth_text_l, 2) = substr(birth_text_r, 5, 2)"
+                " and right(birth_text_r, 2) = substr(birth_text_l, 5, 2))"),
+            _level("two digits", "levenshtein(birth_text_l, birth_text_r) <= 2"),
+            _level("within a year", "abs(birth_date_l - birth_date_r) <= 366"),
+            _else(),
+        ],
+        "email": [
+            _nothing("email"),
+            _level("same e-mail", "email_l = email_r", tf_adjustment_column="email"),
+            _level("same mailbox, other domain", "own_mailbox_l = own_mailbox_r",
+                tf_adjustment_column="own_mailbox"),
+            _level("one typing error", _MISTYPED.format(distance=2)),
+            _level("several typing errors", _MISTYPED.format(distance=4)),
+            _else(),
+        ],
+        "phone": [
+            _nothing("phone"),
+            _level("same phone", "phone_l = phone_r", tf_adjustment_column="phone"),
+            _level("one digit", "levenshtein(phone_l, phone_r) <= 1"),
+            _else(),
+        ],
+        "postcode": [
+            _nothing("postcode"),
+            _level("same postcode", "postcode_l = postcode_r", tf_adjustment_column="postcode"),
+            _level("same start of the postcode",
+                "left(postcode_l, greatest(2, length(postcode_l) - 3))"
+                " = left(postcode_r, greatest(2, length(postcode_r) - 3))"),
+            _level("same area", "left(postcode_l, 2) = left(postcode_r, 2)"),
+            _else(),
+        ],
+        "address": [
+            _nothing("address"),
+            _level("same address", "address_l = address_r", tf_adjustment_column="address"),
+            _level("alike", "jaro_winkler_similarity(address_l, address_r) >= 0.9"),
+            _else(),
+        ],
+        "city": [
+            _nothing("city"),
+            _level("same city", "city_l = city_r", tf_adjustment_column="city"),
+            _level("alike", "jaro_winkler_similarity(city_l, city_r) >= 0.9"),
+            _else(),
+        ],
+        "occupation": [
+            _nothing("occupation"),
+            _level("same occupation", "occupation_l = occupation_r",
+                tf_adjustment_column="occupation"),
+            _else(),
+        ],
+    }  # fmt: skip
+    if "postcode" in columns and "address" in columns:
+        columns = columns - {"city"}
+    return [
+        {
+            "output_column_name": name,
+            "comparison_description": name.replace("_", " "),
+            "comparison_levels": levels,
+        }
+        for name, levels in available.items()
+        if name in columns
+    ]
+
+
+def link_settings(columns: frozenset[str], blocking: Sequence[Blocking]) -> dict[str, Any]:
+    """Splink's settings: what is compared, and the rules that give the pairs."""
+    return {
+        "link_type": "dedupe_only",
+        "unique_id_column_name": "record",
+        "probability_two_random_records_match": 1e-5,
+        "comparisons": _comparisons(columns),
+        "blocking_rules_to_generate_predictions": _pair_rules(blocking),
+        "retain_matching_columns": False,
+        "retain_intermediate_calculation_columns": True,
+        "em_convergence": 0.001,
+        "max_iterations": 25,
+    }
+
+
+def _pair_rules(blocking: Sequence[Blocking]) -> list[str]:
+    return [f"l.{rule.column} = r.{rule.column}" for rule in blocking if rule.is_used]
+
+
+def _make_linker(con: duckdb.DuckDBPyConnection, settings: dict[str, Any]) -> Linker:
+    frame = DuckDBAPI(connection=con).register("identity_blocks")
+    return Linker(frame, settings, log_level=logging.ERROR)
+
+
+_CERTAIN = (
+    ("email", "given", "family"),
+    ("phone", "given", "family"),
+    ("given", "family", "birth_date"),
+    ("given", "family", "postcode"),
+    ("email", "birth_date"),
+)
+
+
+def certain_pairs(con: duckdb.DuckDBPyConnection, columns: frozenset[str]) -> int:
+    """Pairs of records that agree on enough to be one person, those by way of others included."""
+    records = int(con.execute("select count(*) from identity_records").fetchall()[0][0])
+    rules = [rule for rule in _CERTAIN if set(rule) <= columns]
+    if records < 2 or not rules:
+        return 0
+    pairs = con.execute(
+        "\nunion\n".join(
+            f"""select record, first_value(record) over (
+                    partition by {", ".join(rule)} order by record) as record_first
+            from identity_records where {" and ".join(f"{name} is not null" for name in rule)}"""
+            for rule in rules
+        )
+    ).fetchnumpy()
+    first, second = np.asarray(pairs["record"]), np.asarray(pairs["record_first"])
+    graph = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(records, records))
+    _, labels = connected_components(graph, directed=False)
+    sizes = np.bincount(labels).astype(np.int64)
+    return int((sizes * (sizes - 1) // 2).sum())
+
+
+def matching_prior(
+    con: duckdb.DuckDBPyConnection, columns: frozenset[str], recall: float = 0.6
+) -> float:
+    """Probability that two records taken at random are one person.
+
+    Counted from pairs that are certain, taken for ``recall`` of all.
+    """
+    records = int(con.execute("select count(*) from identity_records").fetchall()[0][0])
+    everything = max(1.0, records * (records - 1) / 2)
+    return min(0.2, max(certain_pairs(con, columns) / recall, 1.0) / everything)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Splink says only what goes wrong while this lasts."""
+    logger = logging.getLogger("splink")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+TRAINING_RULES: tuple[tuple[str, ...], ...] = (
+    ("email",),
+    ("phone",),
+    ("given", "family"),
+    ("birth_date",),
+    ("postcode", "family"),
+)
+
+
+def train(
+    con: duckdb.DuckDBPyConnection,
+    columns: frozenset[str],
+    blocking: Sequence[Blocking],
+    *,
+    max_pairs: float = 1e6,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Estimate the weights by expectation maximisation on the company's own records.
+
+    Returns Splink's settings with the weights, and the specifications of the charts that show
+    them.
+    """
+    settings = link_settings(columns, blocking)
+    settings["probability_two_random_records_match"] = matching_prior(con, columns)
+    with quiet():
+        linker = _make_linker(con, settings)
+        linker.training.estimate_u_using_random_sampling(max_pairs=max_pairs, seed=7)
+        for rule in TRAINING_RULES:
+            if not set(rule) <= columns:
+                continue
+            condition = " and ".join(f"l.{name} = r.{name}" for name in rule)
+            with suppress(EMTrainingException):
+                linker.training.estimate_parameters_using_expectation_maximisation(
+                    condition, estimate_without_term_frequencies=True, max_pairs=max_pairs
+                )
+        model: dict[str, Any] = linker.misc.save_model_to_json()
+        _fill_untrained(model)
+        shown = linker_of(con, model, blocking, settings["probability_two_random_records_match"])
+        charts = {
+            "match_weights": shown.visualisations.match_weights_chart().chart_dict,
+            "m_u_parameters": shown.visualisations.m_u_parameters_chart().chart_dict,
+            "unlinkables": shown.evaluation.unlinkables_chart().chart_dict,
+        }
+    return model, charts
+
+
+def linker_of(
+    con: duckdb.DuckDBPyConnection,
+    model: dict[str, Any],
+    blocking: Sequence[Blocking],
+    prior: float,
+) -> Linker:
+    """A linker with a trained model's weights, this run's pairs and this run's prior."""
+    settings = {
+        **model,
+        "probability_two_random_records_match": prior,
+        "blocking_rules_to_generate_predictions": _pair_rules(blocking),
+    }
+    with quiet():
+        return _make_linker(con, settings)
+
+
+def _fill_untrained(model: dict[str, Any]) -> None:
+    """Give levels that training never saw a careful weight: what is rare proves little."""
+    for comparison in model["comparisons"]:
+        for level in comparison["comparison_levels"]:
+            if level.get("is_null_level"):
+                continue
+            m, u = level.get("m_probability"), level.get("u_probability")
+            if m is None:
+                level["m_probability"] = 0.005 if u is None else max(min(u, 0.005), 1e-6)
+            if u is None:
+                level["u_probability"] = 1e-4 if m is None else max(min(m, 1e-4), 1e-6)

@@ -1,0 +1,195 @@
+"""Records as they are compared: keys for matching, which never alter what is stored."""
+
+from __future__ import annotations
+
+import duckdb
+
+from models.identity.nicknames import nickname_roots
+
+__all__ = ["COMPARED", "standardise"]
+
+COMPARED: tuple[str, ...] = (
+    "given", "family", "birth_date", "email", "phone", "postcode", "city", "address", "occupation",
+)  # fmt: skip
+"""Columns of ``identity_records`` that hold evidence."""
+
+_TITLES = (
+    "['m', 'mr', 'mrs', 'ms', 'miss', 'mme', 'mlle', 'monsieur', 'madame', 'mademoiselle', 'dr',"
+    " 'docteur', 'doctor', 'prof', 'professeur', 'professor', 'pr', 'me', 'maitre', 'sir', 'rev',"
+    " 'reverend', 'jr', 'sr', 'junior', 'senior', 'ii', 'iii', 'esq', 'phd', 'md']"
+)
+_PARTICLES = (
+    "['de', 'du', 'des', 'd', 'la', 'le', 'les', 'l', 'von', 'van', 'der', 'den', 'of', 'the',"
+    " 'di', 'da', 'del', 'della', 'dos', 'das', 'y', 'e', 'et', 'and', 'st', 'ste', 'saint',"
+    " 'sainte', 'al', 'el', 'ben', 'bin', 'ter', 'zu']"
+)
+_NULLABLE = (
+    "full_name_key", "gender", "job_title", "address_line", "postcode", "city_key",
+)  # fmt: skip
+
+
+def standardise(con: duckdb.DuckDBPyConnection, max_names: int = 8) -> int:
+    """Build ``identity_records``, one row per staged contact, from the exact step's numbering.
+
+    Reads ``temp._identity_records`` and ``staging.stg_contacts``; returns the number of records.
+    Values that many names share, and birth dates far commoner than their neighbours, are
+    nulled: they are no evidence. A record without a name takes the one its e-mail address
+    spells, where its parts are a first name and a last name that the company's data know.
+    """
+    staged = {
+        name for name, *_ in con.execute("select * from staging.stg_contacts limit 0").description
+    }
+    columns = ", ".join(
+        f"contacts.{name}" if name in staged else f"null::varchar as {name}" for name in _NULLABLE
+    )
+    con.register("_identity_nicknames", nickname_roots())
+    con.execute(f"""
+        create or replace temp table _identity_named as
+        with contacts as (
+            select records.record, records.source, records.contact_id,
+                records.given_name, records.family_name,
+                records.email, records.phone, records.birth_date, {columns}
+            from _identity_records as records
+            join staging.stg_contacts as contacts using (source, contact_id)
+        ),
+        tokens as (
+            select *,
+                list_filter(string_split(given_name, ' '),
+                    lambda word: word <> '' and not list_contains({_TITLES}, word)) as given_words,
+                list_filter(string_split(family_name, ' '),
+                    lambda word: word <> '' and not list_contains({_TITLES}, word)) as family_words
+            from contacts
+        ),
+        words as (
+            select *,
+                case when len(list_filter(family_words,
+                        lambda word: not list_contains({_PARTICLES}, word))) > 0
+                    then list_filter(family_words,
+                        lambda word: not list_contains({_PARTICLES}, word))
+                    else family_words end as family_parts
+            from tokens
+        )
+        select *,
+            nullif(array_to_string(given_words, ''), '') as said_given,
+            nullif(array_to_string(family_parts, ''), '') as said_family,
+            case when email is not null and said_given is null and said_family is null
+                then string_split(regexp_replace(
+                    regexp_replace(split_part(email, '@', 1), '[0-9]+', '', 'g'),
+                    '[._-]+', '.', 'g'), '.') end as mailbox_words
+        from words
+    """)
+    con.execute("""
+        create or replace temp table _identity_spelt as
+        with givens as (
+            select said_given as given from _identity_named
+            where length(said_given) > 2 group by 1 having count(*) >= 3
+        ),
+        families as (
+            select said_family as family from _identity_named
+            where length(said_family) > 2 group by 1
+        ),
+        spelt as (
+            select record, mailbox_words[1] as a, mailbox_words[2] as b
+            from _identity_named
+            where len(list_filter(mailbox_words, lambda word: word <> '')) = 2
+        )
+        select record, a as given, b as family from spelt
+        where a in (from givens) and b in (from families)
+        union all
+        select record, b, a from spelt
+        where b in (from givens) and a in (from families)
+            and not (a in (from givens) and b in (from families))
+    """)
+    con.execute("""
+        create or replace temp table _identity_dates as
+        with known as (
+            select birth_date, count(*) as records from _identity_named
+            where birth_date is not null group by 1
+        )
+        select birth_date from known
+        where birth_date < date '0002-01-01' or birth_date in (date '1900-01-01', date '1901-01-01')
+            or (records > 20
+                and records > .025 * (select sum(records) from known)
+                and records > 20 * (select median(records) from known))
+    """)
+    con.execute(
+        """
+        create or replace temp table _identity_shared_values as
+        select 'email' as field, email as value from _identity_named
+        where email is not null group by email
+        having count(distinct coalesce(said_given, '') || ' ' || coalesce(said_family, '')) > $names
+        union all
+        select 'phone', phone from _identity_named
+        where phone is not null group by phone
+        having count(distinct coalesce(said_given, '') || ' ' || coalesce(said_family, '')) > $names
+        union
+        select case rule when 3 then 'email' else 'phone' end, value
+        from _identity_refused where rule in (3, 4)
+    """,
+        {"names": max_names},
+    )
+    con.execute("""
+        create or replace table identity_records as
+        with roots as (
+            select nickname, list(root order by root) as roots
+            from _identity_nicknames group by nickname
+        ),
+        kept as (
+            select named.record, named.source, named.contact_id,
+                coalesce(said_given, spelt.given) as given,
+                coalesce(said_family, spelt.family) as family,
+                spelt.record is not null as is_spelt,
+                family_parts, given_words,
+                case when named.email not in
+                    (select value from _identity_shared_values where field = 'email')
+                    then named.email end as email,
+                case when named.phone not in
+                    (select value from _identity_shared_values where field = 'phone')
+                    then named.phone end as phone,
+                case when birth_date not in (from _identity_dates) then birth_date end
+                    as birth_date,
+                nullif(regexp_replace(upper(postcode), '[^A-Z0-9]', '', 'g'), '') as postcode,
+                city_key as city,
+                nullif(trim(regexp_replace(
+                    lower(strip_accents(address_line)), '[^a-z0-9]+', ' ', 'g')), '') as address,
+                nullif(trim(lower(job_title)), '') as occupation
+            from _identity_named as named left join _identity_spelt as spelt using (record)
+        )
+        select record, source, contact_id, given, family,
+            coalesce(roots.roots, case when given is not null then [given] end) as given_roots,
+            coalesce(first_roots.roots,
+                case when len(given_words) > 0 then [given_words[1]] end) as first_roots,
+            family_parts, is_spelt,
+            given || ' ' || family as name,
+            least(given, family) || ' ' || greatest(given, family) as name_either_way,
+            email,
+            split_part(email, '@', 1) as mailbox,
+            given in (
+                select given from kept where length(given) > 2
+                group by given having count(distinct family) >= 5
+            ) as is_known_given,
+            regexp_replace(split_part(email, '@', 1), '[^a-z]', '', 'g') as mailbox_letters,
+            regexp_replace(split_part(email, '@', 1), '[^0-9]', '', 'g') as mailbox_digits,
+            split_part(email, '@', 2) as domain,
+            domain in (
+                select split_part(email, '@', 2) from kept
+                group by 1 having count(distinct email) >= 50
+            ) as is_common_domain,
+            case when length(mailbox_digits) >= 2
+                or (given is not null and family is not null
+                    and not contains(mailbox_letters, left(family, 4))
+                    and not contains(mailbox_letters, left(given, 4)))
+                then mailbox end as own_mailbox,
+            phone,
+            birth_date,
+            strftime(birth_date, '%Y%m%d') as birth_text,
+            postcode, city, address, occupation
+        from kept
+        left join roots on roots.nickname = given
+        left join roots as first_roots on first_roots.nickname = given_words[1]
+        order by record
+    """)
+    for table in ("named", "spelt", "dates", "shared_values"):
+        con.execute(f"drop table temp._identity_{table}")
+    con.unregister("_identity_nicknames")
+    return int(con.execute("select count(*) from identity_records").fetchall()[0][0])
