@@ -124,7 +124,17 @@ def _take(browser: Any, base: str, picture: Picture, customer_id: str, out: Path
     path = out / f"{picture.name}.png"
     page.screenshot(path=path)
     context.close()
+    slim(path)
     return path
+
+
+def slim(path: Path) -> None:
+    """Rewrite a picture with 200 colours: a third of the bytes, and the eye sees the same."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        few = picture.convert("RGB").quantize(200, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
 
 
 def main() -> int:
