@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -451,6 +452,13 @@ def main() -> None:
     except CohorteError as error:
         err.print(f"cohorte: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
+    except Exception as error:
+        if os.environ.get("COHORTE_DEBUG"):
+            raise
+        told = f"cohorte: an error that should not be: {type(error).__name__}: {error}"
+        remedy = "run again with COHORTE_DEBUG=1 to see where, and report it"
+        err.print(f"{told}; {remedy}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -104,12 +104,28 @@ def stage(context: RunContext) -> StationResult:
 
 
 def identify(context: RunContext) -> StationResult:
-    """Records become customers."""
-    from models.identity.exact import resolve
+    """Records become customers, as people decided, with ids that outlive the run."""
+    from cohorte.store import open_store
+    from models.identity import Decision
+    from models.identity import identify as identify_records
 
-    with closing(connect_work(context.workspace)) as work:
-        report = resolve(work)
-    return StationResult("identify", rows_in=report.records, rows_out=report.customers)
+    workspace = context.workspace
+    settings = workspace.settings.identity
+    with open_store(workspace.store_url) as store:
+        decisions = Decision.of_store(store)
+    report = identify_records(
+        workspace,
+        now=context.now,
+        decisions=decisions,
+        method=settings.method,
+        unique_sources=frozenset(settings.unique_sources),
+    )
+    return StationResult(
+        "identify",
+        rows_in=report.records,
+        rows_out=report.customers,
+        messages=report.messages,
+    )
 
 
 def unify(context: RunContext) -> StationResult:
@@ -123,8 +139,9 @@ def features(context: RunContext) -> StationResult:
 
 
 def score(context: RunContext) -> StationResult:
-    """Estimators read features and write scores."""
+    """Estimators read features and orders, and write scores."""
     from models.leads import score_leads
+    from models.value import score_customers
 
     workspace = context.workspace
     with closing(connect_work(workspace)) as work:
@@ -135,8 +152,18 @@ def score(context: RunContext) -> StationResult:
             artifacts_dir=workspace.artifacts_dir,
             now=context.now,
         )
+        value = score_customers(
+            work,
+            as_of=context.as_of,
+            artifacts_dir=workspace.artifacts_dir,
+            now=context.now,
+            horizon=workspace.settings.value_scoring.horizon_days,
+        )
     return StationResult(
-        "score", rows_in=report.leads, rows_out=report.scored, messages=(report.verdict,)
+        "score",
+        rows_in=report.leads + value.customers,
+        rows_out=report.scored + value.scored,
+        messages=(report.verdict, value.verdict),
     )
 
 

@@ -181,3 +181,14 @@ def test_doctor_tells_a_changed_version_and_its_remedy(cohorte, tmp_path):
     assert code == 0
     assert findings["served version"]["remedy"] == "cohorte run"
     assert open_workspace(tmp_path).settings.company
+
+
+def test_an_error_that_should_not_be_is_one_line(cohorte, published, monkeypatch):
+    def broken(_workspace):
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr(cli, "served_version", broken)
+    code, _, err = cohorte("versions", "-w", published.root)
+    assert code == 1
+    assert "RuntimeError: no such thing" in err
+    assert "Traceback" not in err
