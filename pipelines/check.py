@@ -105,7 +105,7 @@ def projection(
         if one.unknown:
             fault(one.unknown, name, "unknown_value", f"t_{name}::varchar")
         if one.column.type != "text":
-            test = f"t_{name} is not null and v_{name} is null"
+            test = f"t_{name} is not null and {_does_not_fit(one.column)}"
             fault(test, name, REASONS[one.column.type], f"t_{name}::varchar")
     fault_case = f"case {' '.join(tests)} end::integer" if tests else "null::integer"
     value_case = f"case _fault {' '.join(values)} end" if values else "null::varchar"
@@ -306,11 +306,11 @@ def _direct(value: str, found: str, wanted: ColumnType, zone: str) -> str | None
         case "boolean" if found == "BOOLEAN":
             return value
         case "date" if found.startswith(("DATE", "TIMESTAMP")):
-            return _in_bounds(f"try_cast({value} as date)")
+            return f"try_cast({value} as date)"
         case "timestamp" if found == "TIMESTAMP WITH TIME ZONE":
-            return _in_bounds(f"timezone('UTC', {value})")
+            return f"timezone('UTC', {value})"
         case "timestamp" if found.startswith(("DATE", "TIMESTAMP")):
-            return _in_bounds(_to_utc(f"try_cast({value} as timestamp)", zone))
+            return _to_utc(f"try_cast({value} as timestamp)", zone)
         case _:
             return None
 
@@ -333,8 +333,8 @@ def _typed(text: str, wanted: ColumnType, mapped: Mapped, feed: Feed, zone: str)
             formats = mapped.formats or feed.date_formats or feed.timestamp_formats
             if formats:
                 parsed = [f"try_strptime({text}, {literal(form)})" for form in formats]
-                return _in_bounds(f"try_cast(coalesce({', '.join(parsed)}) as date)")
-            return _in_bounds(f"try_cast({text} as date)")
+                return f"try_cast(coalesce({', '.join(parsed)}) as date)"
+            return f"try_cast({text} as date)"
         case "timestamp":
             formats = mapped.formats or [*feed.timestamp_formats, *feed.date_formats]
             if formats:
@@ -344,8 +344,8 @@ def _typed(text: str, wanted: ColumnType, mapped: Mapped, feed: Feed, zone: str)
                     else _to_utc(f"try_strptime({text}, {literal(form)})", zone)
                     for form in formats
                 ]
-                return _in_bounds(f"coalesce({', '.join(local)})")
-            return _in_bounds(
+                return f"coalesce({', '.join(local)})"
+            return (
                 f"case when length({text}) = 19 and substr({text}, 17, 1) = ':'"
                 f" then {_to_utc(f'try_cast({text} as timestamp)', zone)}"
                 f" when length({text}) > 10 and {_has_zone(text)}"
@@ -390,8 +390,10 @@ def _to_utc(local: str, zone: str) -> str:
     return local if zone == "UTC" else f"timezone('UTC', timezone({literal(zone)}, {local}))"
 
 
-def _in_bounds(value: str) -> str:
-    return (
-        f"case when {value} between date '{EARLIEST_DATE}' and date '{LATEST_DATE}'"
-        f" then {value} end"
-    )
+def _does_not_fit(column: ContractColumn) -> str:
+    """Whether a typed value is none: it did not parse, or is a day that no calendar means."""
+    value = f"v_{column.name}"
+    if column.type not in ("date", "timestamp"):
+        return f"{value} is null"
+    bounds = f"date '{EARLIEST_DATE}' and date '{LATEST_DATE}'"
+    return f"({value} is null or {value} not between {bounds})"

@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,16 +25,8 @@ from cohorte.sources import Feed, Source
 from cohorte.warehouse import RAW_DDL, connect_raw, writer_config
 from cohorte.workspace import Workspace
 from pipelines.check import project_feed
-from pipelines.connectors import extract_whole
-from pipelines.connectors.delimited import (
-    PreparedText,
-    extract_text,
-    extract_tolerantly,
-    fits,
-    prepare_text,
-)
-from pipelines.connectors.dialect import Dialect
-from pipelines.connectors.extract import Delivery, Extract, QuarantineError
+from pipelines.connectors import CONNECTORS
+from pipelines.connectors.extract import Delivery, Extract, Prepared, QuarantineError
 from pipelines.connectors.inspection import content_hash
 from pipelines.connectors.quoting import literal
 from pipelines.load import (
@@ -48,6 +40,9 @@ from pipelines.load import (
 )
 
 WILDCARDS = "*?["
+BATCH_BYTES = 64_000_000
+BATCH_FILES = 400
+FILE_ERRORS = (QuarantineError, SettingsError, duckdb.Error)
 Status = Literal["loaded", "empty", "quarantined", "known", "missing"]
 
 
@@ -203,6 +198,7 @@ class _Intake:
         self.connection = station.connection
         self.source = source
         self.feed = feed
+        self.connector = CONNECTORS[feed.format]
         settings = station.workspace.settings
         limit = source.reject_limit
         self.limit = settings.reject_limit if limit is None else limit
@@ -220,8 +216,24 @@ class _Intake:
         reports[first:] = sorted(reports[first:], key=lambda report: report.name)
 
     def _take_all(self) -> None:
+        waiting: dict[Hashable, list[Prepared]] = {}
+        for delivery in self._new_deliveries():
+            prepared = self._prepared(delivery)
+            if prepared is None:
+                continue
+            group = waiting.setdefault(prepared.key, [])
+            full = sum(one.size for one in group) + prepared.size > BATCH_BYTES
+            if group and (full or len(group) >= BATCH_FILES):
+                self._take_group(group)
+                group = waiting[prepared.key] = []
+            group.append(prepared)
+        for group in waiting.values():
+            self._take_group(group)
+
+    def _new_deliveries(self) -> Iterator[Delivery]:
+        """The feed's query, or its files whose content did not come before."""
         if self.feed.format == "database":
-            self._take_whole(Delivery(self.station.number(), self.feed.table or "query"))
+            yield Delivery(self.station.number(), self.feed.table or "query")
             return
         try:
             paths = self._paths()
@@ -230,7 +242,6 @@ class _Intake:
             return
         self.total = len(paths)
         known = self._known()
-        waiting: dict[Dialect, list[PreparedText]] = {}
         for name, path in paths:
             try:
                 file_hash = content_hash(path)
@@ -247,21 +258,76 @@ class _Intake:
             known[file_hash] = None
             delivery = Delivery(self.station.number(), name, path)
             self.hashes[delivery.file_id] = (file_hash, path.stat().st_size)
-            if self.feed.format != "delimited":
-                self._take_whole(delivery)
-                continue
-            try:
-                text = prepare_text(delivery, self.feed, self.station.temp_dir)
-            except QuarantineError as error:
-                self._quarantine(delivery, error)
-                continue
-            group = waiting.setdefault(text.dialect, [])
-            if group and not fits(group, text):
-                self._take_group(group)
-                group.clear()
-            group.append(text)
-        for group in waiting.values():
-            self._take_group(group)
+            yield delivery
+
+    def _prepared(self, delivery: Delivery) -> Prepared | None:
+        """A delivery looked at; what is wrong with it is told, and there is none."""
+        try:
+            return self.connector.prepare(
+                self.connection, delivery, self.feed, self.station.temp_dir
+            )
+        except FILE_ERRORS as error:
+            self._refuse(delivery, error)
+            return None
+
+    def _take_group(self, group: Sequence[Prepared]) -> None:
+        """Read deliveries together and take them in; where that fails, each by itself."""
+        started = time.perf_counter()
+        waiting = {one.delivery.file_id: one.delivery for one in group}
+        try:
+            for extract in self.connector.read(self.connection, self.feed, group):
+                read = [waiting[file_id] for file_id in extract.records]
+                if read and not self._came_before(read[0], extract):
+                    self._finish(read, extract, started)
+                for file_id, wrong in extract.refused.items():
+                    self._refuse(waiting[file_id], wrong)
+                for file_id in (*extract.records, *extract.refused):
+                    del waiting[file_id]
+                started = time.perf_counter()
+        except FILE_ERRORS as error:
+            if len(group) == 1:
+                self._refuse(group[0].delivery, error)
+            else:
+                _raise_if_not_the_files(error)
+                for one in group:
+                    if one.delivery.file_id in waiting:
+                        self._take_group([one])
+        for one in group:
+            for path in self.station.temp_dir.glob(f"{one.delivery.file_id}.*"):
+                path.unlink()
+
+    def _came_before(self, delivery: Delivery, extract: Extract) -> bool:
+        """Whether what a query gave is known; told if so."""
+        if extract.content_hash is None:
+            return False
+        self.hashes[delivery.file_id] = (extract.content_hash, 0)
+        known = self._known()
+        if extract.content_hash not in known:
+            return False
+        reason = known[extract.content_hash]
+        self._tell(
+            "quarantined" if reason else "known",
+            delivery.name,
+            messages=(f"{reason} (as before)",) if reason else (),
+        )
+        return True
+
+    def _refuse(self, delivery: Delivery, error: CohorteError | duckdb.Error) -> None:
+        """Record and tell what is wrong with a delivery as a whole."""
+        if isinstance(error, duckdb.Error):
+            _raise_if_not_the_files(error)
+            reason = f"it does not read as {self.feed.format}: {str(error).partition(chr(10))[0]}"
+            wrong = _unreadable(delivery.name, reason)
+        elif isinstance(error, QuarantineError):
+            wrong = error
+        else:
+            wrong = QuarantineError(
+                "wrong_declaration", error.message, where=error.where, remedy=error.remedy
+            )
+        if delivery.file_id in self.hashes:
+            self._quarantine(delivery, wrong)
+        else:
+            self._quarantine_once(delivery.name, wrong)
 
     def _paths(self) -> list[tuple[str, Path]]:
         """The feed's files with their names below the folder; what is missing is reported."""
@@ -341,60 +407,6 @@ class _Intake:
                 known.pop(file_hash, None)
         return known
 
-    def _take_group(self, group: Sequence[PreparedText]) -> None:
-        """Take in delimited files together: first those that the fast reader reads whole."""
-        started = time.perf_counter()
-        extract, others = extract_text(self.connection, group)
-        if extract is not None:
-            read = [text.delivery for text in group if text not in others]
-            self._finish(read, extract, started)
-        if others:
-            started = time.perf_counter()
-            extract, broken = extract_tolerantly(self.connection, others)
-            read = [t.delivery for t in others if t.delivery.file_id not in broken]
-            if read:
-                self._finish(read, extract, started)
-            for text in others:
-                if text.delivery.file_id in broken:
-                    self._quarantine(text.delivery, broken[text.delivery.file_id])
-        for text in group:
-            for suffix in (".txt", ".utf8", ".link"):
-                (self.station.temp_dir / f"{text.delivery.file_id}{suffix}").unlink(missing_ok=True)
-
-    def _take_whole(self, delivery: Delivery) -> None:
-        feed, temp_dir = self.feed, self.station.temp_dir
-        self._guarded(delivery, lambda: extract_whole(self.connection, delivery, feed, temp_dir))
-
-    def _guarded(self, delivery: Delivery, extract: Callable[[], Extract]) -> None:
-        """Read and load one delivery; what is wrong with it stays with it."""
-        started = time.perf_counter()
-        try:
-            read = extract()
-            if read.content_hash is not None:
-                self.hashes[delivery.file_id] = (read.content_hash, 0)
-                if read.content_hash in (known := self._known()):
-                    reason = known[read.content_hash]
-                    status: Status = "quarantined" if reason else "known"
-                    self._tell(status, delivery.name, messages=(reason,) if reason else ())
-                    return
-            self._finish([delivery], read, started)
-        except CohorteError as error:
-            wrong = (
-                error
-                if isinstance(error, QuarantineError)
-                else QuarantineError(
-                    "wrong_declaration", error.message, where=error.where, remedy=error.remedy
-                )
-            )
-            if delivery.file_id in self.hashes:
-                self._quarantine(delivery, wrong)
-            else:
-                self._quarantine_once(delivery.name, wrong)
-        except duckdb.Error as error:
-            _raise_if_not_the_files(error)
-            reason = f"it does not read as {self.feed.format}: {str(error).partition(chr(10))[0]}"
-            self._quarantine(delivery, _unreadable(delivery.name, reason))
-
     def _finish(self, deliveries: Sequence[Delivery], extract: Extract, started: float) -> None:
         """Check and load what was read."""
         settings = self.station.workspace.settings
@@ -414,7 +426,14 @@ class _Intake:
                 file.rejected = file.records
             file.accepted = file.records - file.rejected
             files.append(file)
-        rows = load(self.connection, files, typed)
+        try:
+            rows = load(self.connection, files, typed)
+        except duckdb.Error as error:
+            raise CohorteError(
+                f"the raw database could not be written: {str(error).partition(chr(10))[0]}",
+                where=self.station.workspace.raw_path.name,
+                remedy="see that the disk has room, then run again: what came so far is whole",
+            ) from error
         seconds = (time.perf_counter() - started) / len(files)
         for file in files:
             messages = list(extract.messages.get(file.file_id, []))
@@ -517,7 +536,7 @@ def _status(status: str) -> Status:
     return "empty" if status == "empty" else "loaded" if status == "loaded" else "quarantined"
 
 
-def _raise_if_not_the_files(error: duckdb.Error) -> None:
+def _raise_if_not_the_files(error: Exception) -> None:
     """Raise what is no fault of a file: memory, disk, an interruption, the database itself."""
     machine = (
         duckdb.OutOfMemoryException,

@@ -21,6 +21,7 @@ from pipelines.connectors.extract import (
     READER_REJECTS_DDL,
     Delivery,
     Extract,
+    Prepared,
     QuarantineError,
     Relation,
     checked_columns,
@@ -33,12 +34,22 @@ from pipelines.connectors.extract import (
 BATCH_ROWS = 20_000
 
 
-def extract_query(connection: duckdb.DuckDBPyConnection, delivery: Delivery, feed: Feed) -> Extract:
+def prepare(
+    connection: duckdb.DuckDBPyConnection, delivery: Delivery, feed: Feed, temp_dir: Path
+) -> Prepared:
+    """Nothing to look at beforehand: each is read by itself."""
+    return Prepared(delivery, delivery.file_id, 0)
+
+
+def read(
+    connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prepared]
+) -> Iterator[Extract]:
     """Read a table or a query.
 
     Raises SettingsError when the URL names an environment variable that is not set, and
     QuarantineError when the database cannot be reached or does not know what is asked.
     """
+    (delivery,) = (one.delivery for one in group)
     connection.execute(READER_REJECTS_DDL)
     columns = positional([])
     warnings: list[str] = []
@@ -66,7 +77,7 @@ def extract_query(connection: duckdb.DuckDBPyConnection, delivery: Delivery, fee
         row_text=json_row_text(columns),
         leftover=json_leftover(columns),
     )
-    return Extract(
+    yield Extract(
         records={delivery.file_id: int(count)},
         relation=whole_rows(relation),
         dialects={delivery.file_id: {"format": "database", "columns": list(columns)}},

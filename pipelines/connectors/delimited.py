@@ -38,7 +38,7 @@ from pipelines.connectors.tolerant import RECORD_MAXIMUM_LINES, Batch, read_tole
 
 @dataclass(frozen=True)
 class PreparedText(Prepared):
-    """A delimited file that was inspected and whose header fits the feed; the key is its dialect."""
+    """A delimited file that was inspected; the key is its dialect."""
 
     inspection: Inspection
     dialect: Dialect

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
 import duckdb
 import pyarrow as pa
 
@@ -11,6 +14,7 @@ from pipelines.connectors.extract import (
     READER_REJECTS_DDL,
     Delivery,
     Extract,
+    Prepared,
     QuarantineError,
     Relation,
     checked_columns,
@@ -21,11 +25,21 @@ from pipelines.connectors.extract import (
 )
 
 
-def extract_excel(connection: duckdb.DuckDBPyConnection, delivery: Delivery, feed: Feed) -> Extract:
+def prepare(
+    connection: duckdb.DuckDBPyConnection, delivery: Delivery, feed: Feed, temp_dir: Path
+) -> Prepared:
+    """Nothing to look at beforehand: each is read by itself."""
+    return Prepared(delivery, delivery.file_id, delivery.whole_path.stat().st_size)
+
+
+def read(
+    connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prepared]
+) -> Iterator[Extract]:
     """Read one sheet of a workbook: the one the feed names, else the first.
 
     Raises QuarantineError when it is no workbook, lacks the sheet, or has no header.
     """
+    (delivery,) = (one.delivery for one in group)
     connection.execute(READER_REJECTS_DDL)
     sheet_name, cells = _cells(delivery, feed)
     where = f"{delivery.name} sheet {sheet_name}"
@@ -71,7 +85,7 @@ def extract_excel(connection: duckdb.DuckDBPyConnection, delivery: Delivery, fee
         row_text=json_row_text(columns),
         leftover=json_leftover(columns),
     )
-    return Extract(
+    yield Extract(
         records={delivery.file_id: int(count)},
         relation=whole_rows(relation),
         dialects={

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import duckdb
 
 from cohorte.contracts import contract
 from cohorte.errors import SourceError
@@ -53,6 +55,22 @@ class Delivery:
     name: str
     path: Path | None = None
 
+    @property
+    def whole_path(self) -> Path:
+        """The path of a delivery that is a file."""
+        if self.path is None:
+            raise TypeError(f"{self.name} is no file")
+        return self.path
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A delivery that was looked at. Those of one ``key`` may be read together; size in bytes."""
+
+    delivery: Delivery
+    key: Hashable
+    size: int
+
 
 @dataclass(frozen=True)
 class RelationColumn:
@@ -85,16 +103,39 @@ class Relation:
 class Extract:
     """What was read of some deliveries of one feed.
 
-    ``records`` counts what the file holds by file id, the reader's rejects included; those are
-    in the table READER_REJECTS_TABLE. ``dialects`` says how each was read. ``content_hash`` is
-    given where only the rows tell the content, as with a query.
+    ``records`` counts what each holds by file id, the reader's rejects included; those are in the
+    table READER_REJECTS_TABLE. ``dialects`` says how each was read. ``refused`` are deliveries of
+    which nothing may enter. ``content_hash`` is given where only the rows tell the content, as
+    with a query.
     """
 
     records: dict[int, int]
     relation: Callable[[EntityMapping], Relation]
     dialects: dict[int, dict[str, Any]] = field(default_factory=dict)
     messages: dict[int, list[str]] = field(default_factory=dict)
+    refused: dict[int, QuarantineError] = field(default_factory=dict)
     content_hash: str | None = None
+
+
+class Connector(Protocol):
+    """How the deliveries of one format are read."""
+
+    def prepare(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        delivery: Delivery,
+        feed: Feed,
+        temp_dir: Path,
+    ) -> Prepared:
+        """Look at a delivery; QuarantineError when it cannot be what the feed declares."""
+
+    def read(
+        self, connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prepared]
+    ) -> Iterator[Extract]:
+        """Read deliveries of one key, in one or several extracts, each taken before the next.
+
+        Raises QuarantineError or duckdb.Error when they do not read.
+        """
 
 
 def whole_rows(relation: Relation) -> Callable[[EntityMapping], Relation]:
@@ -124,6 +165,13 @@ def json_row_text(columns: Mapping[str, RelationColumn]) -> str:
     """The whole row as JSON, for formats without a text of their own."""
     pairs = ", ".join(f"{literal(name)}, {column.sql}" for name, column in columns.items())
     return f"json_object({pairs})::varchar"
+
+
+def place_of(values: Sequence[int], index: str) -> str:
+    """The value at a place counted from nought, as an expression."""
+    if len(values) == 1:
+        return f"{values[0]}"
+    return f"[{', '.join(map(str, values))}][{index} + 1]"
 
 
 def positional(names: Sequence[str]) -> dict[str, RelationColumn]:

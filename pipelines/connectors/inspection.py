@@ -11,10 +11,11 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipelines.connectors.extract import QuarantineError
+from cohorte.sources import Feed
+from pipelines.connectors.extract import Delivery, QuarantineError
 
 CHUNK = 1 << 20
 GZIP_FREE_BYTES = 100_000_000
@@ -108,6 +109,17 @@ def content_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def inspect_text(delivery: Delivery, feed: Feed, temp_dir: Path) -> Inspection:
+    """Inspect a text file; where it is not plain UTF-8, a copy in ``temp_dir`` is.
+
+    Raises QuarantineError for an empty file, an encoding that does not hold, and a compressed
+    file that is cut or swells beyond reason.
+    """
+    copy_path = temp_dir / f"{delivery.file_id}.txt"
+    found = _inspect(delivery.whole_path, delivery.name, feed.feed, feed.encoding, copy_path)
+    return replace(found, text_path=plain_path(found.text_path, temp_dir, delivery.file_id))
+
+
 def plain_path(path: Path, temp_dir: Path, file_id: int) -> Path:
     """A path that DuckDB does not read as a pattern: the file's own, or a link to it."""
     if not any(character in str(path) for character in GLOB_CHARACTERS):
@@ -118,14 +130,7 @@ def plain_path(path: Path, temp_dir: Path, file_id: int) -> Path:
     return link
 
 
-def inspect_text(
-    path: Path, name: str, feed: str, declared: str | None, copy_path: Path
-) -> Inspection:
-    """Inspect a text file; copies are made at ``copy_path`` where the text is not plain UTF-8.
-
-    Raises QuarantineError for an empty file, an encoding that does not hold, and a compressed
-    file that is cut or swells beyond reason.
-    """
+def _inspect(path: Path, name: str, feed: str, declared: str | None, copy_path: Path) -> Inspection:
     if path.stat().st_size == 0:
         raise QuarantineError(
             "empty_file", "the file is empty", where=name, remedy="export it again"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,116 +24,170 @@ from pipelines.connectors.extract import (
     Delivery,
     Extract,
     Leftover,
+    Prepared,
     QuarantineError,
     Relation,
     RelationColumn,
+    place_of,
 )
-from pipelines.connectors.inspection import LINE_ENDS, Inspection, inspect_text, plain_path
+from pipelines.connectors.inspection import LINE_ENDS, Inspection, inspect_text
 from pipelines.connectors.quoting import literal, literals
 from pipelines.connectors.tolerant import physical_lines
 
 LINES_TABLE = "_json_lines"
+LINES_DDL = f"""
+create or replace temp table {LINES_TABLE} (
+    _file_id integer, _line bigint, line varchar, _refused varchar, _is_object boolean
+)
+"""
 _SIMPLE_PATH = re.compile(r"\$(\.([A-Za-z_][A-Za-z0-9_ \-]*|\"[^\"]+\"))+")
 _KEY = re.compile(r"\.(?:\"([^\"]+)\"|([^.\"]+))")
 
 
-def extract_json_lines(
-    connection: duckdb.DuckDBPyConnection, delivery: Delivery, feed: Feed, temp_dir: Path
-) -> Extract:
-    """Read a file of JSON lines.
+@dataclass(frozen=True)
+class PreparedLines(Prepared):
+    """A file of JSON lines that was inspected; the key is its line end."""
 
-    Raises QuarantineError for an empty file, a wrong encoding, and a last line that breaks off.
-    """
-    assert delivery.path is not None  # noqa: S101
+    inspection: Inspection
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether DuckDB's reader may try it: one kind of line end, clean bytes."""
+        found = self.inspection
+        return found.is_uniform and not (found.has_nul or found.is_damaged or found.has_mark)
+
+
+def prepare(
+    connection: duckdb.DuckDBPyConnection, delivery: Delivery, feed: Feed, temp_dir: Path
+) -> PreparedLines:
+    """Inspect a file; QuarantineError when it is empty or its encoding does not hold."""
+    found = inspect_text(delivery, feed, temp_dir)
+    return PreparedLines(delivery, found.line_end, found.size, found)
+
+
+def read(
+    connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prepared]
+) -> Iterator[Extract]:
+    """Read files of JSON lines; those whose last line breaks off are refused."""
+    files = [file for file in group if isinstance(file, PreparedLines)]
     connection.execute(READER_REJECTS_DDL)
-    copy_path = temp_dir / f"{delivery.file_id}.txt"
-    found = inspect_text(delivery.path, delivery.name, feed.feed, feed.encoding, copy_path)
-    found = replace(found, text_path=plain_path(found.text_path, temp_dir, delivery.file_id))
-    is_plain = found.is_uniform and not (found.has_nul or found.is_damaged or found.has_mark)
-    if not (is_plain and _read_lines(connection, found)):
-        _read_lines_slowly(connection, found)
-    file_id = delivery.file_id
+    connection.execute(LINES_DDL)
+    whole = _read_fast(connection, [file for file in files if file.is_plain])
+    _read_slowly(connection, [file for file in files if file.delivery.file_id not in whole])
+    refused = _broken_off(connection, files)
+    for file_id in refused:
+        connection.execute(f"delete from {LINES_TABLE} where _file_id = {file_id}")
     connection.execute(
-        f"insert into {READER_REJECTS_TABLE} select {file_id}, _line, coalesce(_refused,"
+        f"insert into {READER_REJECTS_TABLE} select _file_id, _line, coalesce(_refused,"
         f" 'malformed_row'), case when _refused is null then 'not a JSON object' end, line"
         f" from {LINES_TABLE} where not _is_object"
     )
     connection.execute(
-        f"create or replace temp table {EXTRACT_TABLE} as select _line, line from {LINES_TABLE}"
-        " where _is_object"
+        f"create or replace temp table {EXTRACT_TABLE} as select _file_id, _line, line"
+        f" from {LINES_TABLE} where _is_object"
     )
-    records, last = connection.execute(
-        f"select count(*), max(_line) from {LINES_TABLE}"
-    ).fetchall()[0]
-    bad = connection.execute(
-        f"select 1 from {READER_REJECTS_TABLE} where line = ? and reason = 'malformed_row'", [last]
-    ).fetchall()
-    if bad and last == found.lines and not found.ends_with_line_end:
-        raise QuarantineError(
-            "truncated_file",
-            "the file breaks off in its last line, which is no JSON object and has no end",
-            where=f"{delivery.name} line {last}",
-            line=last,
-            remedy="transfer it again, whole",
-        )
-    return Extract(
-        records={file_id: int(records)},
-        relation=lambda mapping: _relation(mapping, file_id),
-        dialects={file_id: {"format": "json_lines", "encoding": found.encoding}},
+    counts = dict(
+        connection.execute(f"select _file_id, count(*) from {LINES_TABLE} group by 1").fetchall()
+    )
+    connection.execute(f"drop table {LINES_TABLE}")
+    ids = [file.delivery.file_id for file in files]
+    yield Extract(
+        records={file_id: counts.get(file_id, 0) for file_id in ids if file_id not in refused},
+        relation=_relation,
+        dialects={
+            file.delivery.file_id: {"format": "json_lines", "encoding": file.inspection.encoding}
+            for file in files
+        },
+        refused=refused,
     )
 
 
-def _checked_lines(origin: str, line: str, refused: str) -> str:
+def _keep_lines(
+    connection: duckdb.DuckDBPyConnection, origin: str, file_id: str, line: str, refused: str
+) -> None:
     """Lines that are not blank, each with whether it is a JSON object."""
-    return (
-        f"create or replace temp table {LINES_TABLE} as select {line} as _line, line,"
-        f" {refused}::varchar as _refused, {refused} is null and case when json_valid(line)"
-        f" then json_type(line) = 'OBJECT' else false end as _is_object"
+    connection.execute(
+        f"insert into {LINES_TABLE} select {file_id}, {line}, line, {refused}, {refused} is null"
+        " and case when json_valid(line) then json_type(line) = 'OBJECT' else false end"
         f" from {origin} where trim(line, ' ' || chr(9)) <> ''"
     )
 
 
-def _read_lines(connection: duckdb.DuckDBPyConnection, found: Inspection) -> bool:
-    """Read the lines with DuckDB; false when it does not give back every one."""
-    line_end = LINE_ENDS[found.line_end]
-    connection.execute("drop table if exists _reject_errors")
-    connection.execute("drop table if exists _reject_scans")
+def _read_fast(connection: duckdb.DuckDBPyConnection, files: Sequence[PreparedLines]) -> set[int]:
+    """Read lines with DuckDB; gives the ids of files of which it gives back every line."""
+    if not files:
+        return set()
+    paths = literals(str(file.inspection.text_path) for file in files)
     try:
         connection.execute(
-            f"create or replace temp table {EXTRACT_TABLE} as select * from read_csv("
-            f"[{literal(str(found.text_path))}], auto_detect = false, header = false,"
+            f"create or replace temp table {EXTRACT_TABLE} as select file_index::integer as"
+            f" _file_index, line from read_csv([{paths}], auto_detect = false, header = false,"
             " columns = {'line': 'VARCHAR'}, delim = chr(7), quote = '', escape = '',"
-            f" new_line = '{line_end}', strict_mode = false, store_rejects = true,"
-            " rejects_limit = 100, rejects_table = '_reject_errors',"
-            " rejects_scan = '_reject_scans')"
+            f" new_line = '{LINE_ENDS[files[0].inspection.line_end]}', strict_mode = false,"
+            " ignore_errors = true)"
         )
     except (duckdb.InvalidInputException, duckdb.ConversionException):
-        return False
-    count = connection.execute(f"select count(*) from {EXTRACT_TABLE}").fetchall()[0][0]
-    refused = connection.execute("select 1 from _reject_errors limit 1").fetchall()
-    if refused or count != found.lines:
-        return False
-    connection.execute(_checked_lines(EXTRACT_TABLE, "rowid + 1", "null"))
-    return True
-
-
-def _read_lines_slowly(connection: duckdb.DuckDBPyConnection, found: Inspection) -> None:
-    """Read the lines one by one, for files that DuckDB's reader does not give back whole."""
-    connection.execute(
-        f"create or replace temp table {EXTRACT_TABLE} (_line bigint, line varchar, why varchar)"
-    )
-    for lines in physical_lines(found.text_path, found.line_end):
-        batch = pa.table(
-            {
-                "_line": pa.array([line.number for line in lines], pa.int64()),
-                "line": pa.array([line.text for line in lines], pa.string()),
-                "why": pa.array([line.refused for line in lines], pa.string()),
-            }
+        return set()
+    first, whole = [0] * len(files), []
+    for index, low, high, count in connection.execute(
+        f"select _file_index, min(rowid), max(rowid), count(*) from {EXTRACT_TABLE} group by all"
+    ).fetchall():
+        first[index] = low
+        if high - low + 1 == count == files[index].inspection.lines:
+            whole.append(index)
+    if whole:
+        ids = [file.delivery.file_id for file in files]
+        _keep_lines(
+            connection,
+            f"(from {EXTRACT_TABLE} select *, rowid as _row"
+            f" where _file_index in ({', '.join(map(str, whole))}))",
+            place_of(ids, "_file_index"),
+            f"_row + {place_of([1 - row for row in first], '_file_index')}",
+            "null",
         )
-        connection.register("_line_batch", batch)
-        connection.execute(f"insert into {EXTRACT_TABLE} select * from _line_batch")
-        connection.unregister("_line_batch")
-    connection.execute(_checked_lines(EXTRACT_TABLE, "_line", "why"))
+    return {files[index].delivery.file_id for index in whole}
+
+
+def _read_slowly(connection: duckdb.DuckDBPyConnection, files: Sequence[PreparedLines]) -> None:
+    """Read the lines one by one, of files that DuckDB's reader does not give back whole."""
+    for file in files:
+        for lines in physical_lines(file.inspection.text_path, file.inspection.line_end):
+            batch = pa.table(
+                {
+                    "_row": pa.array([line.number for line in lines], pa.int64()),
+                    "line": pa.array([line.text for line in lines], pa.string()),
+                    "why": pa.array([line.refused for line in lines], pa.string()),
+                }
+            )
+            connection.register("_line_batch", batch)
+            _keep_lines(connection, "_line_batch", f"{file.delivery.file_id}", "_row", "why")
+            connection.unregister("_line_batch")
+
+
+def _broken_off(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[PreparedLines]
+) -> dict[int, QuarantineError]:
+    """Files whose last line has no end and is no object."""
+    open_ended = {
+        file.delivery.file_id: file for file in files if not file.inspection.ends_with_line_end
+    }
+    if not open_ended:
+        return {}
+    refused: dict[int, QuarantineError] = {}
+    for file_id, last in connection.execute(
+        f"select _file_id, _line from {LINES_TABLE} where not _is_object and _refused is null"
+        f" and _file_id in ({', '.join(map(str, open_ended))})"
+    ).fetchall():
+        file = open_ended[file_id]
+        if last == file.inspection.lines:
+            refused[file_id] = QuarantineError(
+                "truncated_file",
+                "the file breaks off in its last line, which is no JSON object and has no end",
+                where=f"{file.delivery.name} line {last}",
+                line=last,
+                remedy="transfer it again, whole",
+            )
+    return refused
 
 
 def _path(column: str) -> str:
@@ -145,7 +199,7 @@ def _path(column: str) -> str:
     return f'$."{column}"'
 
 
-def _relation(mapping: EntityMapping, file_id: int) -> Relation:
+def _relation(mapping: EntityMapping) -> Relation:
     names: list[str] = []
     for mapped in mapping.columns.values():
         names += mapped.read_columns
@@ -154,7 +208,7 @@ def _relation(mapping: EntityMapping, file_id: int) -> Relation:
     names = list(dict.fromkeys(names))
     of_element = [name for name in names if name.startswith("@")]
     of_line = [name for name in names if not name.startswith("@")]
-    rows = f"(select {file_id} as _file_id, _line, line from {EXTRACT_TABLE})"
+    rows = EXTRACT_TABLE
     fault = None
     parts = [_extracted("line", of_line, "_fields")]
     if mapping.explode is not None:
@@ -186,7 +240,7 @@ def _relation(mapping: EntityMapping, file_id: int) -> Relation:
         sql=f"(select {', '.join([kept, *fields])} from {fielded})",
         columns=columns,
         row_text="line",
-        leftover=_leftover(mapping.explode),
+        leftover=_leftover(mapping.explode, of_element),
         fault=fault,
     )
 
@@ -197,19 +251,19 @@ def _extracted(value: str, names: Sequence[str], alias: str) -> str:
     return f"json_extract_string({value}, [{literals(map(_path, names))}]) as {alias}"
 
 
-def _leftover(exploded: str | None) -> Leftover:
+def _leftover(exploded: str | None, of_element: Sequence[str]) -> Leftover:
     """What the mappings leave of a line, of an element, or of both under one another."""
 
     def leftover(mapped: set[str], is_first: bool) -> str:
-        of_line = _emptied("line", [_path(name) for name in mapped if name[:1] != "@"])
-        of_element = _emptied("element", [_path(name) for name in mapped if name[:1] == "@"])
+        line = _emptied("line", [_path(name) for name in mapped if name[:1] != "@"])
+        element = _emptied("element", [_path(name) for name in of_element])
         match is_first, exploded is not None:
             case True, True:
-                kept = f"json_merge_patch({of_line}, {of_element})"
+                kept = f"json_merge_patch({line}, {element})"
             case True, False:
-                kept = of_line
+                kept = line
             case False, True:
-                kept = of_element
+                kept = element
             case _:
                 return "null::varchar"
         return f"nullif({kept}::varchar, '{{}}')"

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import xlsxwriter
 
+from pipelines.ingest import _Intake
 from tests.pipelines.workbench import ORDERS, instant, order_feed
 
 ANSWER = "select order_id, ordered_at, gross_amount, contact_id, _line from orders order by _line"
@@ -265,3 +266,43 @@ def test_a_query_the_database_does_not_understand_is_told(bench, till_database):
     (report,) = bench.ingest().files
     assert report.status == "quarantined"
     assert "no such table: nowhere" in report.messages[0]
+
+
+@pytest.mark.parametrize("form", ["delimited", "json_lines", "parquet"])
+def test_files_of_one_shape_are_read_together(bench, form, monkeypatch):
+    bench.orders("orders_*", format=form)
+    for day in range(1, 6):
+        row = {"Ticket": f"T{day}", "Date": f"2026-01-0{day}", "Montant": "1", "Client": "c"}
+        path = bench.inbox / f"orders_{day}"
+        match form:
+            case "delimited":
+                path.write_text("\n".join([",".join(row), ",".join(row.values()), ""]))
+            case "json_lines":
+                path.write_text(json.dumps(row) + "\n")
+            case "parquet":
+                pl.DataFrame([row]).write_parquet(path)
+    groups = []
+    finish = _Intake._finish
+    monkeypatch.setattr(
+        _Intake,
+        "_finish",
+        lambda self, read, *rest: groups.append(read) or finish(self, read, *rest),
+    )
+    assert bench.ingest().accepted == 5
+    assert [len(group) for group in groups] == [5]
+    found = bench.ask("select order_id, name, _line from orders join files on file_id = _file_id")
+    line = 2 if form == "delimited" else 1
+    assert sorted(found) == [(f"T{day}", f"orders_{day}", line) for day in range(1, 6)]
+
+
+def test_a_damaged_parquet_among_good_ones_stops_itself_only(bench):
+    bench.orders("orders_*", format="parquet")
+    for day in range(1, 5):
+        row = {"Ticket": [f"T{day}"] * 5000, "Date": ["2026-01-01"] * 5000}
+        pl.DataFrame(row).write_parquet(bench.inbox / f"orders_{day}", compression="uncompressed")
+    damaged = bytearray((bench.inbox / "orders_2").read_bytes())
+    damaged[4:400] = b"\xff" * 396
+    (bench.inbox / "orders_2").write_bytes(damaged)
+    statuses = [file.status for file in bench.ingest().files]
+    assert statuses == ["loaded", "quarantined", "loaded", "loaded"]
+    assert bench.ask("select count(*) from orders") == [(15000,)]
