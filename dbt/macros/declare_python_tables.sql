@@ -14,4 +14,17 @@
         reasons varchar,
         estimator_version varchar
     );
+    create table if not exists scores.customer_scores (
+        customer_id varchar,
+        as_of date,
+        horizon_days bigint,
+        expected_orders double,
+        order_probability double,
+        lapse_probability double,
+        expected_value double,
+        expected_value_low double,
+        expected_value_high double,
+        reasons varchar,
+        estimator_version varchar
+    );
 {%- endmacro %}

@@ -15,12 +15,11 @@
     where {{ cohorte.key_hash(columns) }} in (select key_number from suspects)
     group by {{ columns | join(', ') }}
     having count(*) > 1
-    {%- for column in columns if column not in nullable %}
+    {%- set required = columns | reject('in', nullable) | list %}
     union all
     select {{ columns | join(', ') }}, 1 as rows_count
     from {{ model }}
-    where {{ column }} is null
-    {%- endfor %}
+    where {{ required | join(' is null or ') }} is null
 {% endtest %}
 
 {#- A condition that every row of the model meets. -#}

@@ -1,7 +1,6 @@
-{{ config(tags=['unify']) }}
+{{ config(tags=['unify'], materialized='view') }}
 
--- Everything that happened, with visits of people unknown. Kept in the order of sources and
--- kinds, which is nearly the order of time within a kind.
+-- Everything that happened, with visits of people unknown, in the order of kinds.
 select
     customer_id,
     ordered_at as occurred_at,
@@ -31,37 +30,30 @@ from {{ ref('carts') }}
 where customer_id is not null
 union all
 select
-    identity_map.customer_id,
-    emails.occurred_at,
-    {{ local_date('emails.occurred_at') }} as interaction_date,
-    emails.kind,
+    customer_id,
+    occurred_at,
+    interaction_date,
+    kind,
     'email' as channel,
-    emails.source,
-    emails.record_id,
-    emails.campaign_id,
+    source,
+    record_id,
+    campaign_id,
     cast(null as {{ amount_type() }}) as amount,
-    case when emails.kind = 'email_clicked' then emails.url else campaigns.campaign_name end
-        as subject
-from {{ ref('stg_email_events') }} as emails
-left join {{ source('identity', 'identity_map') }} as identity_map
-    on emails.source = identity_map.source and emails.contact_id = identity_map.contact_id
-left join {{ ref('campaigns') }} as campaigns
-    on emails.source = campaigns.source and emails.campaign_id = campaigns.campaign_id
+    subject
+from {{ ref('int_email_events__identified') }}
 union all
 select
-    identity_map.customer_id,
-    visits.occurred_at,
-    {{ local_date('visits.occurred_at') }} as interaction_date,
+    customer_id,
+    occurred_at,
+    interaction_date,
     'web_visit' as kind,
     'web' as channel,
-    visits.source,
-    visits.record_id,
-    visits.campaign_id,
+    source,
+    record_id,
+    campaign_id,
     cast(null as {{ amount_type() }}) as amount,
-    visits.page as subject
-from {{ ref('stg_web_visits') }} as visits
-left join {{ source('identity', 'identity_map') }} as identity_map
-    on visits.source = identity_map.source and visits.contact_id = identity_map.contact_id
+    page as subject
+from {{ ref('int_web_visits__identified') }}
 union all
 select
     identity_map.customer_id,

@@ -103,7 +103,11 @@ select
     coalesce(permissions.phone, 0) = 1 and not customers.is_internal as is_contactable_phone,
     coalesce(permissions.post, 0) = 1 and not customers.is_internal as is_contactable_post,
     cast(round(lead_probabilities.conversion_probability, 6) as {{ double_type() }})
-        as lead_conversion_probability
+        as lead_conversion_probability,
+    cast(value_scores.expected_orders as {{ double_type() }}) as expected_orders,
+    cast(value_scores.order_probability as {{ double_type() }}) as order_probability,
+    cast(value_scores.lapse_probability as {{ double_type() }}) as lapse_probability,
+    cast(round(value_scores.expected_value, 4) as {{ amount_type() }}) as expected_value
 from {{ ref('customers') }} as customers
 inner join {{ ref('customer_features') }} as features
     on customers.customer_id = features.customer_id
@@ -118,3 +122,5 @@ left join {{ ref('accounts') }} as accounts
         and account_records.account_id = accounts.account_id
 left join permissions on customers.customer_id = permissions.customer_id
 left join lead_probabilities on customers.customer_id = lead_probabilities.customer_id
+left join {{ source('scores', 'customer_scores') }} as value_scores
+    on customers.customer_id = value_scores.customer_id and value_scores.as_of = {{ as_of() }}

@@ -36,6 +36,7 @@ valued as (
         coalesce(orders.tax_amount, lines.tax_amount, 0) as known_tax_amount,
         coalesce(orders.shipping_amount, lines.shipping_amount, 0) as known_shipping_amount,
         coalesce(paid.paid_amount, 0) as paid_amount,
+        lines.net_amount as lines_net_amount,
         coalesce(lines.lines_count, 0) as lines_count,
         coalesce(lines.quantity, 0) as quantity
     from {{ ref('int_orders__identified') }} as orders
@@ -89,6 +90,7 @@ select
         ) }} as {{ amount_type() }}
     ) as reporting_net_amount,
     cast(valued.paid_amount as {{ amount_type() }}) as paid_amount,
+    cast(valued.lines_net_amount as {{ amount_type() }}) as lines_net_amount,
     cast(valued.lines_count as {{ dbt.type_bigint() }}) as lines_count,
     cast(round(valued.quantity) as {{ dbt.type_bigint() }}) as items_count,
     valued.status <> 'cancelled' and valued.known_net_amount > 0 as is_order,
