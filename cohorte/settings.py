@@ -39,6 +39,23 @@ class LeadScoringSettings(Declared):
     horizon_days: int = Field(default=90, ge=1, le=3_650)
 
 
+class IdentitySettings(Declared):
+    """How records become customers.
+
+    ``exact`` links by shared keys alone; ``full`` adds probable links where there is enough data
+    to learn them. ``unique_sources`` are those that say no person has two of their records.
+    """
+
+    method: Literal["exact", "full"] = "full"
+    unique_sources: tuple[Name, ...] = ()
+
+
+class ValueScoringSettings(Declared):
+    """How far ahead orders and spend of customers are expected, in days."""
+
+    horizon_days: int = Field(default=91, ge=7, le=731)
+
+
 class ScheduleSettings(Declared):
     """When the pipeline runs by itself; the time zone is the workspace's unless stated."""
 
@@ -74,6 +91,8 @@ class WorkspaceSettings(Declared):
     lapse_days: int = Field(default=365, ge=1, le=36_500)
     rfm: RfmSettings = RfmSettings()
     lead_scoring: LeadScoringSettings = LeadScoringSettings()
+    value_scoring: ValueScoringSettings = ValueScoringSettings()
+    identity: IdentitySettings = IdentitySettings()
     memory_limit: str = Field(default="2GB", pattern=r"^\d+(\.\d+)?(MB|GB|MiB|GiB)$")
     threads: int = Field(default=2, ge=1, le=256)
     reject_limit: float = Field(default=0.05, ge=0, le=1)
