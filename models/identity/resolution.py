@@ -19,6 +19,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from cohorte.store import Store
 from cohorte.warehouse import writer_config
 from cohorte.workspace import Workspace
 from models.identity import linking
@@ -37,8 +38,6 @@ from models.identity.standardise import standardise
 
 __all__ = ["Decision", "FullLimits", "ResolutionReport", "identify", "resolve_fully", "train_links"]
 
-Verdict = Literal["same", "not_same", "unknown"]
-
 
 @dataclass(frozen=True)
 class Decision:
@@ -48,7 +47,15 @@ class Decision:
     contact_a: str
     source_b: str
     contact_b: str
-    verdict: Verdict
+    verdict: str
+
+    @classmethod
+    def of_store(cls, store: Store) -> list[Decision]:
+        """The decisions that hold, the latest of each pair."""
+        return [
+            cls(held.source_a, held.contact_a, held.source_b, held.contact_b, held.verdict)
+            for held in store.list_identity_decisions()
+        ]
 
 
 @dataclass(frozen=True)
@@ -186,8 +193,9 @@ def resolve_fully(
             veto_pairs(con, measure_reliability(con))
         else:
             _no_pairs(con)
-        _collect_links(con)
         _decide(con, decisions)
+        _relink_around_decisions(con, limits)
+        _collect_links(con)
         _cluster(con, records, unique_sources, limits, is_exact=model is None)
         _refused_values(con)
     changes = assign_ids(con)
@@ -374,6 +382,40 @@ def _decide(con: duckdb.DuckDBPyConnection, decisions: Sequence[Decision]) -> No
     con.unregister("_identity_said")
 
 
+def _relink_around_decisions(con: duckdb.DuckDBPyConnection, limits: FullLimits) -> None:
+    """Link the other records of a value to each other when one of them is kept apart.
+
+    Exact links are a star around one record of each value: cut loose, it would take with it
+    what holds the others together.
+    """
+    con.execute(
+        """
+        insert into _identity_edges
+        with apart as (
+            select unnest([record_l, record_r]) as record from identity_decided
+            where verdict = 'not_same'
+        ),
+        touched as (
+            select distinct rule, value from _identity_keys semi join apart using (record)
+            except
+            select rule, value from _identity_refused
+        ),
+        held as (
+            select rule, value, record, first_name, last_name
+            from _identity_keys join _identity_records using (record)
+            semi join touched using (rule, value)
+            qualify count(*) over (partition by rule, value) <= ?
+        )
+        select a.rule, a.record, b.record
+        from held as a join held as b using (rule, value)
+        where a.record < b.record
+            and (a.rule = ? or (a.first_name is not distinct from b.first_name
+                and a.last_name is not distinct from b.last_name))
+        """,
+        [limits.exact.max_records, RULES.index("person_id")],
+    )
+
+
 def _cluster(
     con: duckdb.DuckDBPyConnection,
     records: int,
@@ -552,11 +594,11 @@ def _transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 def _publish(con: duckdb.DuckDBPyConnection) -> None:
     """Copy what later stations read into the work database, in one transaction."""
-    redirects = con.execute(
+    redirects = con.sql(
         "select customer_id, merged_into, retired_at from map.customer_ids"
         " where merged_into is not null order by 1"
     ).to_arrow_table()
-    events = con.execute("from map.customer_events order by all").to_arrow_table()
+    events = con.sql("from map.customer_events order by all").to_arrow_table()
     con.register("_identity_redirects", redirects)
     con.register("_identity_events", events)
     with _transaction(con):

@@ -1,7 +1,9 @@
 """Customer ids that last: each old id goes on with the cluster that holds most of its records.
 
 The map is state, kept in ``warehouse/identity.duckdb``: it cannot be worked out again from what
-arrived, since an id says which records a customer was made of when it was first met.
+arrived, since an id says which records a customer was made of when it was first met. Each record
+keeps the id it is owned by, whatever customer it is merged into, so that taking a merge back
+gives every record the id that it had.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ create table if not exists {map}.customer_ids (
     merged_into varchar
 );
 create table if not exists {map}.identity_map (
-    source varchar, contact_id varchar, customer_id varchar, link_rule varchar,
-    valid_from timestamp, valid_to timestamp
+    source varchar, contact_id varchar, customer_id varchar, owner_id varchar,
+    link_rule varchar, valid_from timestamp, valid_to timestamp
 );
 create table if not exists {map}.customer_events (
     occurred_at timestamp, event varchar, customer_id varchar, other_customer_id varchar,
@@ -59,18 +61,27 @@ def assign_ids(con: duckdb.DuckDBPyConnection, catalog: str = "map") -> IdChange
     """Give every cluster its id: ``identity_assigned`` (cluster, customer_id, origin).
 
     Reads ``identity_clusters`` (record, source, contact_id, cluster), records numbered by
-    seniority, and the map attached as ``catalog``. Each id claims the cluster with most of its
-    records, at a tie the one with the oldest; a cluster claimed by several keeps the oldest id.
-    A part split off takes back the id that its records had before a merge, else a new one.
+    seniority, and the map attached as ``catalog``. Each id claims the cluster with most of the
+    records it owns, at a tie the one with the oldest; a cluster claimed by several gets the
+    oldest id, one claimed by none a new one.
     """
+    con.execute(f"""
+        create or replace temp table identity_owners as
+        with latest as (
+            select source, contact_id, owner_id
+            from {catalog}.identity_map
+            qualify row_number() over (
+                partition by source, contact_id
+                order by valid_to desc nulls first, valid_from desc) = 1
+        )
+        select clusters.record, clusters.cluster, latest.owner_id
+        from identity_clusters as clusters join latest using (source, contact_id)
+    """)
     con.execute(f"""
         create or replace temp table identity_claims as
         with held as (
-            select map.customer_id, clusters.cluster, count(*) as records,
-                min(clusters.record) as oldest
-            from {catalog}.identity_map as map
-            join identity_clusters as clusters using (source, contact_id)
-            where map.valid_to is null
+            select owner_id as customer_id, cluster, count(*) as records, min(record) as oldest
+            from identity_owners
             group by all
         ),
         claims as (
@@ -78,58 +89,28 @@ def assign_ids(con: duckdb.DuckDBPyConnection, catalog: str = "map") -> IdChange
             qualify row_number() over (
                 partition by customer_id order by records desc, oldest) = 1
         )
-        select claims.customer_id, cluster, number,
-            row_number() over (partition by cluster order by number, claims.customer_id) = 1
-                as is_kept
+        select claims.customer_id, cluster, ids.retired_at is not null as was_retired,
+            row_number() over (partition by cluster order by number) = 1 as is_kept
         from claims join {catalog}.customer_ids as ids using (customer_id)
     """)
     con.execute(f"""
         create or replace temp table identity_assigned as
-        with free as (
-            select cluster, min(record) as oldest from identity_clusters
+        with founded as (
+            select cluster, arg_min(source, record) as source,
+                arg_min(contact_id, record) as contact_id,
+                count(owners.record) > 0 as was_known
+            from identity_clusters left join identity_owners as owners using (record, cluster)
             where cluster not in (select cluster from identity_claims)
             group by cluster
         ),
-        past as (
-            select map.customer_id, clusters.cluster, count(distinct clusters.record) as records,
-                min(clusters.record) as oldest
-            from {catalog}.identity_map as map
-            join {catalog}.customer_ids as ids
-                on ids.customer_id = map.customer_id and ids.retired_at is not null
-            join identity_clusters as clusters using (source, contact_id)
-            where map.valid_to is not null
-            group by all
-        ),
-        past_claims as (
-            select customer_id, cluster from past
-            qualify row_number() over (
-                partition by customer_id order by records desc, oldest) = 1
-        ),
-        revived as (
-            select past_claims.customer_id, past_claims.cluster
-            from past_claims join free using (cluster)
-            join {catalog}.customer_ids as ids using (customer_id)
-            qualify row_number() over (
-                partition by cluster order by ids.number, customer_id) = 1
-        ),
-        founded as (
-            select free.cluster, free.oldest, records.source, records.contact_id,
-                exists (
-                    select 1 from {catalog}.identity_map as map
-                    where map.source = records.source and map.contact_id = records.contact_id
-                ) as was_known
-            from free join identity_clusters as records on records.record = free.oldest
-            where free.cluster not in (select cluster from revived)
-        ),
         tried as (
-            select founded.cluster, founded.was_known, salt,
+            select cluster, was_known, salt,
                 {digest_sql("source || chr(31) || contact_id || repeat('#', salt::integer)")}
                     as customer_id
             from founded, range(0, 8) as salts (salt)
         )
-        select cluster, customer_id, 'kept' as origin from identity_claims where is_kept
-        union all
-        select cluster, customer_id, 'revived' from revived
+        select cluster, customer_id, case when was_retired then 'revived' else 'kept' end as origin
+        from identity_claims where is_kept
         union all
         (select cluster, customer_id, case when was_known then 'split_off' else 'created' end
         from tried
@@ -147,93 +128,93 @@ def assign_ids(con: duckdb.DuckDBPyConnection, catalog: str = "map") -> IdChange
             where="warehouse/identity.duckdb",
             remedy="report it: digests of record ids have collided",
         )
+    con.execute(f"""
+        create or replace temp table identity_retiring as
+        select ids.customer_id, winner.customer_id as merged_into
+        from {catalog}.customer_ids as ids
+        left join identity_claims as claims on claims.customer_id = ids.customer_id
+        left join identity_assigned as winner on winner.cluster = claims.cluster
+        where ids.retired_at is null
+            and ids.customer_id not in (select customer_id from identity_assigned)
+    """)
     origins = dict(
         con.execute("select origin, count(*) from identity_assigned group by 1").fetchall()
     )
-    merged, retired = con.execute(f"""
-        select count(*) filter (claims.customer_id is not null), count(*)
-        from {catalog}.customer_ids as ids
-        left join identity_claims as claims using (customer_id)
-        where ids.retired_at is null
-            and ids.customer_id not in (select customer_id from identity_assigned)
-    """).fetchall()[0]
+    merged, gone = con.execute(
+        "select count(merged_into), count(*) - count(merged_into) from identity_retiring"
+    ).fetchall()[0]
     return IdChanges(
         created=origins.get("created", 0),
         merged=merged,
         split_off=origins.get("split_off", 0),
         revived=origins.get("revived", 0),
-        retired=retired - merged,
+        retired=gone,
     )
 
 
 def save_ids(con: duckdb.DuckDBPyConnection, now: datetime, catalog: str = "map") -> None:
     """Write the ids given into the map, in one transaction; nothing when nothing changed.
 
-    Reads ``identity_assigned``, ``identity_claims`` and ``identity_clusters`` with ``link_rule``.
-    Redirects are one hop: what pointed at a retired id now points where it went.
+    Reads what ``assign_ids`` made and ``identity_clusters`` with ``link_rule``; leaves
+    ``identity_current``, one row per record. Redirects are one hop: they lead to the customer
+    that now holds most of what the retired id owned.
     """
     moment = {"now": now}
     con.execute("""
         create or replace temp table identity_current as
-        select clusters.source, clusters.contact_id, assigned.customer_id, clusters.link_rule,
-            clusters.record
-        from identity_clusters as clusters join identity_assigned as assigned using (cluster)
+        select clusters.source, clusters.contact_id, assigned.customer_id,
+            case when assigned.origin in ('created', 'split_off') or owners.owner_id is null
+                then assigned.customer_id else owners.owner_id end as owner_id,
+            clusters.link_rule, clusters.record
+        from identity_clusters as clusters
+        join identity_assigned as assigned using (cluster)
+        left join identity_owners as owners on owners.record = clusters.record
     """)
     con.execute("begin transaction")
     try:
         con.execute(
             f"""
             insert into {catalog}.customer_ids
-            with fresh as (
-                select customer_id, min(record) as oldest
-                from identity_current
-                where customer_id not in (select customer_id from {catalog}.customer_ids)
-                group by 1
-            )
             select customer_id,
-                row_number() over (order by oldest)
+                row_number() over (order by min(record))
                     + (select coalesce(max(number), 0) from {catalog}.customer_ids),
                 $now, null, null
-            from fresh
+            from identity_current
+            where customer_id not in (select customer_id from {catalog}.customer_ids)
+            group by customer_id
             """,
             moment,
-        )
-        con.execute(
-            """
-            create or replace temp table identity_gone as
-            select ids.customer_id, winner.customer_id as merged_into
-            from map.customer_ids as ids
-            left join identity_claims as claims on claims.customer_id = ids.customer_id
-            left join identity_assigned as winner on winner.cluster = claims.cluster
-            where ids.retired_at is null
-                and ids.customer_id not in (select customer_id from identity_assigned)
-        """.replace("map.", f"{catalog}.")
         )
         con.execute(
             f"""
             insert into {catalog}.customer_events
+            with held as (
+                select customer_id, count(*) as records from {catalog}.identity_map
+                where valid_to is null group by customer_id
+            ),
+            came_from as (
+                select assigned.customer_id, min(map.customer_id) as other, count(*) as records
+                from identity_assigned as assigned
+                join identity_clusters as clusters using (cluster)
+                left join {catalog}.identity_map as map
+                    on map.source = clusters.source and map.contact_id = clusters.contact_id
+                    and map.valid_to is null
+                where assigned.origin in ('revived', 'split_off')
+                group by all
+            )
             select $now, case when merged_into is null then 'retired' else 'merged' end,
-                customer_id, merged_into,
-                (select count(*) from {catalog}.identity_map as map
-                where map.customer_id = gone.customer_id and map.valid_to is null)
-            from identity_gone as gone
+                customer_id, merged_into, coalesce(held.records, 0)
+            from identity_retiring left join held using (customer_id)
             union all
-            select $now, origin, assigned.customer_id,
-                (select min(map.customer_id) from {catalog}.identity_map as map
-                join identity_clusters as clusters using (source, contact_id)
-                where clusters.cluster = assigned.cluster and map.valid_to is null),
-                (select count(*) from identity_clusters as clusters
-                where clusters.cluster = assigned.cluster)
-            from identity_assigned as assigned
-            where origin in ('revived', 'split_off')
+            select $now, origin, customer_id, came_from.other, came_from.records
+            from identity_assigned join came_from using (customer_id)
             """,
             moment,
         )
         con.execute(
             f"""
-            update {catalog}.customer_ids as ids
-            set retired_at = $now, merged_into = gone.merged_into
-            from identity_gone as gone where gone.customer_id = ids.customer_id
+            update {catalog}.customer_ids as ids set retired_at = $now
+            from identity_retiring as gone where gone.customer_id = ids.customer_id
             """,
             moment,
         )
@@ -243,9 +224,15 @@ def save_ids(con: duckdb.DuckDBPyConnection, now: datetime, catalog: str = "map"
                 and customer_id in (select customer_id from identity_assigned)
         """)
         con.execute(f"""
-            update {catalog}.customer_ids as ids set merged_into = gone.merged_into
-            from identity_gone as gone
-            where ids.merged_into = gone.customer_id and ids.customer_id <> gone.customer_id
+            update {catalog}.customer_ids as ids set merged_into = winner.customer_id
+            from identity_claims as claims join identity_assigned as winner using (cluster)
+            where claims.customer_id = ids.customer_id and ids.retired_at is not null
+                and ids.merged_into is distinct from winner.customer_id
+        """)
+        con.execute(f"""
+            update {catalog}.customer_ids set merged_into = null
+            where merged_into in (
+                select customer_id from {catalog}.customer_ids where retired_at is not null)
         """)
         con.execute(
             f"""
@@ -254,6 +241,7 @@ def save_ids(con: duckdb.DuckDBPyConnection, now: datetime, catalog: str = "map"
                 select 1 from identity_current as current
                 where current.source = map.source and current.contact_id = map.contact_id
                     and current.customer_id = map.customer_id
+                    and current.owner_id = map.owner_id
                     and current.link_rule = map.link_rule)
             """,
             moment,
@@ -261,7 +249,7 @@ def save_ids(con: duckdb.DuckDBPyConnection, now: datetime, catalog: str = "map"
         con.execute(
             f"""
             insert into {catalog}.identity_map
-            select source, contact_id, customer_id, link_rule, $now, null
+            select source, contact_id, customer_id, owner_id, link_rule, $now, null
             from identity_current as current
             where not exists (
                 select 1 from {catalog}.identity_map as map

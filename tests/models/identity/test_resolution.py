@@ -1,0 +1,295 @@
+"""The whole step: what is found, what is refused, and what bad input comes to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from cohorte.errors import CohorteError
+from models.identity import Decision
+from models.identity.evaluation import Quality, measure_quality
+from tests.models.identity.people import NOW, Company, Record, fake, historical, invented
+
+
+def quality_of(company: Company, truth: dict[str, int]) -> Quality:
+    ids = company.ids()
+    return measure_quality([ids[key] for key in truth], list(truth.values()))
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+    """A company whose link model is trained."""
+    company = Company(tmp_path_factory.mktemp("learned"))
+    company.stage(invented()[0])
+    report = company.resolve()
+    assert report.uses_probable_links, report.verdict
+    yield company
+    company.con.close()
+
+
+def with_more(company: Company, *more: Record) -> list[set[str]]:
+    """Groups among the extra records, beside the company's own."""
+    company.stage([*invented()[0], *more])
+    company.resolve()
+    names = {record["contact_id"] for record in more}
+    return [group & names for group in company.groups() if group & names]
+
+
+def person(contact_id: str, source: str = "extra", **values: object) -> Record:
+    return {"source": source, "contact_id": contact_id, **values}
+
+
+def test_probable_links_find_what_exact_ones_miss(learned: Company, tmp_path: Path) -> None:
+    records, truth = invented()
+    learned.stage(records)
+    learned.resolve()
+    full = quality_of(learned, truth)
+    exact = Company(tmp_path)
+    exact.stage(records)
+    from models.identity import resolve_fully
+
+    resolve_fully(exact.con, folder=tmp_path, now=NOW, method="exact")
+    plain = quality_of(exact, truth)
+    assert full.precision >= 0.97
+    assert full.f1 >= 0.9
+    assert full.f1 > plain.f1 + 0.05
+
+
+def test_another_order_of_records_gives_the_same_customers(
+    learned: Company, tmp_path: Path
+) -> None:
+    records, _ = invented()
+    learned.stage(records)
+    learned.resolve()
+    other = Company(tmp_path)
+    other.stage(records[::-1])
+    other.resolve()
+    assert other.ids() == learned.ids()
+
+
+def test_the_evidence_of_a_link_adds_up_to_its_weight(learned: Company) -> None:
+    learned.stage(invented()[0])
+    report = learned.resolve()
+    rows = learned.con.execute(
+        "select match_weight, match_probability, evidence from identity_edges"
+        " where evidence is not null"
+    ).fetchall()
+    assert rows
+    from math import log2
+
+    for weight, probability, evidence in rows:
+        total = log2(report.prior / (1 - report.prior)) + sum(
+            value or 0 for value in json.loads(evidence).values()
+        )
+        assert weight == pytest.approx(total, abs=0.01)
+        assert probability == pytest.approx(1 / (1 + 2**-weight))
+
+
+def test_a_household_is_not_one_person(learned: Company) -> None:
+    home = {
+        "last_name_key": "tourgnace", "postcode": "44000", "address_line": "3 rue des Lilas",
+        "phone_key": "+33240000001",
+    }  # fmt: skip
+    groups = with_more(
+        learned,
+        person("h1", first_name_key="monique", birth_date="1950-02-01", **home),
+        person("h2", first_name_key="robert", birth_date="1948-06-11", **home),
+        person("h3", "other", first_name_key="monique", birth_date="1950-02-01", **home),
+    )
+    assert sorted(groups, key=sorted) == [{"h1", "h3"}, {"h2"}]
+
+
+def test_father_and_son_of_one_name_are_two_where_their_birth_dates_are_known(
+    learned: Company,
+) -> None:
+    home = {"first_name_key": "laurent", "last_name_key": "courzac", "postcode": "75015"}
+    groups = with_more(
+        learned,
+        person("f", birth_date="1953-05-10", phone_key="+33148283009", **home),
+        person("s", birth_date="1986-06-27", phone_key="+33148283010", **home),
+    )
+    assert sorted(groups, key=sorted) == [{"f"}, {"s"}]
+
+
+def test_short_forms_and_swapped_names_are_the_same_person(learned: Company) -> None:
+    groups = with_more(
+        learned,
+        person("n1", first_name_key="monique", last_name_key="valdeldor", email_key="mv@a.fr"),
+        person("n2", first_name_key="momo", last_name_key="valdeldor", email_key="mv@a.fr"),
+        person("n3", first_name_key="valdeldor", last_name_key="monique", email_key="mv@a.fr"),
+    )
+    assert groups == [{"n1", "n2", "n3"}]
+
+
+def test_a_placeholder_never_merges(learned: Company) -> None:
+    people = [
+        person(f"p{number}", first_name_key=name, last_name_key="x" * 3 + name,
+            email_key="noreply@a.fr", phone_key="+33600000000", birth_date="1900-01-01")
+        for number, name in enumerate(("adele", "boris", "cyril", "doris", "emile"))
+    ]  # fmt: skip
+    assert len(with_more(learned, *people)) == 5
+
+
+def test_nothing_but_emptiness_in_common_never_merges(learned: Company) -> None:
+    assert len(with_more(learned, *(person(f"e{number}") for number in range(20)))) == 20
+
+
+def test_decisions_rule_over_the_machine_until_they_are_withdrawn(learned: Company) -> None:
+    learned.stage(invented()[0])
+    learned.resolve()
+    before = learned.ids()
+    joined = next(sorted(group) for group in learned.groups() if len(group) == 2)
+    alone = next(sorted(group)[0] for group in learned.groups() if len(group) == 1)
+    sources = {key: key.rstrip("0123456789") for key in (*joined, alone)}
+
+    def decide(a: str, b: str, verdict: str) -> Decision:
+        return Decision(sources[a], a, sources[b], b, verdict)
+
+    decisions = [decide(*joined, "not_same"), decide(joined[0], alone, "same")]
+    learned.resolve(decisions=decisions, now=NOW + timedelta(days=1))
+    ids = learned.ids()
+    assert ids[joined[0]] != ids[joined[1]]
+    assert ids[joined[0]] == ids[alone]
+    assert learned.con.execute(
+        "select link_rule from identity_current where contact_id = ?", [alone]
+    ).fetchall() == [("declared",)]
+    learned.resolve(now=NOW + timedelta(days=2))
+    assert learned.ids() == before
+
+
+def test_unknown_leaves_the_review_queue_and_changes_nobody(learned: Company) -> None:
+    learned.stage(invented()[0])
+    first = learned.resolve()
+    pairs = learned.con.execute(
+        "select source_a, contact_a, source_b, contact_b from identity_edges"
+        " where status = 'review' order by all limit 1"
+    ).fetchall()
+    if not pairs:
+        pytest.skip("no pair in the grey zone")
+    before = learned.ids()
+    report = learned.resolve(decisions=[Decision(*pairs[0], "unknown")])
+    assert report.review_pairs == first.review_pairs - 1
+    assert learned.ids() == before
+
+
+def test_a_source_of_unique_people_is_taken_at_its_word(learned: Company) -> None:
+    same = {"first_name_key": "odile", "last_name_key": "gremarvil", "email_key": "og@a.fr"}
+    learned.stage([*invented()[0], person("u1", **same), person("u2", **same)])
+    learned.resolve()
+    assert learned.ids()["u1"] == learned.ids()["u2"]
+    learned.resolve(unique_sources=frozenset({"extra"}))
+    assert learned.ids()["u1"] != learned.ids()["u2"]
+
+
+def test_the_model_is_kept_and_not_trained_again(learned: Company) -> None:
+    learned.stage(invented()[0])
+    card = (learned.folder / "artifact" / "card.json").read_text()
+    verdict = learned.resolve(now=NOW + timedelta(days=3)).verdict
+    assert "trained on" not in verdict
+    assert (learned.folder / "artifact" / "card.json").read_text() == card
+    assert set(json.loads(card)["sha256"]) == {"model.json", "charts.json"}
+
+
+def test_a_model_that_was_altered_is_refused(tmp_path: Path) -> None:
+    company = Company(tmp_path)
+    company.stage(invented()[0])
+    company.resolve()
+    (path,) = (tmp_path / "artifact").glob("*-model.json")
+    path.write_text(path.read_text().replace("0.", "1.", 1))
+    with pytest.raises(CohorteError, match="not what was trained"):
+        company.resolve()
+
+
+@pytest.mark.parametrize(
+    ("records", "said"),
+    [
+        ([], "0 records are too few"),
+        ([person("one", email_key="a@x.fr")], "1 records are too few"),
+        ([person(str(number)) for number in range(600)], "first and a last name"),
+        (
+            [person(str(n), first_name_key="anne", last_name_key="martin") for n in range(600)],
+            "first and a last name",
+        ),
+        (
+            [person(str(n), first_name_key=f"a{n}", last_name_key=f"b{n}") for n in range(600)],
+            "nothing but names",
+        ),
+        (
+            [
+                person(str(n), first_name_key=f"a{n}", last_name_key=f"b{n}", postcode=f"{n:05}")
+                for n in range(600)
+            ],
+            "0 certain duplicates are too few",
+        ),
+    ],
+    ids=["none", "one", "empty", "constant", "names only", "no duplicates"],
+)
+def test_too_little_to_learn_from_is_said_and_exact_links_are_used(
+    tmp_path: Path, records: list[Record], said: str
+) -> None:
+    company = Company(tmp_path)
+    company.stage(records)
+    report = company.resolve()
+    assert said in report.verdict
+    assert not report.uses_probable_links
+    assert report.customers == report.records == len(records)
+
+
+def test_everyone_a_duplicate_gives_everyone_once(tmp_path: Path) -> None:
+    company = Company(tmp_path)
+    originals = [record for record in invented()[0] if record["source"] == "shop"]
+    company.stage(
+        [{**record, "source": source} for record in originals for source in ("one", "two", "three")]
+    )
+    company.resolve()
+    found = company.quality(
+        "select source, contact_id, contact_id as person from staging.stg_contacts"
+    )
+    assert found.precision >= 0.99
+    assert found.recall >= 0.97
+
+
+def test_a_name_that_half_the_records_share_does_not_explode(tmp_path: Path) -> None:
+    company = Company(tmp_path)
+    records, _ = invented()
+    crowd = [
+        person(f"c{number}", first_name_key="jean", last_name_key="dupont", postcode="75001")
+        for number in range(1500)
+    ]
+    company.stage([*records, *crowd])
+    report = company.resolve()
+    assert report.candidate_pairs < 400_000
+    assert any("left out" in message for message in report.messages)
+
+
+def test_fake_1000_is_found_better_than_published(shared_data: Path, tmp_path: Path) -> None:
+    company = Company(tmp_path)
+    truth = fake(company, shared_data)
+    company.resolve()
+    quality = company.quality(truth)
+    assert quality.f1 >= 0.876, str(quality)
+    assert quality.precision >= 0.95, str(quality)
+
+
+def test_historical_figures_are_found_in_a_slice(shared_data: Path, tmp_path: Path) -> None:
+    company = Company(tmp_path)
+    truth = historical(company, shared_data, people=300)
+    company.resolve()
+    quality = company.quality(truth)
+    assert quality.f1 >= 0.84, str(quality)
+    assert quality.precision >= 0.9, str(quality)
+
+
+@pytest.mark.full
+def test_all_historical_figures_are_found(shared_data: Path, tmp_path: Path) -> None:
+    company = Company(tmp_path)
+    truth = historical(company, shared_data)
+    report = company.resolve()
+    quality = company.quality(truth)
+    assert quality.f1 >= 0.84, str(quality)
+    assert quality.precision >= 0.9, str(quality)
+    assert report.largest_customer_records <= 60
