@@ -322,7 +322,7 @@ def _typed(text: str, wanted: ColumnType, mapped: Mapped, feed: Feed, zone: str)
         case "decimal" | "rate":
             return f"try_cast({_number(text, feed)} as {DUCKDB_TYPES[wanted]})"
         case "integer":
-            number = f"try_cast({_number(text, feed)} as decimal(28,6))"
+            number = f"try_cast({_number(text, feed)} as decimal(18,4))"
             return f"case when {number} = trunc({number}) then try_cast({number} as bigint) end"
         case "boolean":
             return (

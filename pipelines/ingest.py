@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +26,13 @@ from cohorte.warehouse import RAW_DDL, connect_raw, writer_config
 from cohorte.workspace import Workspace
 from pipelines.check import project_feed
 from pipelines.connectors import CONNECTORS
-from pipelines.connectors.extract import Delivery, Extract, Prepared, QuarantineError
+from pipelines.connectors.extract import (
+    WORK_TABLES,
+    Delivery,
+    Extract,
+    Prepared,
+    QuarantineError,
+)
 from pipelines.connectors.inspection import content_hash
 from pipelines.connectors.quoting import literal
 from pipelines.load import (
@@ -216,18 +222,22 @@ class _Intake:
         reports[first:] = sorted(reports[first:], key=lambda report: report.name)
 
     def _take_all(self) -> None:
-        waiting: dict[Hashable, list[Prepared]] = {}
+        """Neighbours of one key are read together; the order of the names is kept.
+
+        So a run that was cut leaves the first deliveries, never a later one before an earlier.
+        """
+        group: list[Prepared] = []
         for delivery in self._new_deliveries():
             prepared = self._prepared(delivery)
             if prepared is None:
                 continue
-            group = waiting.setdefault(prepared.key, [])
-            full = sum(one.size for one in group) + prepared.size > BATCH_BYTES
-            if group and (full or len(group) >= BATCH_FILES):
+            size = sum(one.size for one in group) + prepared.size
+            is_full = len(group) >= BATCH_FILES or size > BATCH_BYTES
+            if group and (is_full or group[0].key != prepared.key):
                 self._take_group(group)
-                group = waiting[prepared.key] = []
+                group = []
             group.append(prepared)
-        for group in waiting.values():
+        if group:
             self._take_group(group)
 
     def _new_deliveries(self) -> Iterator[Delivery]:
@@ -273,25 +283,23 @@ class _Intake:
     def _take_group(self, group: Sequence[Prepared]) -> None:
         """Read deliveries together and take them in; where that fails, each by itself."""
         started = time.perf_counter()
-        waiting = {one.delivery.file_id: one.delivery for one in group}
+        deliveries = {one.delivery.file_id: one.delivery for one in group}
         try:
-            for extract in self.connector.read(self.connection, self.feed, group):
-                read = [waiting[file_id] for file_id in extract.records]
-                if read and not self._came_before(read[0], extract):
-                    self._finish(read, extract, started)
-                for file_id, wrong in extract.refused.items():
-                    self._refuse(waiting[file_id], wrong)
-                for file_id in (*extract.records, *extract.refused):
-                    del waiting[file_id]
-                started = time.perf_counter()
+            extract = self.connector.read(self.connection, self.feed, group)
+            read = [deliveries[file_id] for file_id in sorted(extract.records)]
+            if read and not self._came_before(read[0], extract):
+                self._finish(read, extract, started)
+            for file_id, wrong in extract.refused.items():
+                self._refuse(deliveries[file_id], wrong)
         except FILE_ERRORS as error:
             if len(group) == 1:
                 self._refuse(group[0].delivery, error)
             else:
                 _raise_if_not_the_files(error)
                 for one in group:
-                    if one.delivery.file_id in waiting:
-                        self._take_group([one])
+                    self._take_group([one])
+        for table in WORK_TABLES:
+            self.connection.execute(f"drop table if exists {table}")
         for one in group:
             for path in self.station.temp_dir.glob(f"{one.delivery.file_id}.*"):
                 path.unlink()

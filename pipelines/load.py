@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from pipelines.check import Projection
-from pipelines.connectors.extract import EXTRACT_TABLE, READER_REJECTS_TABLE, QuarantineError
+from pipelines.connectors.extract import READER_REJECTS_TABLE, QuarantineError
 from pipelines.connectors.quoting import identifier, literal
 
 REJECTS_TABLE = "_rejects"
@@ -180,8 +180,8 @@ def load(
     except BaseException:
         connection.rollback()
         raise
-    for table in (*(one.table for one in typed), EXTRACT_TABLE):
-        connection.execute(f"drop table if exists {table}")
+    for one in typed:
+        connection.execute(f"drop table {one.table}")
     return rows
 
 

@@ -41,9 +41,7 @@ def prepare(
     return Prepared(delivery, delivery.file_id, 0)
 
 
-def read(
-    connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prepared]
-) -> Iterator[Extract]:
+def read(connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prepared]) -> Extract:
     """Read a table or a query.
 
     Raises SettingsError when the URL names an environment variable that is not set, and
@@ -77,7 +75,7 @@ def read(
         row_text=json_row_text(columns),
         leftover=json_leftover(columns),
     )
-    yield Extract(
+    return Extract(
         records={delivery.file_id: int(count)},
         relation=whole_rows(relation),
         dialects={delivery.file_id: {"format": "database", "columns": list(columns)}},

@@ -7,7 +7,7 @@ within a field. Any other file is read again, line by line.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from pipelines.connectors.extract import (
     EXTRACT_TABLE,
     READER_REJECTS_DDL,
     READER_REJECTS_TABLE,
+    TOLERANT_TABLE,
     Delivery,
     Extract,
     Prepared,
@@ -71,26 +72,48 @@ def prepare(
     return PreparedText(delivery, dialect, inspection.size, inspection, dialect, tuple(warnings))
 
 
-def read(
-    connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prepared]
-) -> Iterator[Extract]:
-    """Read files of one dialect: those that DuckDB reads whole, then the others."""
+def read(connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prepared]) -> Extract:
+    """Read files of one dialect: with DuckDB where it reads them whole, else tolerantly.
+
+    Files that break off in their last line are refused.
+    """
     texts = [text for text in group if isinstance(text, PreparedText)]
-    fast = _read_fast(connection, [text for text in texts if text.is_plain])
-    if fast is not None:
-        yield fast
-        texts = [text for text in texts if text.delivery.file_id not in fast.records]
-    if texts:
-        yield _read_tolerantly(connection, texts)
+    dialect = texts[0].dialect
+    columns = positional(dialect.names)
+    fields = [column.sql for column in columns.values()]
+    connection.execute(READER_REJECTS_DDL)
+    queries: list[str] = []
+    records = _read_fast(connection, [text for text in texts if text.is_plain], queries)
+    fast = set(records)
+    others = [text for text in texts if text.delivery.file_id not in fast]
+    refused = _read_tolerantly(connection, others, records) if others else {}
+    if others:
+        queries.append(f"select _file_id, _line, {{fields}} from {TOLERANT_TABLE}")
+    rows = " union all ".join(query.format(fields=", ".join(fields)) for query in queries)
+    relation = Relation(
+        sql=f"({rows})",
+        columns=columns,
+        row_text=_row_text(dialect, fields),
+        leftover=json_leftover(columns),
+    )
+    return Extract(
+        records=records,
+        relation=whole_rows(relation),
+        dialects={
+            file_id: dialect.as_json() | {"reader": "fast" if file_id in fast else "tolerant"}
+            for file_id in records
+        },
+        messages={text.delivery.file_id: list(text.warnings) for text in texts},
+        refused=refused,
+    )
 
 
 def _read_fast(
-    connection: duckdb.DuckDBPyConnection, texts: Sequence[PreparedText]
-) -> Extract | None:
-    """The files that DuckDB's reader provably reads whole; none when there are none."""
-    connection.execute(READER_REJECTS_DDL)
+    connection: duckdb.DuckDBPyConnection, texts: Sequence[PreparedText], queries: list[str]
+) -> dict[int, int]:
+    """Records of the files that DuckDB's reader provably reads whole; a query of their rows."""
     if not texts or not _load(connection, texts):
-        return None
+        return {}
     first, count = [0] * len(texts), [0] * len(texts)
     torn: set[int] = set()
     for index, low, high, rows in connection.execute(
@@ -103,7 +126,7 @@ def _read_fast(
     numbered = _number_lines(connection, texts, uneven) if uneven else set()
     whole = sorted(({*range(len(texts))} - {*uneven} | numbered) - torn)
     if not whole:
-        return None
+        return {}
     ids = [text.delivery.file_id for text in texts]
     first_lines = [texts[0].dialect.skip + 1 - row for row in first]
     line = f"{EXTRACT_TABLE}.rowid + {place_of(first_lines, '_file_index')}"
@@ -112,13 +135,11 @@ def _read_fast(
         table += f" left join _spans on {EXTRACT_TABLE}.rowid = _row"
         line = f"coalesce(_start, {line})"
     where = "" if len(whole) == len(texts) else f" where _file_index in ({_listed(whole)})"
-    return _extract(
-        [texts[index] for index in whole],
+    queries.append(
         f"select {place_of(ids, '_file_index')}::integer as _file_id, ({line})::bigint as _line,"
-        f" {{fields}} from {table}{where}",
-        {ids[index]: count[index] for index in whole},
-        "fast",
+        f" {{fields}} from {table}{where}"
     )
+    return {ids[index]: count[index] for index in whole}
 
 
 def _listed(numbers: Iterable[int]) -> str:
@@ -126,15 +147,15 @@ def _listed(numbers: Iterable[int]) -> str:
 
 
 def _read_tolerantly(
-    connection: duckdb.DuckDBPyConnection, texts: Sequence[PreparedText]
-) -> Extract:
-    """Read files with the tolerant parser; those that break off are refused."""
+    connection: duckdb.DuckDBPyConnection,
+    texts: Sequence[PreparedText],
+    records: dict[int, int],
+) -> dict[int, QuarantineError]:
+    """Read files with the tolerant parser, counting their records; gives those that break off."""
     columns = ", ".join(f"c{place} varchar" for place in range(len(texts[0].dialect.names)))
-    connection.execute(READER_REJECTS_DDL)
     connection.execute(
-        f"create or replace temp table {EXTRACT_TABLE} (_file_id integer, _line bigint, {columns})"
+        f"create or replace temp table {TOLERANT_TABLE} (_file_id integer, _line bigint, {columns})"
     )
-    records: dict[int, int] = {}
     refused: dict[int, QuarantineError] = {}
     for text in texts:
         file_id = text.delivery.file_id
@@ -142,34 +163,9 @@ def _read_tolerantly(
             records[file_id] = _parse(connection, text)
         except QuarantineError as error:
             refused[file_id] = error
-            for table in (EXTRACT_TABLE, READER_REJECTS_TABLE):
+            for table in (TOLERANT_TABLE, READER_REJECTS_TABLE):
                 connection.execute(f"delete from {table} where _file_id = {file_id}")
-    query = f"select _file_id, _line, {{fields}} from {EXTRACT_TABLE}"
-    extract = _extract(texts, query, records, "tolerant")
-    extract.refused = refused
-    return extract
-
-
-def _extract(
-    texts: Sequence[PreparedText], query: str, records: dict[int, int], reader: str
-) -> Extract:
-    dialect = texts[0].dialect
-    columns = positional(dialect.names)
-    fields = [column.sql for column in columns.values()]
-    relation = Relation(
-        sql=f"({query.format(fields=', '.join(fields))})",
-        columns=columns,
-        row_text=_row_text(dialect, fields),
-        leftover=json_leftover(columns),
-    )
-    return Extract(
-        records=records,
-        relation=whole_rows(relation),
-        dialects={
-            text.delivery.file_id: text.dialect.as_json() | {"reader": reader} for text in texts
-        },
-        messages={text.delivery.file_id: list(text.warnings) for text in texts},
-    )
+    return refused
 
 
 def _row_text(dialect: Dialect, columns: Sequence[str]) -> str:
@@ -288,7 +284,7 @@ def _insert(connection: duckdb.DuckDBPyConnection, batch: Batch, file_id: int, w
         values += [pa.array(column, pa.string()) for column in zip(*batch.rows, strict=True)]
         names = ["_line", *(f"c{place}" for place in range(width))]
         connection.register("_tolerant_batch", pa.table(values, names=names))
-        connection.execute(f"insert into {EXTRACT_TABLE} select {file_id}, * from _tolerant_batch")
+        connection.execute(f"insert into {TOLERANT_TABLE} select {file_id}, * from _tolerant_batch")
         connection.unregister("_tolerant_batch")
     if batch.rejected:
         refused = pa.table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -32,9 +32,7 @@ def prepare(
     return Prepared(delivery, delivery.file_id, delivery.whole_path.stat().st_size)
 
 
-def read(
-    connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prepared]
-) -> Iterator[Extract]:
+def read(connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prepared]) -> Extract:
     """Read one sheet of a workbook: the one the feed names, else the first.
 
     Raises QuarantineError when it is no workbook, lacks the sheet, or has no header.
@@ -85,7 +83,7 @@ def read(
         row_text=json_row_text(columns),
         leftover=json_leftover(columns),
     )
-    yield Extract(
+    return Extract(
         records={delivery.file_id: int(count)},
         relation=whole_rows(relation),
         dialects={

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,9 @@ from pipelines.connectors.quoting import identifier, literal
 
 EXTRACT_TABLE = "_extract"
 READER_REJECTS_TABLE = "_reader_rejects"
+
+TOLERANT_TABLE = "_tolerant"
+WORK_TABLES = (EXTRACT_TABLE, TOLERANT_TABLE, READER_REJECTS_TABLE)
 
 READER_REJECTS_DDL = f"""
 create or replace temp table {READER_REJECTS_TABLE} (
@@ -131,11 +134,8 @@ class Connector(Protocol):
 
     def read(
         self, connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prepared]
-    ) -> Iterator[Extract]:
-        """Read deliveries of one key, in one or several extracts, each taken before the next.
-
-        Raises QuarantineError or duckdb.Error when they do not read.
-        """
+    ) -> Extract:
+        """Read deliveries of one key; QuarantineError or duckdb.Error when one does not read."""
 
 
 def whole_rows(relation: Relation) -> Callable[[EntityMapping], Relation]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,9 +65,7 @@ def prepare(
     return PreparedLines(delivery, found.line_end, found.size, found)
 
 
-def read(
-    connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prepared]
-) -> Iterator[Extract]:
+def read(connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prepared]) -> Extract:
     """Read files of JSON lines; those whose last line breaks off are refused."""
     files = [file for file in group if isinstance(file, PreparedLines)]
     connection.execute(READER_REJECTS_DDL)
@@ -91,7 +89,7 @@ def read(
     )
     connection.execute(f"drop table {LINES_TABLE}")
     ids = [file.delivery.file_id for file in files]
-    yield Extract(
+    return Extract(
         records={file_id: counts.get(file_id, 0) for file_id in ids if file_id not in refused},
         relation=_relation,
         dialects={

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,9 +52,7 @@ def prepare(
     return PreparedParquet(delivery, columns, size, path, columns, tuple(warnings))
 
 
-def read(
-    connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prepared]
-) -> Iterator[Extract]:
+def read(connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prepared]) -> Extract:
     """Read files of the same columns. Raises duckdb.Error when one of them is damaged."""
     files = [file for file in group if isinstance(file, PreparedParquet)]
     connection.execute(READER_REJECTS_DDL)
@@ -82,7 +80,7 @@ def read(
         row_text=json_row_text(columns),
         leftover=json_leftover(columns),
     )
-    yield Extract(
+    return Extract(
         records=records,
         relation=whole_rows(relation),
         dialects={file_id: {"format": "parquet", "columns": names} for file_id in ids},

@@ -252,6 +252,21 @@ def test_killed_anywhere_whole_files_stay_and_the_next_run_completes(bench, poin
     assert [file.status for file in bench.ingest().files] == ["known", "known"]
 
 
+@pytest.mark.parametrize("after", [1, 2])
+def test_a_run_that_was_cut_ends_with_the_latest_rows_of_one_that_was_not(bench, after):
+    bench.orders()
+    for number, delimiter in enumerate(";,;,"):
+        text = HEADER + f"T1,2026-01-01,{number},from {number}\nT2,2026-01-01\n"
+        text += "".join(f"F{number}-{n},2026-01-01,1,c\n" for n in range(40))
+        bench.deliver(f"orders_{number}.csv", text.replace(",", delimiter))
+    crash(bench, "load", after)
+    bench.ingest(now=NOW + timedelta(hours=1))
+    latest = "select arg_max(contact_id, _loaded_at) from orders where order_id = 'T1'"
+    assert bench.ask(latest) == [("from 3",)]
+    order = "select list(name order by loaded_at) = list(name order by name) from files"
+    assert bench.ask(order) == [(True,)]
+
+
 def test_killed_at_any_moment_from_outside_nothing_is_torn(bench):
     bench.orders()
     for number in range(1, 29):
