@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cohorte.contracts import DUCKDB_TYPES, ColumnType, Contract, ContractColumn, contract
+from cohorte.errors import SettingsError
 from cohorte.settings import WorkspaceSettings
 from cohorte.sources import EntityMapping, Feed, Mapped, Source, Where
 from pipelines.connectors.dialect import mapped_columns
@@ -60,7 +61,6 @@ class _Filled:
     text: str
     typed: str
     unknown: str | None = None
-    texts: list[str] = field(default_factory=list)
 
 
 def projection(
@@ -77,12 +77,14 @@ def projection(
 
     ``mapped`` are the file's columns that any entity of the feed reads. The feed's first entity
     keeps the others in ``_extra``, and one that is exploded those of its elements.
+    Raises SettingsError when the declared version tells no moment.
     """
     known = contract(entity)
+    _check_version(known, mapping, feed, source)
     zone = feed.time_zone or source.time_zone or settings.time_zone
     filled = [
-        _fill(known.column(name), mapped, feed, relation, zone)
-        for name, mapped in _with_defaults(known, mapping, source, settings).items()
+        _fill(known.column(name), origin, feed, relation, zone)
+        for name, origin in _with_defaults(known, mapping, source, settings).items()
     ]
     texts = ", ".join(f"{one.text} as t_{one.column.name}" for one in filled)
     typed = ", ".join(f"{one.typed} as v_{one.column.name}" for one in filled)
@@ -132,6 +134,19 @@ def projection(
         is_distinct=mapping.distinct,
         has_version=mapping.version is not None,
     )
+
+
+def _check_version(known: Contract, mapping: EntityMapping, feed: Feed, source: Source) -> None:
+    name = mapping.version
+    if name is None:
+        return
+    is_moment = known.column(name).type in ("timestamp", "date")
+    if not is_moment or name not in mapping.columns:
+        raise SettingsError(
+            f"version: {name} {'is not mapped' if is_moment else 'is no moment'}",
+            where=f'sources/{source.source}.yml feed "{feed.feed}" entity {known.entity}',
+            remedy=f"map {name}" if is_moment else "name a column that is a date or a time",
+        )
 
 
 def project_feed(

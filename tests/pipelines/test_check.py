@@ -151,6 +151,18 @@ def test_distinct_with_a_version_keeps_the_latest_of_each_key_of_a_file(bench):
     ]
 
 
+@pytest.mark.parametrize(
+    ("version", "wrong"), [("updated_at", "is not mapped"), ("city", "is no moment")]
+)
+def test_a_version_that_tells_no_moment_stops_its_feed_only(bench, version, wrong):
+    bench.source(contact_feed({"city": "city"}, version=version), order_feed("o.csv"))
+    bench.deliver("o.csv", HEADER + "T1,2026-01-01,1,a\n")
+    report = bench.ingest_one("c.csv", "id,city\n1,Paris\n")
+    assert report.status == "quarantined"
+    assert f"version: {version} {wrong}" in report.messages[0]
+    assert bench.ask("select count(*) from orders") == [(1,)]
+
+
 def test_the_source_s_currency_and_country_fill_what_is_silent(bench):
     feed = contact_feed({"country_code": "pays"})
     bench.settings(currency="CHF")
