@@ -44,7 +44,14 @@
         {% for column in columns %}max({{ column }}) as {{ column }}, {% endfor -%}
         1 - count(*) as weight
     from {{ source('raw', entity) }}
-    where {{ where }}
+    where
+        {{ where }}
+        and (_source, _row_hash, _occurrence) in (
+            select (_source, _row_hash, _occurrence)
+            from {{ source('raw', entity) }}
+            where {{ where }}
+            group by _source, _row_hash, _occurrence
+            having count(*) > 1
+        )
     group by _source, _row_hash, _occurrence
-    having count(*) > 1
 {%- endmacro %}

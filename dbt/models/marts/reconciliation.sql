@@ -29,25 +29,43 @@ accepted_payments as (
     {{ accepted_versions('payments', ['order_id', 'payment_number'], ['amount']) }}
 ),
 
--- Orders that state no amount, and are not cancelled, are worth their lines.
-orders_valued_by_lines as (
+-- Orders that state no net amount, and are not cancelled, are worth their lines, or else their
+-- gross amount less tax and shipping.
+unstated_orders as (
     select source, order_id
     from accepted_orders
+    where net_amount is null and coalesce(lower(status), 'completed') <> 'cancelled'
     group by source, order_id
-    having
-        sum(case when net_amount is null then weight else 0 end) > 0
-        and sum(case when lower(status) = 'cancelled' then weight else 0 end) = 0
+    having sum(weight) > 0
 ),
 
-orders_with_lines as (
-    select distinct source, order_id
-    from accepted_lines
+gross_orders as (
+    select
+        source,
+        order_id,
+        sum(
+            (gross_amount - coalesce(tax_amount, 0) - coalesce(shipping_amount, 0)) * weight
+        ) as amount
+    from accepted_orders
+    where
+        net_amount is null
+        and gross_amount is not null
+        and coalesce(lower(status), 'completed') <> 'cancelled'
+    group by source, order_id
+    having sum(weight) > 0
+),
+
+gross_orders_with_lines as (
+    select distinct gross_orders.source, gross_orders.order_id
+    from gross_orders
+    inner join accepted_lines as lines
+        on gross_orders.source = lines.source and gross_orders.order_id = lines.order_id
 ),
 
 net_amounts as (
     select source, net_amount * weight as amount
     from accepted_orders
-    where coalesce(lower(status), 'completed') <> 'cancelled' and net_amount is not null
+    where net_amount is not null and coalesce(lower(status), 'completed') <> 'cancelled'
     union all
     select
         lines.source,
@@ -55,23 +73,14 @@ net_amounts as (
             coalesce(lines.net_amount, {{ line_amount() }}) as {{ amount_type() }}
         ) * lines.weight as amount
     from accepted_lines as lines
-    inner join orders_valued_by_lines as orders
+    inner join unstated_orders as orders
         on lines.source = orders.source and lines.order_id = orders.order_id
     union all
-    select
-        orders.source,
-        (
-            orders.gross_amount
-            - coalesce(orders.tax_amount, 0)
-            - coalesce(orders.shipping_amount, 0)
-        ) * orders.weight as amount
-    from accepted_orders as orders
-    left join orders_with_lines as lines
-        on orders.source = lines.source and orders.order_id = lines.order_id
-    where
-        orders.net_amount is null
-        and lines.order_id is null
-        and coalesce(lower(orders.status), 'completed') <> 'cancelled'
+    select gross_orders.source, gross_orders.amount
+    from gross_orders
+    left join gross_orders_with_lines as lines
+        on gross_orders.source = lines.source and gross_orders.order_id = lines.order_id
+    where lines.order_id is null
 ),
 
 accepted as (
