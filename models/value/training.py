@@ -65,7 +65,8 @@ def train(read: Read, cut: int, horizon: int) -> Training:
 
     Refuses with a stated outcome when nobody ordered (``no_orders``), when nothing came in the
     last horizon (``nothing_new``), when fewer than 50 people ordered twice
-    (``too_few_repeat_buyers``), or when the history is too short to test (``too_short_to_test``).
+    (``too_few_repeat_buyers``) or spent anything (``no_amounts``), or when the history is too
+    short to test (``too_short_to_test``).
     """
     windows: dict[int, Window] = {}
 
@@ -82,6 +83,8 @@ def train(read: Read, cut: int, horizon: int) -> Training:
         return Training("nothing_new", facts=facts)
     if now.repeat_buyers < LEAST_REPEAT_BUYERS:
         return Training("too_few_repeat_buyers", facts=facts)
+    if int((now.revenue > 0).sum()) < LEAST_REPEAT_BUYERS:
+        return Training("no_amounts", facts=facts)
     newest = cut - horizon
     tests = [newest - step for step in TEST_STEPS if _can_test(window(newest - step))]
     if not tests or tests[0] != newest:
@@ -144,6 +147,7 @@ def _can_test(past: Window) -> bool:
         past.days_known() >= past.horizon
         and past.repeat_buyers >= LEAST_REPEAT_BUYERS
         and past.later_buyers >= LEAST_LATER_BUYERS
+        and int((past.revenue > 0).sum()) >= LEAST_REPEAT_BUYERS
     )
 
 

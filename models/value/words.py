@@ -55,6 +55,11 @@ _VERDICTS: dict[str, dict[str, str]] = {
         "fr": "pas de score de valeur : {repeat_buyers} clients ayant commandé deux jours"
         " différents, c'est trop peu",
     },
+    "no_amounts": {
+        "en": "no value score: too few customers have amounts in the reporting currency",
+        "fr": "pas de score de valeur : trop peu de clients ont des montants dans la devise de"
+        " référence",
+    },
     "nothing_new": {
         "en": "no value score: no order in the last {horizon} days",
         "fr": "pas de score de valeur : aucune commande ces {horizon} derniers jours",
@@ -156,6 +161,14 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
             for name, value, error in facts["parameters"]
         )
         lines.append(f"- **{'Paramètres' if french else 'Parameters'}**: {shown}.")
+    if facts.get("is_identified") is False:
+        lines.append(
+            "- **Attention** : les données ne fixent pas tous les paramètres ; lire les prévisions,"
+            " pas les paramètres."
+            if french
+            else "- **Mind**: the data do not pin all parameters down; read the forecasts, not the"
+            " parameters."
+        )
     lines += ["", head, "|---|---|---|---|---|---|---|"]
     for test in facts["evaluation"]["tests"]:
         for method, row in test["methods"].items():

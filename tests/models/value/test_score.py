@@ -191,6 +191,7 @@ def test_stored_reasons_read_as_sentences(scored):
     [
         ("no_orders", pl.DataFrame(schema=invented_orders(2).schema)),
         ("too_few_repeat_buyers", invented_orders(40)),
+        ("no_amounts", invented_orders(400).with_columns(reporting_net_amount=pl.lit(0.0))),
         ("nothing_new", invented_orders(200, until=date(2025, 2, 1))),
         (
             "too_short_to_test",
@@ -237,6 +238,23 @@ def test_the_rule_serves_with_a_reason_each(invented, monkeypatch, tmp_path, met
     assert score(con, tmp_path).trained is False
     reasons = json.loads(scores(con)[0][COLUMNS.index("reasons")])
     assert reason_sentence(reasons[0], "en").startswith("Of similar customers")
+
+
+def test_a_history_of_twice_the_horizon_is_enough(invented, tmp_path):
+    cut = date(2025, 6, 29)
+    young = invented.filter(pl.col("order_date") >= cut - timedelta(days=2 * 91))
+    report = score(work_database(young), tmp_path, as_of=cut)
+    assert report.outcome in ("learned", "no_better_than_rule")
+    assert len(report.evaluation["tests"]) == 1
+    assert report.scored == report.customers
+
+
+def test_a_card_says_when_the_data_do_not_pin_the_parameters_down(scored):
+    _, _, folder = scored
+    artifact = Registry(folder).served("customer_value")
+    facts = {**artifact.metadata, "evaluation": artifact.evaluation, "is_identified": False}
+    assert "do not pin all parameters down" in model_card(facts, "en")
+    assert "ne fixent pas tous les paramètres" in model_card(facts, "fr")
 
 
 def test_calibration_leaves_a_true_probability_and_mends_a_false_one():
