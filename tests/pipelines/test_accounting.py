@@ -61,8 +61,8 @@ def lines_told(bench: Bench, name: str) -> list[int]:
     ]
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
-@given(contents=st.lists(mutated_files(), min_size=5, max_size=25, unique=True))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@given(contents=st.lists(mutated_files(), min_size=5, max_size=15, unique=True))
 @example(
     contents=[
         HEADER + b'"\n' + clean_line(1) * 3,
@@ -101,7 +101,7 @@ def assert_lines_are_told(content: bytes, told: list[int], report: FileReport) -
     assert all(any(start < number for start in starts) for number in silent)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     cells=st.lists(
         st.text(st.sampled_from('ab,;"\n é'), max_size=8).filter(lambda cell: cell.strip(" \n")),
