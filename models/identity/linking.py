@@ -132,11 +132,14 @@ def block(
         dropped = sum(times for size, times in sizes if size > allowed)
         is_used = pairs > 0
         found.append(Blocking(rule, column, pairs, largest, dropped, is_used))
-        if is_used:
+        if is_used and dropped:
             keys.append(
-                f"case when count(*) over (partition by {expression}) <= {allowed}"
-                f" then {expression} end as {column}"
+                f"case when {expression} not in (select {expression} from identity_records"
+                f" where {expression} is not null group by {expression}"
+                f" having count(*) > {allowed}) then {expression} end as {column}"
             )
+        elif is_used:
+            keys.append(f"{expression} as {column}")
     con.execute(
         f"create or replace table identity_blocks as select *{''.join(', ' + key for key in keys)}"
         " from identity_records order by record"
@@ -390,6 +393,7 @@ def train(
                     condition, estimate_without_term_frequencies=True, max_pairs=max_pairs
                 )
         model: dict[str, Any] = linker.misc.save_model_to_json()
+        model.pop("linker_uid", None)
         _fill_untrained(model)
         shown = linker_of(con, model, blocking, settings["probability_two_random_records_match"])
         charts = {

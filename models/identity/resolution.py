@@ -205,8 +205,8 @@ def resolve_fully(
 
 def train_links(
     workspace: Workspace, *, now: datetime, limits: FullLimits | None = None
-) -> LinkModel | None:
-    """Train the link model anew on the staged contacts; None when there is too little to learn."""
+) -> tuple[str, LinkModel | None]:
+    """Train the link model anew on the staged contacts; the verdict, and None when too few."""
     limits = limits or FullLimits()
     workspace.temp_dir.mkdir(parents=True, exist_ok=True)
     config = writer_config(workspace.settings, workspace.temp_dir)
@@ -220,8 +220,10 @@ def train_links(
             records = link_exactly(con, limits.exact)
             standardise(con, limits.exact.max_names)
             columns = linking.known_columns(con, limits.links)
-            _, model, _ = _model(con, records, columns, folder, now, "full", limits, retrain=True)
-        return model
+            verdict, model, _ = _model(
+                con, records, columns, folder, now, "full", limits, retrain=True
+            )
+        return verdict, model
     finally:
         con.close()
 

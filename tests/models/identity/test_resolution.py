@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from cohorte.errors import CohorteError
@@ -69,6 +70,11 @@ def test_another_order_of_records_gives_the_same_customers(
     other.stage(records[::-1])
     other.resolve()
     assert other.ids() == learned.ids()
+    cards = [
+        json.loads((company.folder / "artifact" / "card.json").read_text())["sha256"]["model.json"]
+        for company in (learned, other)
+    ]
+    assert cards[0] == cards[1]
 
 
 def test_the_evidence_of_a_link_adds_up_to_its_weight(learned: Company) -> None:
@@ -293,3 +299,46 @@ def test_all_historical_figures_are_found(shared_data: Path, tmp_path: Path) -> 
     assert quality.f1 >= 0.84, str(quality)
     assert quality.precision >= 0.9, str(quality)
     assert report.largest_customer_records <= 60
+
+
+def test_olist_contacts_are_its_known_number_of_people(shared_data: Path, tmp_path: Path) -> None:
+    company = Company(tmp_path)
+    path = shared_data / "olist" / "olist_customers_dataset.csv"
+    company.stage_query(f"""
+        select 'olist' as source, customer_id as contact_id, customer_unique_id as person_id,
+            customer_zip_code_prefix as postcode, customer_city as city_key
+        from read_csv('{path}', all_varchar = true)
+    """)
+    report = company.resolve()
+    assert "first and a last name" in report.verdict
+    assert (report.records, report.customers) == (99_441, 96_096)
+
+
+@pytest.mark.full
+def test_the_demo_company_is_found(tmp_path: Path) -> None:
+    from cohorte.workspace import make_workspace
+    from flows.run import RunOptions, new_context
+    from flows.stations import run_station
+    from pipelines.demo import generate
+
+    workspace = make_workspace(tmp_path, "demo")
+    generate(workspace.root, customers=20_000, seed=7)
+    context = new_context(workspace, RunOptions(), NOW)
+    try:
+        for station in ("ingest", "stage", "identify"):
+            run_station(context, station)
+    finally:
+        context.close()
+    con = duckdb.connect(str(workspace.work_path), read_only=True)
+    rows = con.execute(
+        "select customer_id, person_id from identity.identity_map as map join read_parquet(?)"
+        " as truth on truth.entity = 'contacts' and truth.source = map.source"
+        " and truth.record_id = map.contact_id",
+        [str(tmp_path / "truth" / "records.parquet")],
+    ).fetchall()
+    con.close()
+    quality = measure_quality([row[0] for row in rows], [row[1] for row in rows])
+    assert quality.precision >= 0.985, str(quality)
+    assert quality.f1 >= 0.93, str(quality)
+    (entry,) = [result for result in context.results if result.station == "identify"]
+    assert entry.rows_in > entry.rows_out > 0

@@ -1,0 +1,208 @@
+"""``cohorte identity``: train, report, explain, merge, unmerge, withdraw; main mounts it."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import duckdb
+import typer
+
+from cohorte.clock import now
+from cohorte.errors import NotFoundError
+from cohorte.store import open_store
+from cohorte.warehouse import connect_reader, writer_lock
+from cohorte.workspace import Workspace, open_workspace
+
+app = typer.Typer(no_args_is_help=True, help="Who is who: how records become customers.")
+
+WorkspaceOption = Annotated[
+    Path | None, typer.Option("--workspace", "-w", help="The workspace's folder.")
+]
+
+
+@app.command()
+def train(workspace: WorkspaceOption = None) -> None:
+    """Train the link model anew on the staged contacts; the next run links by it."""
+    from models.identity import train_links
+
+    opened = open_workspace(workspace)
+    moment = now()
+    with writer_lock(opened, "identity-train", moment):
+        verdict, model = train_links(opened, now=moment)
+    typer.echo(verdict)
+    if model is None:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(workspace: WorkspaceOption = None, as_json: bool = False) -> None:
+    """Customers, links by rule, pairs that wait for a person, and the latest changes."""
+    figures = read_report(open_workspace(workspace))
+    if as_json:
+        typer.echo(json.dumps(figures, indent=2, default=str))
+        return
+    for name, value in figures.items():
+        typer.echo(f"{name.replace('_', ' ')}: {value}")
+
+
+@app.command()
+def explain(customer: str, workspace: WorkspaceOption = None) -> None:
+    """The records of a customer and the evidence of every link between them."""
+    opened = open_workspace(workspace)
+    for line in explain_customer(opened, customer):
+        typer.echo(line)
+
+
+RecordArgument = Annotated[str, typer.Argument(help="SOURCE:CONTACT_ID")]
+
+
+@app.command()
+def merge(
+    one: RecordArgument,
+    other: RecordArgument,
+    reason: str = "",
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Say that two records are the same person; holds from the next run on."""
+    _decide(open_workspace(workspace), one, other, "same", reason)
+
+
+@app.command()
+def unmerge(
+    one: RecordArgument,
+    other: RecordArgument,
+    reason: str = "",
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Say that two records are not the same person; holds from the next run on."""
+    _decide(open_workspace(workspace), one, other, "not_same", reason)
+
+
+@app.command()
+def withdraw(decision_id: int, workspace: WorkspaceOption = None) -> None:
+    """Take a decision back: from the next run on the machine decides again."""
+    with open_store(open_workspace(workspace).store_url) as store:
+        store.withdraw_identity_decision(decision_id, who=getpass.getuser(), at=now())
+    typer.echo(f"decision {decision_id} is withdrawn; run the pipeline to apply it")
+
+
+def _decide(workspace: Workspace, one: str, other: str, verdict: Any, reason: str) -> None:
+    with (
+        open_store(workspace.store_url) as store,
+        closing(connect_reader(workspace.work_path)) as work,
+    ):
+        records = [_record(work, text) for text in (one, other)]
+        decision = store.decide_identity(
+            records[0], records[1], verdict, who=getpass.getuser(), at=now(), reason=reason
+        )
+    typer.echo(f"decision {decision.decision_id} is kept; run the pipeline to apply it")
+
+
+def _record(work: duckdb.DuckDBPyConnection, text: str) -> tuple[str, str]:
+    source, _, contact_id = text.partition(":")
+    found = work.execute(
+        "select 1 from identity.identity_map where source = ? and contact_id = ?",
+        [source, contact_id],
+    ).fetchall()
+    if not found:
+        raise NotFoundError(
+            f'there is no record "{text}"', remedy="write it as SOURCE:CONTACT_ID, such as shop:M1"
+        )
+    return source, contact_id
+
+
+def read_report(workspace: Workspace) -> dict[str, Any]:
+    """Figures of the last identity pass, from the work database."""
+    with closing(connect_reader(workspace.work_path)) as work:
+        records, customers = work.execute(
+            "select count(*), count(distinct customer_id) from identity.identity_map"
+        ).fetchall()[0]
+        return {
+            "records": records,
+            "customers": customers,
+            "records_by_link": dict(
+                work.execute(
+                    "select link_rule, count(*) from identity.identity_map group by 1 order by 1"
+                ).fetchall()
+            ),
+            "pairs_by_status": dict(
+                work.execute(
+                    "select status, count(*) from identity.edges group by 1 order by 1"
+                ).fetchall()
+            ),
+            "refused_values": dict(
+                work.execute(
+                    "select rule || ' ' || reason, count(*) from identity.refused_values"
+                    " group by 1 order by 1"
+                ).fetchall()
+            ),
+            "largest_customers": work.execute(
+                "select customer_id, count(*) from identity.identity_map"
+                " group by 1 order by 2 desc, 1 limit 20"
+            ).fetchall(),
+            "latest_changes": work.execute(
+                "select occurred_at, event, customer_id, other_customer_id from identity.events"
+                " order by occurred_at desc, event, customer_id limit 20"
+            ).fetchall(),
+        }
+
+
+def explain_customer(workspace: Workspace, customer_id: str) -> list[str]:
+    """Lines that say which records a customer has and why; a retired id leads to its successor.
+
+    Raises NotFoundError for an id that no customer has or had.
+    """
+    with closing(connect_reader(workspace.work_path)) as work:
+        lines = []
+        moved = work.execute(
+            "select merged_into from identity.redirects where customer_id = ?", [customer_id]
+        ).fetchall()
+        if moved:
+            lines.append(f"{customer_id} was merged into {moved[0][0]}")
+            customer_id = str(moved[0][0])
+        records = work.execute(
+            "select source, contact_id, link_rule, full_name from identity.identity_map"
+            " join staging.stg_contacts using (source, contact_id) where customer_id = ?"
+            " order by 1, 2",
+            [customer_id],
+        ).fetchall()
+        if not records:
+            raise NotFoundError(
+                f'there is no customer "{customer_id}"', remedy="ids are on the customer screen"
+            )
+        for source, contact_id, rule, name in records:
+            lines.append(f"{source}:{contact_id} {name or 'without a name'} ({rule})")
+        for row in work.execute(
+            """
+            select source_a, contact_a, source_b, contact_b, edges.link_rule, match_probability,
+                evidence, status, reason
+            from identity.edges as edges
+            join identity.identity_map as a on a.source = source_a and a.contact_id = contact_a
+            join identity.identity_map as b on b.source = source_b and b.contact_id = contact_b
+            where ? in (a.customer_id, b.customer_id)
+            order by status, match_weight desc nulls last, 1, 2, 3, 4
+            """,
+            [customer_id],
+        ).fetchall():
+            lines.append(_edge_line(row))
+    return lines
+
+
+def _edge_line(row: tuple[Any, ...]) -> str:
+    source_a, contact_a, source_b, contact_b, rule, probability, evidence, status, reason = row
+    line = f"  {source_a}:{contact_a} - {source_b}:{contact_b} {status}, {rule}"
+    if reason:
+        line += f", {reason}"
+    if probability is not None:
+        line += f", probability {probability:.3f}"
+    if evidence:
+        weights = {
+            name: value for name, value in json.loads(evidence).items() if value not in (None, 0)
+        }
+        shown = sorted(weights.items(), key=lambda item: -abs(item[1]))
+        line += ": " + ", ".join(f"{name} {value:+.1f}" for name, value in shown)
+    return line
