@@ -46,3 +46,8 @@
 {% macro value_at_least(value, ordering) -%}
     min_by({{ value }}, {{ ordering }})
 {%- endmacro %}
+
+{#- A text that a person wrote, as a literal. -#}
+{% macro text_literal(value) -%}
+    '{{ value | replace("'", "''") }}'
+{%- endmacro %}

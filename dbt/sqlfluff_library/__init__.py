@@ -163,3 +163,7 @@ def ratio(numerator: str, denominator: str) -> str:
 
 def mid_rank_score(below: str, tied: str, total: str, levels: int, lowest: int) -> str:
     return f"least({levels}, {lowest} + {below} + {tied} / {total})"
+
+
+def text_literal(value: str) -> str:
+    return f"'{value}'"

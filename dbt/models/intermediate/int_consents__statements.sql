@@ -20,7 +20,7 @@ select
     _source as source,
     coalesce(contact_id, email) as contact_id,
     'email' as channel,
-    '{{ var("consent_purpose") }}' as purpose,
+    {{ text_literal(var('consent_purpose')) }} as purpose,
     email as contact_point,
     false as is_granted,
     occurred_at as recorded_at

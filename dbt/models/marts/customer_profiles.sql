@@ -20,7 +20,7 @@ with permissions as (
         points.is_primary
         and points.is_valid
         and consents.is_granted
-        and consents.purpose = '{{ var("consent_purpose") }}'
+        and consents.purpose = {{ text_literal(var('consent_purpose')) }}
         and consents.recorded_at < {{ as_of_end() }}
     group by points.customer_id
 ),
