@@ -125,8 +125,27 @@ def connect_raw(workspace: Workspace) -> duckdb.DuckDBPyConnection:
     connection = connect_writer(workspace.raw_path, workspace.settings, workspace.temp_dir)
     for contract in contracts().values():
         connection.execute(contract.raw_ddl())
+    for statement in _columns_missing(connection):
+        connection.execute(statement)
     connection.execute(RAW_DDL)
     return connection
+
+
+def _columns_missing(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """What gives the tables of an older release the columns that contracts gained since."""
+    found = {
+        (table, column)
+        for table, column in connection.execute(
+            "select table_name, column_name from duckdb_columns()"
+            " where database_name = current_database()"
+        ).fetchall()
+    }
+    return [
+        f'alter table "{contract.entity}" add column "{column.name}" {column.duckdb_type}'
+        for contract in contracts().values()
+        for column in contract.columns
+        if (contract.entity, column.name) not in found
+    ]
 
 
 def connect_work(workspace: Workspace) -> duckdb.DuckDBPyConnection:

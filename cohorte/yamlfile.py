@@ -15,6 +15,22 @@ from cohorte.errors import SettingsError
 Model = TypeVar("Model", bound=BaseModel)
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
+
+class PlainLoader(yaml.SafeLoader):
+    """Of bare words only true and false are booleans, as in YAML 1.2: yes, no, on, off are texts.
+
+    A mapping is full of them: answers of a form, and NO for Norway.
+    """
+
+
+PlainLoader.yaml_implicit_resolvers = {
+    first: [(tag, test) for tag, test in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+PlainLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
 REMEDIES = {
     "extra_forbidden": "remove the key or correct its spelling",
     "missing": "add the key",
@@ -44,8 +60,8 @@ def read_yaml(path: Path, model: type[Model]) -> Model:
 def parse_yaml(text: str, model: type[Model], where: str) -> Model:
     """The model that a YAML text holds; see :func:`read_yaml`."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
+        root = yaml.compose(text, Loader=PlainLoader)
+        content = yaml.load(text, Loader=PlainLoader)  # noqa: S506
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f" line {mark.line + 1}" if mark else ""

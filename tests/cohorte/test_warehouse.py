@@ -120,6 +120,14 @@ def test_work_reads_raw_and_cannot_write_it(workspace):
             work.execute("delete from raw.places")
 
 
+def test_raw_of_an_older_release_gains_the_columns_it_lacks(workspace):
+    with duckdb.connect(str(workspace.raw_path)) as raw:
+        raw.execute("create table places (postcode varchar)")
+        raw.execute("insert into places values ('75011')")
+    with connect_raw(workspace) as raw:
+        assert raw.execute("select postcode, latitude from places").fetchall() == [("75011", None)]
+
+
 def test_the_second_run_is_told_who_holds_the_lock(workspace):
     holder = (
         "import sys; from datetime import UTC, datetime\n"
