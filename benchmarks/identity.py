@@ -1,0 +1,118 @@
+"""Identity on invented records: ``python -m benchmarks.identity --records 1000000``.
+
+One record in ten is another of somebody already there, with errors. Figures are CPU-seconds of
+the process and its peak memory; the second pass has a trained model, the state of every day.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import duckdb
+
+from cohorte.clock import now
+from models.identity import resolve_fully
+from models.identity.evaluation import measure_quality
+from models.identity.stable_ids import MAP_DDL
+
+SYLLABLES = "['bar','cou','del','fon','gre','lan','mar','nor','pel','rou','sau','tur','val','vil']"
+
+
+def chance(salt: str) -> str:
+    """SQL of a number in [0, 1) that hangs on the person (or record) and the salt alone."""
+    return f"(hash({salt}) % 1000003) / 1000003.0"
+
+
+def invent(con: duckdb.DuckDBPyConnection, records: int) -> None:
+    """Stage invented contacts and keep who is who in ``truth``."""
+    people = records * 9 // 10
+    families = " || ".join(
+        f"{SYLLABLES}[1 + (hash(family_number, {n}) % 14)::integer]" for n in range(3)
+    )
+    con.execute("create schema staging")
+    con.execute(f"""
+        create table people as
+        with drawn as (
+            select person,
+                (pow({chance("person, 1")}, 2.5) * 1200)::integer as given_number,
+                (pow({chance("person, 2")}, 2.0) * 200000)::integer as family_number,
+                (pow({chance("person, 3")}, 1.5) * 6000)::integer as place
+            from range({people}) as numbers (person)
+        )
+        select person,
+            {SYLLABLES}[1 + given_number % 14] || {SYLLABLES}[1 + (given_number // 14) % 14]
+                || chr((97 + given_number // 196)::integer) as given,
+            {families} || chr((97 + family_number % 26)::integer) as family,
+            date '1940-01-01' + (({chance("person, 4")}) * 24000)::integer as birth_date,
+            '+336' || lpad((hash(person, 5) % 100000000)::varchar, 8, '0') as phone,
+            lpad((10000 + place * 13 % 85000)::varchar, 5, '0') as postcode,
+            given || '.' || family || (hash(person, 6) % 97)::varchar
+                || ['@a.fr', '@b.fr', '@c.fr', '@d.fr'][1 + (hash(person, 7) % 4)::integer] as email
+        from drawn
+    """)
+    con.execute(f"""
+        create table staging.stg_contacts as
+        with records as (
+            select number, case when number < {people} then number
+                else (hash(number, 8) % {people})::bigint end as person
+            from range({records}) as numbers (number)
+        )
+        select 'source' || (number % 3)::varchar as source, number::varchar as contact_id,
+            null::varchar as person_id, null::varchar as external_id,
+            null::varchar as loyalty_number,
+            given as first_name_key,
+            case when number >= {people} and hash(number, 9) % 4 = 0
+                then left(family, 4) || substr(family, 6) else family end as last_name_key,
+            case when hash(number, 10) % 10 < 6 then email end as email_key,
+            case when hash(number, 11) % 10 < 5 then phone end as phone_key,
+            case when hash(number, 12) % 10 < 5 then birth_date end as birth_date,
+            case when hash(number, 13) % 10 < 7 then postcode end as postcode,
+            null::varchar as city_key, null::varchar as address_line,
+            null::timestamp as created_at, person
+        from records join people using (person)
+    """)
+    con.execute("create table truth as select source, contact_id, person from staging.stg_contacts")
+    con.execute("alter table staging.stg_contacts drop column person")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--memory", default="2GB")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        con = duckdb.connect(
+            config={"threads": 2, "memory_limit": asked.memory, "temp_directory": name}
+        )
+        invent(con, asked.records)
+        con.execute(f"attach '{folder / 'identity.duckdb'}' as map")
+        con.execute(MAP_DDL.format(map="map"))
+        for state in ("untrained", "trained"):
+            begun, wall = time.process_time(), time.monotonic()
+            report = resolve_fully(con, folder=folder / "model", now=now())
+            figures = {
+                "records": report.records,
+                "customers": report.customers,
+                "candidate_pairs": report.candidate_pairs,
+                "state": state,
+                "cpu_seconds": round(time.process_time() - begun, 1),
+                "seconds": round(time.monotonic() - wall, 1),
+                "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2, 2),
+            }
+            print(json.dumps(figures), flush=True)
+        rows = con.execute(
+            "select customer_id, person from identity_current join truth using (source, contact_id)"
+        ).fetchnumpy()
+        print(measure_quality(rows["customer_id"].tolist(), rows["person"].tolist()))
+        for message in report.messages:
+            print(message)
+
+
+if __name__ == "__main__":
+    main()
