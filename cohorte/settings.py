@@ -46,7 +46,7 @@ class IdentitySettings(Declared):
     to learn them. ``unique_sources`` are those that say no person has two of their records.
     """
 
-    method: Literal["exact", "full"] = "full"
+    method: Literal["exact", "full"] = "exact"
     unique_sources: tuple[Name, ...] = ()
 
 

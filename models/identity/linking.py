@@ -32,10 +32,10 @@ class LinkLimits:
     max_block: int = 200
     """Records of one blocking value beyond which the value blocks nothing."""
 
-    pairs_per_record: float = 6.0
+    pairs_per_record: float = 0.7
     """Candidate pairs a rule may add, per record, before its larger blocks are left out."""
 
-    pairs_floor: int = 100_000
+    pairs_floor: int = 300_000
     """Pairs that any rule may add, however few the records."""
 
     min_known: int = 50
