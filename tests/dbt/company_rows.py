@@ -72,6 +72,12 @@ ORDERS: list[dict[str, Any]] = [
         "currency_code": "usd",
         "net_amount": Decimal("100"),
     },
+    {
+        "order_id": "o11",
+        "contact_id": "c3",
+        "ordered_at": at("2026-04-05"),
+        "currency_code": "USD",
+    },
     {"order_id": "o7", "contact_id": "c3", "ordered_at": at("2026-04-05"), "net_amount": 999},
     {
         "order_id": "o8",
@@ -109,6 +115,7 @@ LINES: list[dict[str, Any]] = [
     {"order_id": "o2", "product_id": "p2", "quantity": -1, "unit_price": 20},
     {"order_id": "o3", "product_id": "p1", "quantity": 1, "unit_price": 10},
     {"order_id": "o4", "product_id": "p1", "quantity": 1, "unit_price": 1000},
+    {"order_id": "o11", "product_id": "p1", "quantity": 2_000_000, "unit_price": 100_000},
     {"order_id": "o5", "product_id": "p1", "quantity": 1, "unit_price": 4},
     {"order_id": "o1", "product_id": "p2", "quantity": 1, "unit_price": 20, "_file_id": 2},
     {"_source": "web", "order_id": "x", "line_number": 1, "quantity": 1, "unit_price": 6},

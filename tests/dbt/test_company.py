@@ -80,6 +80,15 @@ def test_a_foreign_amount_is_converted_at_the_rate_of_its_day(company: Outcome) 
     ) == ("USD", 100, 90)
 
 
+def test_amounts_of_any_size_multiply_exactly(company: Outcome) -> None:
+    assert company.one(
+        """
+        select net_amount, reporting_net_amount, margin_amount from order_lines
+        where order_id = 'o11'
+        """
+    ) == (200_000_000_000, 180_000_000_000, Decimal("179992800000"))
+
+
 def test_a_sale_without_a_known_customer_has_none(company: Outcome) -> None:
     assert company.rows(
         "select order_id from orders where customer_id is null order by 1"
@@ -199,8 +208,8 @@ def test_reconciliation_ties_every_measure_of_every_source(company: Outcome) -> 
     measures = company.rows("select source, measure, source_value, difference from reconciliation")
     assert {difference for *_, difference in measures} == {0}
     found = {(source, measure): value for source, measure, value, _ in measures}
-    assert found["shop", "net_amount"] == Decimal("1320.5")
-    assert found["shop", "order_lines"] == 7
+    assert found["shop", "net_amount"] == Decimal("200000001320.5")
+    assert found["shop", "order_lines"] == 8
     assert found["web", "lines_net_amount"] == 12
     assert found["shop", "payments_amount"] == Decimal("75.5")
     assert found["mail", "email_events"] == 5

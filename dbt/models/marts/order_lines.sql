@@ -46,3 +46,5 @@ select
         as {{ amount_type() }}
     ) as margin_amount
 from lines
+-- Kept in the order of customers: one person's lines are read without reading the others'.
+order by customer_id

@@ -99,3 +99,5 @@ select
 from valued
 left join first_orders
     on valued.source = first_orders.source and valued.order_id = first_orders.order_id
+-- Kept in the order of customers: one person's orders are read without reading the others'.
+order by valued.customer_id
