@@ -37,6 +37,7 @@ from cohorte.warehouse import (
     writer_lock,
 )
 from cohorte.workspace import Workspace, make_workspace, open_workspace, templates
+from flows import identity_cli
 from flows.run import RunOptions, RunReport, execute, new_context
 from flows.stations import STATIONS
 
@@ -47,6 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(identity_cli.app, name="identity")
 out = Console()
 err = Console(stderr=True)
 
