@@ -129,12 +129,14 @@ class DbtSession:
     def __enter__(self) -> Self:
         self.target_dir.mkdir(parents=True, exist_ok=True)
         self.temp_dir.mkdir(parents=True, exist_ok=True)
+        self.work_path.parent.mkdir(parents=True, exist_ok=True)
         with self._log_path.open("w", encoding="utf-8") as log:
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "pipelines.dbt_session"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                cwd=self.work_path.parent,
                 env=self._environment(),
                 text=True,
                 encoding="utf-8",
@@ -190,18 +192,26 @@ class DbtSession:
     def _remedy(self) -> str:
         return f"see {self._log_path}"
 
+    def _from_work(self, path: Path) -> str:
+        """A path as the child sees it from the folder of the work database.
+
+        Relative, because dbt reads the whole project anew when its profile differs: so what it
+        read in one workspace serves another, and one that was moved.
+        """
+        return os.path.relpath(path.resolve(), self.work_path.parent.resolve())
+
     def _environment(self) -> dict[str, str]:
         root = str(Path(__file__).resolve().parent.parent)
         inherited = os.environ.get("PYTHONPATH")
         return os.environ | {
             "PYTHONPATH": os.pathsep.join([root, inherited] if inherited else [root]),
-            "COHORTE_WORK_DB": str(self.work_path),
-            "COHORTE_RAW_DB": str(self.raw_path),
-            "COHORTE_TEMP_DIR": str(self.temp_dir),
+            "COHORTE_WORK_DB": self.work_path.name,
+            "COHORTE_RAW_DB": self._from_work(self.raw_path),
+            "COHORTE_TEMP_DIR": self._from_work(self.temp_dir),
             "COHORTE_MEMORY_LIMIT": self.memory_limit,
             "COHORTE_THREADS": str(self.threads),
-            "COHORTE_DBT_PROJECT_DIR": str(self.project_dir),
-            "COHORTE_DBT_TARGET_DIR": str(self.target_dir),
+            "COHORTE_DBT_PROJECT_DIR": str(self.project_dir.resolve()),
+            "COHORTE_DBT_TARGET_DIR": str(self.target_dir.resolve()),
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
             "DO_NOT_TRACK": "1",
         }
