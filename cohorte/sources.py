@@ -12,8 +12,6 @@ from cohorte.errors import SettingsError
 from cohorte.settings import CurrencyCode, Declared, Name, checked_time_zone
 from cohorte.yamlfile import read_yaml
 
-MOMENTS = ("timestamp", "date")
-
 Transform = Literal["lower", "upper", "trim", "digits", "integer"]
 
 
@@ -141,12 +139,6 @@ class Feed(Declared):
                     raise ValueError(
                         f'"{name}" is no column of {entity}; its columns are {", ".join(names)}'
                     )
-            if mapping.version and mapping.version not in mapping.columns:
-                raise ValueError(f'{entity}: version is "{mapping.version}", which is not mapped')
-            if mapping.version and known[entity].column(mapping.version).type not in MOMENTS:
-                raise ValueError(
-                    f'{entity}: version is "{mapping.version}", which is no timestamp or date'
-                )
             for name in known[entity].required:
                 if name not in mapping.columns:
                     raise ValueError(f"{entity} needs {name}, which is not mapped")

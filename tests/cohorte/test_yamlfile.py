@@ -97,17 +97,6 @@ def test_bare_yes_and_no_are_texts_and_true_is_a_boolean():
     assert mapped.values == {"yes": "no", "NO": True}
 
 
-@pytest.mark.parametrize(
-    ("version", "told"), [("updated_at", "not mapped"), ("order_id", "no timestamp or date")]
-)
-def test_a_version_that_cannot_order_rows_is_refused(version, told):
-    text = SOURCE.replace(
-        "orders:\n        columns", f"orders:\n        version: {version}\n        columns"
-    )
-    with pytest.raises(SettingsError, match=told):
-        parse_yaml(text, Source, "shop.yml")
-
-
 def test_secrets_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("COHORTE_TEST_SECRET", "s3cret")
     assert resolve_environment("a ${COHORTE_TEST_SECRET} b", "x") == "a s3cret b"
