@@ -22,7 +22,7 @@ from pipelines.publish import published_hashes
 from tests.support.workspaces import MEMBERS, ORDERS, small_shop
 
 NOW = datetime(2026, 11, 21, 5, tzinfo=UTC)
-SAMPLED = ("ingest", "unify", "publish")
+SAMPLED = ("ingest", "publish")
 
 
 def run(workspace, **options):
@@ -193,7 +193,7 @@ execute(new_context(open_workspace(sys.argv[1]), options, now), options)
 @pytest.mark.parametrize(
     ("station", "moment"),
     [
-        ("ingest", "before"),
+        pytest.param("ingest", "before", marks=pytest.mark.full),
         *(
             pytest.param(name, "after", marks=() if name in SAMPLED else pytest.mark.full)
             for name in STATIONS
