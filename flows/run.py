@@ -79,7 +79,6 @@ def new_context(
         now=now,
         full_refresh=options.full_refresh,
         dry_run=options.dry_run,
-        only=options.only,
         progress=progress,
     )
 

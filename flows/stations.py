@@ -48,7 +48,6 @@ class RunContext:
     now: datetime
     full_refresh: bool = False
     dry_run: bool = False
-    only: str | None = None
     progress: Progress | None = None
     results: list[StationResult] = field(default_factory=list)
     dbt_failures: list[str] = field(default_factory=list)
