@@ -38,10 +38,10 @@ ifneq ($(SERVE),0)
 endif
 
 test: setup ## Run the tests (under 15 minutes on 2 cores)
-	$(BIN)/pytest -m "not full"
+	$(BIN)/pytest -m "not full" -n 2 --dist loadfile
 
 test-full: setup ## Run all tests, the full real data sets too
-	$(BIN)/pytest -m ""
+	$(BIN)/pytest -m "" -n 2 --dist loadfile
 
 check: setup ## Lint, types, layers, SQL
 	$(BIN)/ruff check .

@@ -327,10 +327,12 @@ class Store:
             return run
 
     def list_runs(self, limit: int = 50) -> list[Run]:
-        """The latest runs, newest first."""
+        """The latest runs, newest first; of runs begun at one instant, the last to end first."""
+        newest = select(Run).order_by(
+            Run.started_at.desc(), Run.ended_at.desc().nulls_first(), Run.run_id.desc()
+        )
         with self._reading() as session:
-            newest = select(Run).order_by(Run.started_at.desc(), Run.run_id.desc()).limit(limit)
-            return list(session.scalars(newest))
+            return list(session.scalars(newest.limit(limit)))
 
     # Exports
 

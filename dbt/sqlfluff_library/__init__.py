@@ -85,8 +85,8 @@ def clean_text(expression: str) -> str:
     return f"trim({expression})"
 
 
-def belief_rank(trust: str, changed_at: str, source: str, identifier: str) -> str:
-    return f"coalesce({trust}, {changed_at}, {source}, {identifier})"
+def belief_rank(trust: str, changed_at: str, name: str, source: str, identifier: str) -> str:
+    return f"coalesce({trust}, {changed_at}, {name}, {source}, {identifier})"
 
 
 def postal_address() -> str:

@@ -165,6 +165,14 @@ def test_a_run_left_running_is_marked_interrupted_when_the_next_starts(store: St
     assert (second.status, second.version, second.stations) == ("succeeded", "v3", stations)
 
 
+def test_of_runs_begun_at_one_instant_the_last_to_end_is_the_newest(store: Store) -> None:
+    for hour, run_id in enumerate(("b", "c", "a")):
+        store.start_run(run_id, as_of=date(2026, 11, 20), at=AT)
+        store.finish_run(run_id, "succeeded", at=AT + timedelta(hours=hour))
+    store.start_run("0", as_of=date(2026, 11, 20), at=AT)
+    assert [run.run_id for run in store.list_runs()] == ["0", "a", "c", "b"]
+
+
 def test_an_export_is_logged_and_audited_together(store: Store) -> None:
     store.log_export(
         who="ana",

@@ -86,8 +86,8 @@ def test_consent_follows_the_person_and_absence_means_no(shop):
     workspace, _ = shop
     assert ask(
         workspace,
-        "select lower(first_name), is_contactable_email from customer_profiles order by 1",
-    ) == [("anne", True), ("bruno", False), ("zoé", False)]
+        "select first_name, is_contactable_email from customer_profiles order by 1",
+    ) == [("Anne", True), ("Bruno", False), ("Zoé", False)]
 
 
 def test_the_run_is_recorded(shop):

@@ -93,6 +93,10 @@ select
     created_at,
     updated_at,
 
-    {{ belief_rank('trust', 'coalesce(updated_at, created_at)', '_source', 'contact_id') }}
+    {{
+        belief_rank(
+            'trust', 'coalesce(updated_at, created_at)', 'whole_name', '_source', 'contact_id'
+        )
+    }}
         as belief_rank
 from keyed
