@@ -16,6 +16,8 @@ from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
+import sqlglot
+from sqlglot import exp
 
 from cohorte.errors import CohorteError
 from cohorte.warehouse import (
@@ -144,7 +146,10 @@ def _write(
     work.execute(f"attach '{quoted}' as published (storage_version 'v1.5.0')")
     try:
         tables = {}
+        views = _views_of_published(work)
         for schema, name in found:
+            if name in views:
+                continue
             work.execute(f'create table published."{name}" as from "{schema}"."{name}"')
             if name not in TOLD_OF_RUNS:
                 tables[name] = table_hash(work, f'published."{name}"')
@@ -166,10 +171,37 @@ def _write(
                 settings.country_code,
             ],
         )
+        work.execute("use published")
+        for name, query in views.items():
+            work.execute(f'create view published."{name}" as {query}')
+        work.execute("use work")
         work.execute("checkpoint published")
     finally:
+        work.execute("use work")
         work.execute("detach published")
     return tables
+
+
+def _views_of_published(work: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """The marts that are views of other published tables: they stay views, and cost no room.
+
+    By name, their query on the published tables' bare names.
+    """
+    found = work.execute(
+        "select view_name, sql from duckdb_views()"
+        " where database_name = current_database() and schema_name in (select unnest(?))",
+        [list(PUBLISHED_SCHEMAS)],
+    ).fetchall()
+    views = {}
+    for name, sql in found:
+        query = sqlglot.parse_one(sql, dialect="duckdb").expression
+        tables = list(query.find_all(exp.Table))
+        if all(table.db in PUBLISHED_SCHEMAS for table in tables):
+            for table in tables:
+                table.set("db", None)
+                table.set("catalog", None)
+            views[str(name)] = query.sql(dialect="duckdb")
+    return views
 
 
 def _verify(draft: Path, tables: Mapping[str, TableInfo]) -> dict[str, str]:

@@ -60,6 +60,23 @@ def work(workspace):
         yield connection
 
 
+def test_a_mart_that_is_a_view_of_published_tables_stays_one_and_takes_no_room(workspace, work):
+    work.execute(
+        "create view marts.big_orders as (select order_id from work.marts.orders as o"
+        " where o.order_id > 'o0')"
+    )
+    work.execute("create schema staging")
+    work.execute("create table staging.names as select 'Anne' as name")
+    work.execute("create view marts.people as select name from staging.names")
+    info = publish(workspace, work, PUBLICATION)
+    with closing(connect_reader(version_path(workspace, info.version))) as served:
+        assert served.execute("select count(*) from big_orders").fetchall() == [(2,)]
+        assert served.execute("select name from people").fetchall() == [("Anne",)]
+        views = "select view_name from duckdb_views() where not internal"
+        assert served.execute(views).fetchall() == [("big_orders",)]
+    assert "people" in info.tables
+
+
 def test_a_version_holds_the_marts_and_says_what_it_is(workspace, work):
     info = publish(workspace, work, PUBLICATION)
     assert (info.version, info.key_figures["net_revenue"]) == ("v1", "12.3400")
