@@ -20,13 +20,24 @@ from dashboards.queries import Served, pin, workspace
 ICON = Path(__file__).parent / "static" / "icon.png"
 STALE_AFTER = timedelta(hours=48)
 
+GROUPS = {
+    "today": N_("Today"),
+    "people": N_("People"),
+    "analysis": N_("Analysis"),
+    "data": N_("Sources"),
+}
+
+# One line a screen: its file, the group it stands in, its name, its icon.
 SCREENS = [
-    ("overview", "", ":material/space_dashboard:"),
-    ("customers", N_("Customers"), ":material/group:"),
-    ("rfm", N_("RFM"), ":material/grid_view:"),
-    ("segments", N_("Segments"), ":material/filter_alt:"),
-    ("data", N_("Data"), ":material/database:"),
+    ("overview", "today", "", ":material/space_dashboard:"),
+    ("customers", "people", N_("Customers"), ":material/group:"),
+    ("rfm", "people", N_("RFM"), ":material/grid_view:"),
+    ("segments", "people", N_("Segments"), ":material/filter_alt:"),
+    ("data", "data", N_("Data"), ":material/database:"),
 ]
+
+# Pages that are reached from others and stand in no menu, and where one stands while there.
+BEHIND = {"customer": "customers"}
 
 
 def main() -> None:
@@ -54,11 +65,12 @@ def main() -> None:
             url_path=name,
             default=name == "overview",
         )
-        for name, title, symbol in SCREENS
+        for name, _group, title, symbol in SCREENS
     }
     customer = st.Page("screens/customer.py", title=_("Customer"), url_path="customer")
     chosen = st.navigation([*pages.values(), customer], position="hidden")
-    _rail(pages, "customers" if chosen.url_path == "customer" else chosen.url_path or "overview")
+    here = chosen.url_path or "overview"
+    _rail(pages, BEHIND.get(here, here), _)
     _top_bar(settings, served, fallback, _)
     st.html(
         f"<script>document.documentElement.lang = '{_.code}'</script>",
@@ -79,13 +91,18 @@ def _chosen_language() -> Language | None:
     return language_of(chosen) if chosen else None
 
 
-def _rail(pages: dict[str, st.Page], here: str) -> None:
+def _rail(pages: dict[str, st.Page], here: str, _: Words) -> None:
     with st.container(key="rail"):
         components.brand()
         with st.container(key="nav"):
-            for name, page in pages.items():
-                with st.container(key=f"{'here' if name == here else 'go'}-{name}"):
-                    st.page_link(page, width="stretch", query_params=address.link())
+            for group, heading in GROUPS.items():
+                names = [name for name, its_group, *_rest in SCREENS if its_group == group]
+                if not names:
+                    continue
+                components.nav_heading(_(heading))
+                for name in names:
+                    with st.container(key=f"{'here' if name == here else 'go'}-{name}"):
+                        st.page_link(pages[name], width="stretch", query_params=address.link())
 
 
 def _top_bar(settings: WorkspaceSettings, served: Served | None, fallback: str, _: Words) -> None:

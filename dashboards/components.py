@@ -36,6 +36,11 @@ def brand() -> None:
     draw(div(MARK, tag("b", "Cohorte"), cls="co-brand"))
 
 
+def nav_heading(name: str) -> None:
+    """The name of a group of screens in the rail."""
+    draw(div(name, cls="co-nav-group"))
+
+
 # Heads
 
 
@@ -407,6 +412,7 @@ __all__ = [
     "hint",
     "insight",
     "legend",
+    "nav_heading",
     "note",
     "open_table",
     "page_head",
