@@ -133,7 +133,7 @@ def screen(served: Workspace, monkeypatch: pytest.MonkeyPatch) -> RunScreen:
 
     def run(name: str = "overview", root: Path | None = None, **address: str) -> AppTest:
         monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(root or served.root))
-        app = AppTest.from_file(str(APP), default_timeout=30)
+        app = AppTest.from_file(str(APP), default_timeout=120)
         for key, value in address.items():
             app.query_params[key] = value
         if name != "overview":

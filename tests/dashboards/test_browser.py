@@ -19,7 +19,7 @@ from dashboards import serve
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Browser, Page = playwright_api.Browser, playwright_api.Page
 expect = playwright_api.expect
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 
 pytestmark = pytest.mark.browser
 
@@ -75,7 +75,7 @@ def opened(browser: Browser, width: int, language: str) -> Page:
         locale={"fr": "fr-FR", "en": "en-GB"}[language],
     )
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     return page
 
 
