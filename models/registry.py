@@ -1,9 +1,10 @@
 """Fitted estimators at rest: one folder per version, checked whenever it is opened.
 
 ``artifacts/<name>/<version>/`` holds ``estimator.skops``, ``metadata.json``, ``evaluation.json``
-and the model card in French and English. ``artifacts/<name>/served.json`` names the version that
-serves, with the digest of its ``metadata.json``, which in turn holds the digests of the other
-files. Nothing is unpickled: skops rebuilds only the types that the caller lists.
+and the model card in French and English, as Markdown and as a page. ``served.json`` beside them
+names the version that serves, with the digest of its ``metadata.json``, which in turn holds the
+digests of the other files; ``decisions.jsonl`` beside it says what was promoted, kept back or
+retired, when and why. Nothing is unpickled: skops rebuilds only the types that the caller lists.
 
 A version is written beside its place and moved there whole, the pointer is replaced in one step:
 a crash leaves what was served before.
@@ -11,26 +12,45 @@ a crash leaves what was served before.
 
 from __future__ import annotations
 
+import hashlib
+import html
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from cohorte.errors import CohorteError, NotFoundError
 from cohorte.warehouse import sha256_of, sync_folder, write_atomically
 
-__all__ = ["Artifact", "ArtifactError", "Registry", "library_versions"]
+__all__ = ["Artifact", "ArtifactError", "Decision", "Registry", "library_versions"]
+
+Opened = TypeVar("Opened")
 
 ESTIMATOR_FILE = "estimator.skops"
 METADATA_FILE = "metadata.json"
 EVALUATION_FILE = "evaluation.json"
 POINTER_FILE = "served.json"
+DECISIONS_FILE = "decisions.jsonl"
+PAGE = """<!doctype html>
+<html lang="{language}">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 46rem;
+       margin: 2rem auto; padding: 0 1rem; }}
+table {{ border-collapse: collapse; display: block; overflow-x: auto; }}
+th, td {{ border-bottom: 1px solid #8886; padding: .3rem .7rem; text-align: left; }}
+</style>
+{body}</html>
+"""
 NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
 VERSION = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
 
@@ -55,6 +75,11 @@ class Artifact:
         """How well the version did, as measured before it was saved."""
         return _read_json(self.folder / EVALUATION_FILE)
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Metadata, with the evaluation under ``evaluation``."""
+        return {**self.metadata, "evaluation": self.evaluation}
+
     def card(self, language: str) -> str:
         """The model card in Markdown, ``fr`` or ``en``."""
         return (self.folder / _card_file(language)).read_text(encoding="utf-8")
@@ -75,6 +100,16 @@ class Artifact:
                 remedy="remove the version and train again",
             )
         return io.load(path, trusted=list(trusted))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided about a version, and why."""
+
+    at: str
+    decision: Literal["promoted", "kept_back", "retired"]
+    version: str
+    reason: str
 
 
 class Registry:
@@ -120,6 +155,8 @@ class Registry:
             (build / EVALUATION_FILE).write_text(_json(evaluation), encoding="utf-8")
             for language, text in cards.items():
                 (build / _card_file(language)).write_text(text, encoding="utf-8")
+                page = _page(text, language)
+                (build / _card_file(language, "html")).write_text(page, encoding="utf-8")
             files = {path.name: sha256_of(path) for path in sorted(build.iterdir())}
             described = {**metadata, "name": name, "version": version, "files": files}
             (build / METADATA_FILE).write_text(_json(described), encoding="utf-8")
@@ -131,6 +168,41 @@ class Registry:
             shutil.rmtree(build, ignore_errors=True)
             raise
         return self.load(name, version)
+
+    def keep(
+        self,
+        name: str,
+        method: str,
+        estimator: Any,
+        *,
+        content: Mapping[str, Any],
+        evaluation: Mapping[str, Any],
+        card: Callable[[Mapping[str, Any], str], str],
+        now: datetime,
+        tables: Any = None,
+    ) -> Artifact:
+        """Save a fitted estimator under a version named after its method and content.
+
+        The same content, evaluation and ``tables`` (what the estimator learned, where the content
+        does not say it) have the same version, whenever they were learned. ``card`` writes the
+        model card from the facts, ``fr`` or ``en``.
+        """
+        told = json.dumps([content, tables, evaluation], sort_keys=True)
+        digest = hashlib.sha256(told.encode()).hexdigest()
+        version = f"{method}-{digest[:12]}".replace("_", "-")
+        facts = {**content, "version": version, "evaluation": evaluation}
+        return self.save(
+            name,
+            version,
+            estimator,
+            metadata={
+                **content,
+                "libraries": library_versions(),
+                "trained_at": now.isoformat(timespec="seconds"),
+            },
+            evaluation=evaluation,
+            cards={language: card(facts, language) for language in ("fr", "en")},
+        )
 
     def load(self, name: str, version: str) -> Artifact:
         """Open a version after checking each of its files against its digest.
@@ -167,7 +239,65 @@ class Registry:
             "promoted_at": now.isoformat(timespec="seconds"),
         }
         write_atomically(self._pointer(name), _json(pointer))
+        self._note(name, "promoted", version, reason, now)
         return artifact
+
+    def keep_back(self, name: str, version: str, *, reason: str, now: datetime) -> None:
+        """Say why a version does not serve."""
+        self._note(name, "kept_back", version, reason, now)
+
+    def retire(self, name: str, *, reason: str, now: datetime) -> None:
+        """Let no version serve, and none be learned by itself, until one is promoted again.
+
+        Raises NotFoundError when none serves.
+        """
+        served = self.served(name)
+        if served is None:
+            raise NotFoundError(f'no version of "{name}" serves', remedy="nothing to retire")
+        pointer = {"version": None, "reason": reason, "retired_at": now.isoformat()}
+        write_atomically(self._pointer(name), _json(pointer))
+        self._note(name, "retired", served.version, reason, now)
+
+    def is_retired(self, name: str) -> bool:
+        """Whether somebody said that no version may serve."""
+        path = self._pointer(name)
+        return path.is_file() and _read_json(path).get("version", "") is None
+
+    def decisions(self, name: str) -> list[Decision]:
+        """What was promoted, kept back and retired, the oldest first."""
+        path = self._pointer(name).with_name(DECISIONS_FILE)
+        if not path.is_file():
+            return []
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [Decision(**json.loads(line)) for line in lines if line]
+
+    def names(self) -> list[str]:
+        """The estimators that have a folder here."""
+        return sorted(
+            path.name
+            for path in self.root.glob("*")
+            if path.is_dir() and NAME.match(path.name) and any(path.glob("*/" + METADATA_FILE))
+        )
+
+    def usable(self, name: str, open_artifact: Callable[[Artifact], Opened]) -> Opened | None:
+        """The version that serves, opened; None also when it cannot be trusted and must be
+        learned anew."""
+        try:
+            artifact = self.served(name)
+            return None if artifact is None else open_artifact(artifact)
+        except (ArtifactError, NotFoundError):
+            return None
+
+    def _note(self, name: str, decision: str, version: str, reason: str, now: datetime) -> None:
+        line = {
+            "at": now.isoformat(timespec="seconds"),
+            "decision": decision,
+            "version": version,
+            "reason": reason,
+        }
+        path = self._pointer(name).with_name(DECISIONS_FILE)
+        with path.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def served(self, name: str) -> Artifact | None:
         """The version that serves, or None when none was promoted.
@@ -178,6 +308,8 @@ class Registry:
         if not path.is_file():
             return None
         pointer = _read_json(path)
+        if pointer.get("version", "") is None:
+            return None
         version = str(pointer.get("version", ""))
         if not VERSION.match(version):
             raise _damaged(path, "does not name a version")
@@ -206,8 +338,17 @@ def library_versions() -> dict[str, str]:
     return {name: version(name) for name in ("numpy", "scikit-learn", "scipy", "skops")}
 
 
-def _card_file(language: str) -> str:
-    return f"card.{language}.md"
+def _card_file(language: str, kind: str = "md") -> str:
+    return f"card.{language}.{kind}"
+
+
+def _page(markdown: str, language: str) -> str:
+    """A card as a page that needs nothing beside it."""
+    from markdown_it import MarkdownIt
+
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    title = markdown.splitlines()[0].lstrip("# ").replace("`", "") if markdown else ""
+    return PAGE.format(language=html.escape(language), title=html.escape(title), body=body)
 
 
 def _json(content: Mapping[str, Any]) -> str:

@@ -12,7 +12,6 @@ Which leads get a score:
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -29,13 +28,12 @@ import polars as pl
 from scipy.special import expit
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from cohorte.errors import NotFoundError
 from cohorte.settings import WorkspaceSettings
 from models.leads.features import FeatureEncoder, LeadTable, read_leads
-from models.leads.scorecard import AdditiveClassifier
 from models.leads.training import Fold, LeadEstimate, Training, train
 from models.leads.words import AGE_FEATURE, model_card, verdict_sentence
-from models.registry import Artifact, ArtifactError, Registry, library_versions
+from models.registry import Artifact, Registry
+from models.scorecard import AdditiveClassifier
 
 __all__ = ["ESTIMATOR_NAME", "LeadScoreReport", "score_leads"]
 
@@ -43,8 +41,8 @@ FloatArray = npt.NDArray[np.float64]
 
 ESTIMATOR_NAME = "lead_score"
 TRUSTED_TYPES = (
-    "models.leads.scorecard.BaseRateScorer",
-    "models.leads.scorecard.LeadScorer",
+    "models.scorecard.BaseRateScorer",
+    "models.scorecard.AdditiveScorer",
 )
 
 GROWTH_BEFORE_RETRAINING = 1.2
@@ -154,7 +152,7 @@ def _end_of(day: date, time_zone: str) -> float:
 def _estimator(
     leads: LeadTable, horizon: int, registry: Registry, now: datetime, retrain: bool
 ) -> tuple[_Served | None, dict[str, Any], bool]:
-    served = None if retrain else _open(registry)
+    served = None if retrain else registry.usable(ESTIMATOR_NAME, _opened)
     promote = True
     if served is not None:
         promote = leads.as_of >= served.facts["as_of"]
@@ -171,7 +169,7 @@ def _estimator(
         return None, facts, True
     artifact = _save(registry, leads, horizon, training, training.estimate, now)
     if promote:
-        reason = verdict_sentence(training.outcome, _facts(artifact), "en")
+        reason = verdict_sentence(training.outcome, artifact.facts, "en")
         registry.promote(ESTIMATOR_NAME, artifact.version, reason=reason, now=now)
     opened = _opened(artifact)
     return opened, opened.facts, True
@@ -221,23 +219,15 @@ def _save(
         ],
         "trusted_types": list(TRUSTED_TYPES),
     }
-    tables = [_tables(scorer) for scorer in scorers]
-    digest = hashlib.sha256(
-        json.dumps([content, tables, training.evaluation], sort_keys=True).encode()
-    ).hexdigest()
-    version = f"{training.method}-{digest[:12]}".replace("_", "-")
-    facts = {**content, "version": version, "evaluation": training.evaluation}
-    return registry.save(
+    return registry.keep(
         ESTIMATOR_NAME,
-        version,
+        training.method or "",
         scorers,
-        metadata={
-            **content,
-            "libraries": library_versions(),
-            "trained_at": now.isoformat(timespec="seconds"),
-        },
+        content=content,
         evaluation=training.evaluation,
-        cards={language: model_card(facts, language) for language in ("fr", "en")},
+        card=model_card,
+        now=now,
+        tables=[_tables(scorer) for scorer in scorers],
     )
 
 
@@ -250,21 +240,8 @@ def _tables(scorer: AdditiveClassifier) -> list[Any]:
     ]
 
 
-def _open(registry: Registry) -> _Served | None:
-    """What serves; None when nothing does, or when it cannot be trusted and is learned anew."""
-    try:
-        artifact = registry.served(ESTIMATOR_NAME)
-        return None if artifact is None else _opened(artifact)
-    except (ArtifactError, NotFoundError):
-        return None
-
-
-def _facts(artifact: Artifact) -> dict[str, Any]:
-    return {**artifact.metadata, "evaluation": artifact.evaluation}
-
-
 def _opened(artifact: Artifact) -> _Served:
-    facts = _facts(artifact)
+    facts = artifact.facts
     scorers = artifact.estimator(TRUSTED_TYPES)
     open_share = np.asarray(facts["open_share"], dtype=np.float64)
     folds = tuple(

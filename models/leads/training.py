@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from models.leads.features import FeatureEncoder, LeadTable
-from models.leads.scorecard import AdditiveClassifier, BaseRateScorer, LeadScorer, platt_slope
+from models.scorecard import AdditiveClassifier, AdditiveScorer, BaseRateScorer, platt_slope
 
 __all__ = ["Fold", "LeadEstimate", "Method", "Outcome", "Training", "train"]
 
@@ -56,7 +56,7 @@ class LeadEstimate:
 
     def uncalibrated(self, logits: FloatArray) -> FloatArray:
         """The logits as the trees gave them."""
-        if isinstance(self.scorer, LeadScorer):
+        if isinstance(self.scorer, AdditiveScorer):
             return (logits - self.scorer.level_shift_) / self.scorer.logit_slope
         return logits
 
@@ -179,7 +179,7 @@ def _fit(
         matrix = np.zeros((len(learnable), 1))
     scorer: AdditiveClassifier
     if method == "learned":
-        scorer = LeadScorer(
+        scorer = AdditiveScorer(
             categorical_features=encoder.categorical or None,
             logit_slope=slope,
             random_state=0,

@@ -20,10 +20,9 @@ import numpy.typing as npt
 import polars as pl
 from scipy.special import betaincinv, betaln, digamma, expit, gammaln, hyp2f1
 from scipy.stats import nbinom
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from models.value.likelihood import maximise
+from models.value.likelihood import LikelihoodScorer, maximise
 
 __all__ = ["BetaGeoScorer", "GroupedHistories", "OrderCountScorer", "ParetoNBDScorer"]
 
@@ -89,22 +88,14 @@ class GroupedHistories:
         )  # fmt: skip
 
 
-class OrderCountScorer(BaseEstimator):  # type: ignore[misc]
+class OrderCountScorer(LikelihoodScorer):
     """What both estimators of order counts share.
 
     ``X`` has three columns: orders after the first; when the last of them came, counted from the
     first order (0 without any); how long ago the first order was. Time in one unit throughout.
     """
 
-    parameter_names: tuple[str, ...]
     time_parameters: tuple[int, ...]
-    parameters_: FloatArray
-    standard_errors_: FloatArray
-    log_covariance_: FloatArray
-    log_likelihood_: float
-    is_identified_: bool
-    weakest_parameters_: tuple[str, ...]
-    n_iter_: int
     n_customers_: float
     n_groups_: int
 
@@ -151,15 +142,8 @@ class OrderCountScorer(BaseEstimator):  # type: ignore[misc]
         found = maximise(objective, self._start(), self.parameter_names, total)
         stretch = np.ones(len(found.parameters))
         stretch[list(self.time_parameters)] = unit
-        self.parameters_ = found.parameters * stretch
-        self.standard_errors_ = found.standard_errors * stretch
-        self.log_covariance_ = found.log_covariance
-        self.log_likelihood_ = float(
-            found.mean_log_likelihood * total - np.log(unit) * (X[:, 0] * weight).sum()
-        )
-        self.is_identified_ = found.is_identified
-        self.weakest_parameters_ = found.weakest
-        self.n_iter_ = max(found.iterations, 1)
+        log_likelihood = found.mean_log_likelihood * total - np.log(unit) * (X[:, 0] * weight).sum()
+        self._keep(found, stretch, log_likelihood)
         self.n_customers_ = total
         self.n_groups_ = len(groups)
         return self
@@ -277,12 +261,6 @@ class OrderCountScorer(BaseEstimator):  # type: ignore[misc]
         if ((x == 0) & (last > 0)).any():
             raise ValueError("last_order_at is not 0 though there was no repeat order.")
         return np.asarray(X, dtype=np.float64)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.positive_only = True
-        tags.requires_fit = True
-        return tags
 
 
 class BetaGeoScorer(OrderCountScorer):

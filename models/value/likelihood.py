@@ -5,12 +5,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
+from sklearn.base import BaseEstimator
 
-__all__ = ["IdentificationWarning", "Maximum", "finite_difference_hessian", "maximise"]
+__all__ = [
+    "IdentificationWarning",
+    "LikelihoodScorer",
+    "Maximum",
+    "finite_difference_hessian",
+    "maximise",
+]
 
 FloatArray = npt.NDArray[np.float64]
 Objective = Callable[[FloatArray], tuple[float, FloatArray]]
@@ -142,3 +150,43 @@ def _polish(
         if np.abs(step).max() < 1e-7:
             break
     return logs, hessian
+
+
+class LikelihoodScorer(BaseEstimator):  # type: ignore[misc]
+    """What estimators of a few positive parameters share once fitted.
+
+    Attributes
+    ----------
+    parameters_, standard_errors_ : ndarray
+        In the order of ``parameter_names``; errors from the Hessian, NaN where it is singular.
+    log_covariance_ : ndarray
+        Of the parameters' logarithms.
+    log_likelihood_ : float
+    is_identified_ : bool
+        False when the likelihood is flat in some direction; ``weakest_parameters_`` says which.
+    """
+
+    parameter_names: tuple[str, ...]
+    parameters_: FloatArray
+    standard_errors_: FloatArray
+    log_covariance_: FloatArray
+    log_likelihood_: float
+    is_identified_: bool
+    weakest_parameters_: tuple[str, ...]
+    n_iter_: int
+
+    def _keep(self, found: Maximum, stretch: FloatArray, log_likelihood: float) -> None:
+        """Keep what was found, each parameter times the unit that it was measured in."""
+        self.parameters_ = found.parameters * stretch
+        self.standard_errors_ = found.standard_errors * stretch
+        self.log_covariance_ = found.log_covariance
+        self.log_likelihood_ = float(log_likelihood)
+        self.is_identified_ = found.is_identified
+        self.weakest_parameters_ = found.weakest
+        self.n_iter_ = max(found.iterations, 1)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        tags.requires_fit = True
+        return tags

@@ -7,8 +7,6 @@ and a workspace that runs daily learns once a week.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -21,8 +19,7 @@ import polars as pl
 from scipy.special import logit
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from cohorte.errors import NotFoundError
-from models.registry import Artifact, ArtifactError, Registry, library_versions
+from models.registry import Artifact, Registry
 from models.value.forecast import REASONS, CellMeans, Forecast, ValueEstimate, rule_forecast
 from models.value.histories import (
     Window,
@@ -137,7 +134,7 @@ def _estimator(
         "horizon_days": horizon,
         "data": digest_of(con, cut),
     }
-    served = _open(registry)
+    served = registry.usable(ESTIMATOR_NAME, _opened)
     if served and not retrain and learned_from.items() <= served.facts.items():
         return served, served.facts, False
     training = train(lambda day: read_window(con, day, horizon), cut, horizon)
@@ -145,7 +142,7 @@ def _estimator(
         return None, {**learned_from, **training.facts, "outcome": training.outcome}, True
     artifact = _save(registry, learned_from, training, training.cells, now)
     if served is None or cut >= int(served.facts["cut"]):
-        reason = verdict_sentence(training.outcome, _facts(artifact), "en")
+        reason = verdict_sentence(training.outcome, artifact.facts, "en")
         registry.promote(ESTIMATOR_NAME, artifact.version, reason=reason, now=now)
     opened = _opened(artifact)
     return opened, opened.facts, True
@@ -192,40 +189,19 @@ def _save(
             ],
             "is_identified": estimate.counts.is_identified_ and estimate.spend.is_identified_,
         }
-    digest = hashlib.sha256(
-        json.dumps([content, training.evaluation], sort_keys=True).encode()
-    ).hexdigest()
-    version = f"{training.method}-{digest[:12]}".replace("_", "-")
-    facts = {**content, "version": version, "evaluation": training.evaluation}
-    return registry.save(
+    return registry.keep(
         ESTIMATOR_NAME,
-        version,
+        training.method or "",
         [] if estimate is None else [estimate.counts, estimate.spend],
-        metadata={
-            **content,
-            "libraries": library_versions(),
-            "trained_at": now.isoformat(timespec="seconds"),
-        },
+        content=content,
         evaluation=training.evaluation,
-        cards={language: model_card(facts, language) for language in ("fr", "en")},
+        card=model_card,
+        now=now,
     )
 
 
-def _open(registry: Registry) -> _Served | None:
-    """What serves; None when nothing does, or when it cannot be trusted and is learned anew."""
-    try:
-        artifact = registry.served(ESTIMATOR_NAME)
-        return None if artifact is None else _opened(artifact)
-    except (ArtifactError, NotFoundError):
-        return None
-
-
-def _facts(artifact: Artifact) -> dict[str, Any]:
-    return {**artifact.metadata, "evaluation": artifact.evaluation}
-
-
 def _opened(artifact: Artifact) -> _Served:
-    facts = _facts(artifact)
+    facts = artifact.facts
     scorers = artifact.estimator(TRUSTED_TYPES)
     estimate = None
     if facts["method"] == "learned":

@@ -7,17 +7,16 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from scipy.special import digamma, gammaln
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from models.value.likelihood import maximise
+from models.value.likelihood import LikelihoodScorer, maximise
 
 __all__ = ["GammaGammaScorer"]
 
 FloatArray = npt.NDArray[np.float64]
 
 
-class GammaGammaScorer(BaseEstimator):  # type: ignore[misc]
+class GammaGammaScorer(LikelihoodScorer):
     """Order values vary around a mean of the customer's own, and those means vary between them.
 
     Values of orders are Gamma(p, nu), nu of a customer is Gamma(q, gamma). The fewer orders of a
@@ -48,13 +47,6 @@ class GammaGammaScorer(BaseEstimator):  # type: ignore[misc]
 
     parameter_names = ("p", "q", "gamma")
 
-    parameters_: FloatArray
-    standard_errors_: FloatArray
-    log_covariance_: FloatArray
-    log_likelihood_: float
-    is_identified_: bool
-    weakest_parameters_: tuple[str, ...]
-    n_iter_: int
     overall_mean_: float
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: N803
@@ -105,14 +97,8 @@ class GammaGammaScorer(BaseEstimator):  # type: ignore[misc]
             return log_likelihood / total, gradient * np.exp(logs) / total
 
         found = maximise(objective, (2.0, 2.0, 1.0), self.parameter_names, total)
-        stretch = np.array([1.0, 1.0, unit])
-        self.parameters_ = found.parameters * stretch
-        self.standard_errors_ = found.standard_errors * stretch
-        self.log_covariance_ = found.log_covariance
-        self.log_likelihood_ = float(found.mean_log_likelihood * total - total * np.log(unit))
-        self.is_identified_ = found.is_identified
-        self.weakest_parameters_ = found.weakest
-        self.n_iter_ = max(found.iterations, 1)
+        log_likelihood = found.mean_log_likelihood * total - total * np.log(unit)
+        self._keep(found, np.array([1.0, 1.0, unit]), log_likelihood)
         return self
 
     @property
@@ -147,9 +133,3 @@ class GammaGammaScorer(BaseEstimator):  # type: ignore[misc]
         if (X < 0).any():
             raise ValueError("Negative values in data: counts and mean values start at 0.")
         return np.asarray(X, dtype=np.float64)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.positive_only = True
-        tags.requires_fit = True
-        return tags

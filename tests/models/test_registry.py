@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from cohorte.errors import NotFoundError
-from models.leads.scorecard import BaseRateScorer
 from models.registry import Artifact, ArtifactError, Registry
+from models.scorecard import BaseRateScorer
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
-TRUSTED = ("models.leads.scorecard.BaseRateScorer",)
+TRUSTED = ("models.scorecard.BaseRateScorer",)
 X = np.array([[0.0], [0.0], [1.0], [1.0]])
 Y = np.array([0, 1, 1, 1])
 
@@ -120,6 +120,7 @@ def test_a_save_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     assert served is not None
     assert served.version == "v1"
     assert sorted(path.name for path in (tmp_path / "lead_score").iterdir()) == [
+        "decisions.jsonl",
         "served.json",
         "v1",
     ]
@@ -137,3 +138,33 @@ def test_a_pointer_cannot_leave_the_folder(tmp_path: Path) -> None:
     (tmp_path / "lead_score" / "served.json").write_text(json.dumps({"version": "../../x"}))
     with pytest.raises(ArtifactError, match="name a version"):
         registry.served("lead_score")
+
+
+def test_decisions_are_told_in_order_and_a_retired_estimator_serves_nothing(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    save(registry)
+    registry.promote("lead_score", "v1", reason="the first", now=NOW)
+    save(registry, "v2")
+    registry.keep_back("lead_score", "v2", reason="no better", now=NOW)
+    registry.retire("lead_score", reason="the source changed", now=NOW)
+    assert registry.served("lead_score") is None
+    assert registry.is_retired("lead_score")
+    told = [(one.decision, one.version) for one in registry.decisions("lead_score")]
+    assert told == [("promoted", "v1"), ("kept_back", "v2"), ("retired", "v1")]
+    registry.promote("lead_score", "v2", reason="asked", now=NOW)
+    assert not registry.is_retired("lead_score")
+    assert registry.names() == ["lead_score"]
+
+
+def test_a_card_is_also_a_page_without_markup_from_the_data(tmp_path: Path) -> None:
+    artifact = Registry(tmp_path).save(
+        "lead_score",
+        "v1",
+        [],
+        metadata={},
+        evaluation={},
+        cards={"en": "# Card\n\n| a | b |\n|---|---|\n| <script>x</script> | 2 |\n"},
+    )
+    page = (artifact.folder / "card.en.html").read_text(encoding="utf-8")
+    assert "<table>" in page
+    assert "<script>" not in page

@@ -113,6 +113,10 @@ TABLES: dict[str, str] = {
         days_to_conversion BIGINT""",
     "lead_scores": """source VARCHAR, lead_id VARCHAR, as_of DATE, conversion_probability DOUBLE,
         lead_grade VARCHAR, reasons VARCHAR, estimator_version VARCHAR""",
+    "customer_scores": """customer_id VARCHAR, as_of DATE, horizon_days BIGINT,
+        expected_orders DOUBLE, order_probability DOUBLE, lapse_probability DOUBLE,
+        expected_value DOUBLE, expected_value_low DOUBLE, expected_value_high DOUBLE,
+        reasons VARCHAR, estimator_version VARCHAR""",
     "customer_profiles": f"""customer_id VARCHAR, full_name VARCHAR, first_name VARCHAR,
         last_name VARCHAR, email VARCHAR, phone VARCHAR, birth_date DATE, age BIGINT,
         gender VARCHAR, language VARCHAR, company_name VARCHAR, account_id VARCHAR,
@@ -131,7 +135,9 @@ TABLES: dict[str, str] = {
         recency_score INTEGER, frequency_score INTEGER, monetary_score INTEGER,
         frequency_monetary_score INTEGER, rfm_code VARCHAR, rfm_segment VARCHAR, party VARCHAR,
         is_contactable_email BOOLEAN, is_contactable_sms BOOLEAN, is_contactable_phone BOOLEAN,
-        is_contactable_post BOOLEAN, lead_conversion_probability DOUBLE""",
+        is_contactable_post BOOLEAN, lead_conversion_probability DOUBLE, expected_orders DOUBLE,
+        order_probability DOUBLE, lapse_probability DOUBLE, expected_value """
+    + _MONEY,
     "kpi_daily": "kpi_date DATE, kpi_id VARCHAR, source VARCHAR, value DECIMAL(38,4)",
     "kpi_monthly": f"""month DATE, net_revenue {_MONEY}, orders BIGINT, active_customers BIGINT,
         new_customers BIGINT, returning_customers BIGINT, average_order_value {_MONEY}""",
@@ -1122,6 +1128,24 @@ _DERIVED = [
     from leads
     """,
     """
+    insert into customer_scores
+    with guessed as (
+        select
+            *, round(91 * orders_count_365d / 365.0, 6) as orders,
+            round(1 - exp(-(0.05 + orders_count_365d) / 4.0), 6) as probability
+        from customer_features where lifetime_orders_count > 0
+    )
+    select
+        customer_id, as_of, 91, orders, probability, round(1 - probability, 6),
+        round(orders * average_order_value, 4), 0, round(3 * orders * average_order_value, 4),
+        format(
+            '[{{"feature": "order_days_count", "value": {}, "contribution": {:.6f}}}]',
+            lifetime_orders_count, ln(probability / (1 - probability))
+        ),
+        'learned-000000000000'
+    from guessed
+    """,
+    """
     insert into customer_profiles
     with permitted as (
         select
@@ -1151,13 +1175,15 @@ _DERIVED = [
         coalesce(permitted.email, false) and not is_internal,
         coalesce(permitted.sms, false) and not is_internal,
         coalesce(permitted.phone, false) and not is_internal,
-        coalesce(permitted.post, false) and not is_internal, lead_conversion_probability
+        coalesce(permitted.post, false) and not is_internal, lead_conversion_probability,
+        expected_orders, order_probability, lapse_probability, expected_value
     from customers
     inner join customer_features as features on features.customer_id = customers.customer_id
     inner join rfm on rfm.customer_id = customers.customer_id
     left join accounts on accounts.account_id = customers.account_id
     left join permitted on permitted.customer_id = customers.customer_id
     left join best_lead on best_lead.customer_id = customers.customer_id
+    left join customer_scores on customer_scores.customer_id = customers.customer_id
     """,
     """
     insert into kpi_daily

@@ -279,7 +279,7 @@ def test_reasons_are_the_strongest_contributions_up_then_down(scored: Scored) ->
 def test_contributions_and_intercept_make_the_stored_probability(scored: Scored) -> None:
     artifact = Registry(scored.artifacts).served("lead_score")
     assert artifact is not None
-    served, *_ = artifact.estimator(("models.leads.scorecard.LeadScorer",))
+    served, *_ = artifact.estimator(("models.scorecard.AdditiveScorer",))
     compared = 0
     for _, _, as_of, probability, _, told, _ in scores(scored.con):
         reasons = json.loads(told)

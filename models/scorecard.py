@@ -17,7 +17,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-__all__ = ["AdditiveClassifier", "BaseRateScorer", "LeadScorer", "platt_slope"]
+__all__ = ["AdditiveClassifier", "AdditiveScorer", "BaseRateScorer", "platt_slope"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -149,7 +149,7 @@ class AdditiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-class LeadScorer(AdditiveClassifier):
+class AdditiveScorer(AdditiveClassifier):
     """Gradient-boosted trees of one feature each, collapsed into one table per feature.
 
     Parameters
@@ -178,11 +178,11 @@ class LeadScorer(AdditiveClassifier):
     Examples
     --------
     >>> import numpy as np
-    >>> from models.leads import LeadScorer
+    >>> from models.scorecard import AdditiveScorer
     >>> X = np.repeat([[0.0], [1.0]], 100, axis=0)
     >>> y = np.tile([0, 0, 0, 1], 50)
     >>> y[100:] = 1 - y[100:]
-    >>> scorer = LeadScorer(random_state=0).fit(X, y)
+    >>> scorer = AdditiveScorer(random_state=0).fit(X, y)
     >>> scorer.predict_proba([[0.0], [1.0]])[:, 1].round(2)
     array([0.25, 0.75])
     """

@@ -17,7 +17,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
-from models.leads.scorecard import BaseRateScorer, LeadScorer, platt_slope
+from models.scorecard import AdditiveScorer, BaseRateScorer, platt_slope
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -27,7 +27,7 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
-@parametrize_with_checks([LeadScorer(max_iter=20), BaseRateScorer(column=None)])
+@parametrize_with_checks([AdditiveScorer(max_iter=20), BaseRateScorer(column=None)])
 def test_the_estimators_keep_scikit_learns_contract(estimator: Any, check: Any) -> None:
     check(estimator)
 
@@ -49,7 +49,7 @@ def test_the_tables_equal_their_trees_on_rows_never_seen(seed: int, rows: int) -
     X, y = population(rows, seed)  # noqa: N806
     if len(np.unique(y)) < 2:
         return
-    scorer = LeadScorer(max_iter=30, categorical_features=[1], random_state=0).fit(X, y)
+    scorer = AdditiveScorer(max_iter=30, categorical_features=[1], random_state=0).fit(X, y)
     trees = HistGradientBoostingClassifier(
         interaction_cst="no_interactions",
         early_stopping=False,
@@ -68,7 +68,7 @@ def test_the_tables_equal_their_trees_on_rows_never_seen(seed: int, rows: int) -
 
 def test_contributions_sum_to_the_logit() -> None:
     X, y = population(500, 3)  # noqa: N806
-    scorer = LeadScorer(categorical_features=[1], logit_slope=0.8, random_state=0).fit(X, y)
+    scorer = AdditiveScorer(categorical_features=[1], logit_slope=0.8, random_state=0).fit(X, y)
     total = scorer.intercept_ + scorer.explain(X).sum(axis=1)
     assert np.abs(total - scorer.decision_function(X)).max() < 1e-9
     probability = scorer.predict_proba(X)[:, 1]
@@ -77,13 +77,13 @@ def test_contributions_sum_to_the_logit() -> None:
 
 def test_contributions_are_measured_against_the_average_row() -> None:
     X, y = population(500, 4)  # noqa: N806
-    scorer = LeadScorer(categorical_features=[1], random_state=0).fit(X, y)
+    scorer = AdditiveScorer(categorical_features=[1], random_state=0).fit(X, y)
     assert np.abs(scorer.explain(X).mean(axis=0)).max() < 1e-9
 
 
 def test_a_reason_is_what_leaving_the_feature_out_would_change() -> None:
     X, y = population(2000, 5)  # noqa: N806
-    scorer = LeadScorer(categorical_features=[1], random_state=0).fit(X, y)
+    scorer = AdditiveScorer(categorical_features=[1], random_state=0).fit(X, y)
     without = X.copy()
     without[:, 0] = np.nan
     change = scorer.decision_function(X) - scorer.decision_function(without)
@@ -93,8 +93,8 @@ def test_a_reason_is_what_leaving_the_feature_out_would_change() -> None:
 @pytest.mark.parametrize("slope", [0.5, 1.0, 1.7])
 def test_calibrating_keeps_the_mean_and_the_order(slope: float) -> None:
     X, y = population(1500, 6)  # noqa: N806
-    plain = LeadScorer(categorical_features=[1], random_state=0).fit(X, y)
-    scorer = LeadScorer(categorical_features=[1], logit_slope=slope, random_state=0).fit(X, y)
+    plain = AdditiveScorer(categorical_features=[1], random_state=0).fit(X, y)
+    scorer = AdditiveScorer(categorical_features=[1], logit_slope=slope, random_state=0).fit(X, y)
     assert scorer.predict_proba(X)[:, 1].mean() == pytest.approx(y.mean(), abs=1e-3)
     assert roc_auc_score(y, plain.decision_function(X)) == pytest.approx(
         roc_auc_score(y, scorer.decision_function(X)), abs=1e-9
@@ -113,7 +113,7 @@ def test_few_rows_hardly_move_the_slope() -> None:
     assert 0.8 < platt_slope(logit, np.array([1, 0, 0, 1]), np.ones(4)) <= 1
 
 
-@pytest.mark.parametrize("scorer", [LeadScorer(), BaseRateScorer()])
+@pytest.mark.parametrize("scorer", [AdditiveScorer(), BaseRateScorer()])
 def test_one_class_is_refused_in_words(scorer: Any) -> None:
     with pytest.raises(ValueError, match="one class"):
         scorer.fit(np.zeros((10, 1)), np.zeros(10))
@@ -143,5 +143,5 @@ def test_bank_marketing_without_duration_is_ranked_well(shared_data: Path) -> No
         (pl.col(pl.String).rank("dense") - 1).cast(pl.Float64)
     ).to_numpy()
     X, rest, y, truth = train_test_split(X, y, test_size=0.5, random_state=0)  # noqa: N806
-    scorer = LeadScorer(categorical_features=words, random_state=0).fit(X, y)
+    scorer = AdditiveScorer(categorical_features=words, random_state=0).fit(X, y)
     assert roc_auc_score(truth, scorer.decision_function(rest)) >= 0.79
