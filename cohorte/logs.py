@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -15,7 +18,10 @@ NAME = "cohorte"
 FIELDS = (
     "run_id", "station", "source", "feed", "entity", "file", "version", "rows_in", "accepted",
     "rejected", "rows_out", "seconds", "status", "reason", "gate", "segment", "estimator", "count",
+    "problem", "channel",
 )  # fmt: skip
+
+_about: ContextVar[dict[str, object]] = ContextVar("about", default={})  # noqa: B039
 
 
 class JsonFormatter(logging.Formatter):
@@ -27,6 +33,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "message": record.getMessage(),
         }
+        line |= _about.get()
         line |= {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
         if record.exc_info and record.exc_info[0]:
             line["error"] = record.exc_info[0].__name__
@@ -35,6 +42,16 @@ class JsonFormatter(logging.Formatter):
 
 def logger() -> logging.Logger:
     return logging.getLogger(NAME)
+
+
+@contextmanager
+def log_about(**fields: object) -> Iterator[None]:
+    """Every line written inside carries these fields: the run, its station."""
+    token = _about.set(_about.get() | {name: fields[name] for name in FIELDS if name in fields})
+    try:
+        yield
+    finally:
+        _about.reset(token)
 
 
 def log_to(folder: Path) -> None:

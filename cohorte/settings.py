@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
-from typing import Annotated, Literal
+import re
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from cronsim import CronSim, CronSimError
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from cohorte.errors import SettingsError
 
 CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 CountryCode = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+
+INTERVAL = re.compile(r"^(\d{1,6})([mhd])$")
+UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 class Declared(BaseModel):
@@ -56,11 +62,22 @@ class ValueScoringSettings(Declared):
     horizon_days: int = Field(default=91, ge=7, le=731)
 
 
-class ScheduleSettings(Declared):
-    """When the pipeline runs by itself; the time zone is the workspace's unless stated."""
+class Timing(Declared):
+    """When something runs by itself: a cron line in a time zone, or every so often."""
 
-    cron: str = "0 5 * * *"
+    cron: str | None = None
+    every: timedelta | None = Field(default=None, ge=timedelta(minutes=1))
     time_zone: str | None = None
+
+    @field_validator("every", mode="before")
+    @classmethod
+    def _in_words(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        match = INTERVAL.match(value)
+        if match is None:
+            raise ValueError(f'"{value}" is no interval, such as 15m, 6h or 2d')
+        return timedelta(**{UNITS[match[2]]: int(match[1])})
 
     @field_validator("time_zone")
     @classmethod
@@ -69,10 +86,109 @@ class ScheduleSettings(Declared):
 
     @field_validator("cron")
     @classmethod
-    def _five_fields(cls, value: str) -> str:
-        if len(value.split()) != 5:
-            raise ValueError(f'"{value}" is no cron line of five fields, such as "0 5 * * *"')
+    def _reads(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                if len(value.split()) != 5:
+                    raise CronSimError
+                CronSim(value, datetime(2026, 1, 1, tzinfo=UTC))
+            except CronSimError:
+                raise ValueError(
+                    f'"{value}" is no cron line of five fields, such as "0 5 * * *"'
+                ) from None
         return value
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.cron is not None and self.every is not None:
+            raise ValueError("state cron or every, not both")
+        return self
+
+    @property
+    def is_set(self) -> bool:
+        return self.cron is not None or self.every is not None
+
+    def next_times(self, after: datetime, time_zone: str, count: int = 1) -> list[datetime]:
+        """The next moments of a cron line, in UTC; none for an interval, which counts from the
+        start of the schedule."""
+        if self.cron is None:
+            return []
+        zone = ZoneInfo(self.time_zone or time_zone)
+        found = islice(CronSim(self.cron, after.astimezone(zone)), count)
+        return [moment.astimezone(UTC) for moment in found]
+
+
+class ScheduleSettings(Timing):
+    """When the pipeline runs by itself; the time zone is the workspace's unless stated.
+
+    ``cron`` or ``every`` is of the refresh, from the sources to a published version. The others
+    have their own; without one they run by hand only.
+    """
+
+    cron: str | None = "0 5 * * *"
+    retrain: Timing = Timing()
+    score: Timing = Timing()
+    quality: Timing = Timing(every=timedelta(hours=1))
+    housekeeping: Timing = Timing(cron="0 3 * * 0")
+    station_minutes: int = Field(default=240, ge=1, le=10_080)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _interval_instead(cls, value: Any) -> Any:
+        return {"cron": None} | value if isinstance(value, dict) and "every" in value else value
+
+    def timings(self) -> dict[str, Timing]:
+        """Each deployment with its timing."""
+        refresh = Timing(cron=self.cron, every=self.every, time_zone=self.time_zone)
+        return {
+            "refresh": refresh,
+            "retrain": self.retrain,
+            "score": self.score,
+            "quality": self.quality,
+            "housekeeping": self.housekeeping,
+        }
+
+
+class MailSettings(Declared):
+    """Where alerts are sent by e-mail. The password comes from the environment: ``${NAME}``."""
+
+    host: str
+    port: int = Field(default=587, ge=1, le=65_535)
+    sender: str
+    to: list[str] = Field(min_length=1)
+    user: str | None = None
+    password: str | None = Field(default=None, pattern=r"^\$\{[A-Z_][A-Z0-9_]*\}$")
+    encryption: Literal["starttls", "tls", "none"] = "starttls"
+
+
+class AlertSettings(Declared):
+    """What counts as a problem of a run, and who is told beside the log.
+
+    ``webhook`` gets each alert as JSON; its host must be in ``webhook_hosts``. ``stale_days``
+    is how long a source may bring nothing, ``drift`` the population stability index, and
+    ``volume`` the factor between a delivery and the median of those before, that are let pass.
+    """
+
+    webhook: str | None = None
+    webhook_hosts: list[str] = []
+    mail: MailSettings | None = None
+    stale_days: float = Field(default=3, gt=0)
+    drift: float = Field(default=0.25, gt=0)
+    volume: float = Field(default=4, gt=1)
+
+
+class RetentionSettings(Declared):
+    """What housekeeping removes, in days; what is not stated stays.
+
+    ``events`` counts from the moment of the event, by entity; ``superseded`` from the delivery
+    of a state of a record that a later one replaced.
+    """
+
+    rejected_rows: int | None = Field(default=None, ge=1)
+    superseded: int | None = Field(default=None, ge=1)
+    events: dict[Literal["web_events", "email_events"], int] = {}
+    exports: int | None = Field(default=None, ge=1)
+    orchestration: int = Field(default=90, ge=1)
 
 
 class WorkspaceSettings(Declared):
@@ -98,6 +214,8 @@ class WorkspaceSettings(Declared):
     reject_limit: float = Field(default=0.05, ge=0, le=1)
     keep_versions: int = Field(default=5, ge=1, le=1000)
     schedule: ScheduleSettings = ScheduleSettings()
+    alerts: AlertSettings = AlertSettings()
+    retention: RetentionSettings = RetentionSettings()
     inbox: str = "inbox"
     store_url: str | None = None
     consent_purpose: str = "marketing"

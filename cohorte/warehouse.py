@@ -15,6 +15,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from cohorte.workspace import Workspace
 
 VERSION_NAME = re.compile(r"^v(\d+)$")
 LOCK_PATIENCE_SECONDS = 0.5
+OPENING_ATTEMPTS = 5
 
 RAW_DDL = """
 create table if not exists files (
@@ -267,18 +269,54 @@ def version_info(workspace: Workspace, version: str) -> VersionInfo:
 def served_version(workspace: Workspace) -> VersionInfo | None:
     """The version that screens show; none before the first publication.
 
-    A pointer that does not read is reported, and the newest version kept is served.
+    When the pointer does not read, or the version it names is not what was published, the newest
+    whole version before it is served instead, else the newest of all; and the log says so.
     """
+    named = pointed_version(workspace)
+    kept = list_versions(workspace)
+    last = version_number(named) if named else kept[0].number if kept else 0
+    for info in sorted(kept, key=lambda info: (info.number <= last, info.number), reverse=True):
+        if is_whole(workspace, info):
+            if named not in (None, info.version):
+                _say_once(f"{named} is not what was published; serving {info.version} instead")
+            return info
+    return None
+
+
+def pointed_version(workspace: Workspace) -> str | None:
+    """The version that the pointer names, there or not; none when it does not read."""
     try:
-        pointer = json.loads(workspace.pointer_path.read_text(encoding="utf-8"))
-        return version_info(workspace, str(pointer["version"]))
+        named = str(json.loads(workspace.pointer_path.read_text(encoding="utf-8"))["version"])
+        version_number(named)
     except FileNotFoundError:
-        if not workspace.versions_dir.is_dir():
-            return None
+        return None
     except (OSError, ValueError, KeyError, TypeError, NotFoundError):
-        logger().error("current.json does not read; serving the newest version kept")
-    versions = list_versions(workspace)
-    return versions[0] if versions else None
+        _say_once("current.json does not read; serving the newest version kept")
+        return None
+    return named
+
+
+@cache
+def _say_once(message: str) -> None:
+    """An error in the log, once a process: pointers are read at every look at a screen."""
+    logger().error(message)
+
+
+_whole: dict[tuple[str, int, int, int], str] = {}
+"""Files hashed by this process, so that each is read once as long as it is not touched."""
+
+
+def is_whole(workspace: Workspace, info: VersionInfo) -> bool:
+    """Whether a version's file is what was published, by its checksum."""
+    path = version_path(workspace, info.version)
+    try:
+        stat = path.stat()
+        key = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        if key not in _whole:
+            _whole[key] = sha256_of(path) if stat.st_size == info.bytes else "of another size"
+        return _whole[key] == info.sha256
+    except OSError:
+        return False
 
 
 def set_served(workspace: Workspace, version: str) -> VersionInfo:
@@ -287,7 +325,7 @@ def set_served(workspace: Workspace, version: str) -> VersionInfo:
     Raises NotFoundError when the version is not kept or its file is not what was published.
     """
     info = version_info(workspace, version)
-    if sha256_of(version_path(workspace, version)) != info.sha256:
+    if not is_whole(workspace, info):
         raise NotFoundError(
             f"the file of version {version} is not what was published",
             where=f"{version}.duckdb",
@@ -299,10 +337,21 @@ def set_served(workspace: Workspace, version: str) -> VersionInfo:
 
 
 def open_served(workspace: Workspace) -> tuple[VersionInfo, duckdb.DuckDBPyConnection]:
-    """The served version and a sandboxed connection to it; NotFoundError before the first."""
-    info = served_version(workspace)
-    if info is None:
-        raise NotFoundError(
-            "nothing is published yet", where=str(workspace.root), remedy="cohorte run"
-        )
-    return info, connect_reader(version_path(workspace, info.version), workspace.settings.threads)
+    """The served version and a sandboxed connection to it; NotFoundError before the first.
+
+    A version may be collected between the look at the pointer and the opening, so the look is
+    repeated.
+    """
+    for attempt in range(OPENING_ATTEMPTS):
+        info = served_version(workspace)
+        if info is None:
+            raise NotFoundError(
+                "nothing is published yet", where=str(workspace.root), remedy="cohorte run"
+            )
+        try:
+            path = version_path(workspace, info.version)
+            return info, connect_reader(path, workspace.settings.threads)
+        except (NotFoundError, duckdb.IOException):
+            if attempt == OPENING_ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable")

@@ -2,6 +2,7 @@
 
 from cohorte.store.store import Store, open_store
 from cohorte.store.tables import (
+    Alert,
     AuditEntry,
     Export,
     IdentityDecision,
@@ -16,6 +17,7 @@ from cohorte.store.tables import (
 )
 
 __all__ = [
+    "Alert",
     "AuditEntry",
     "Export",
     "IdentityDecision",

@@ -12,22 +12,23 @@ import re
 import socket
 import time
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from cohorte.errors import CohorteError, NotFoundError, SettingsError
 from cohorte.store.migrations import HEAD
 from cohorte.store.tables import (
+    Alert,
     AuditEntry,
     Export,
     IdentityDecision,
@@ -67,11 +68,12 @@ def open_store(url: str) -> Store:
             where="store_url",
             remedy="give an SQLAlchemy URL of SQLite or PostgreSQL, and install its driver",
         ) from error
-    except OperationalError as error:
+    except DatabaseError as error:
         raise SettingsError(
             f"the store does not open: {error.orig}",
             where="store_url",
-            remedy="check that the database is there and may be written",
+            remedy="check that the database is there and may be written; a damaged store.db is"
+            " replaced by its last good copy when a run begins",
         ) from error
     return Store(engine)
 
@@ -176,8 +178,15 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[Session]:
-        with Session(self._write_engine, expire_on_commit=False) as session, session.begin():
-            yield session
+        try:
+            with Session(self._write_engine, expire_on_commit=False) as session, session.begin():
+                yield session
+        except OperationalError as error:
+            raise CohorteError(
+                f"the store cannot be written: {error.orig}",
+                where="store",
+                remedy="see that no other program holds it and the disk has room, then do it again",
+            ) from error
 
     # Segments
 
@@ -283,7 +292,7 @@ class Store:
 
     # Runs
 
-    def start_run(self, run_id: str, *, as_of: date, at: datetime) -> Run:
+    def start_run(self, run_id: str, *, as_of: date, at: datetime, kind: str = "refresh") -> Run:
         """Note that a run of this process starts.
 
         Called with the workspace's writer lock held: a run still marked running cannot be, so it
@@ -296,6 +305,8 @@ class Store:
                 dead.message = _INTERRUPTED.format(process=dead.process_id, host=dead.host)
             run = Run(
                 run_id=run_id,
+                number=1 + (session.scalar(select(func.max(Run.number))) or 0),
+                kind=kind,
                 started_at=at,
                 ended_at=None,
                 status="running",
@@ -327,12 +338,57 @@ class Store:
             return run
 
     def list_runs(self, limit: int = 50) -> list[Run]:
-        """The latest runs, newest first; of runs begun at one instant, the last to end first."""
-        newest = select(Run).order_by(
-            Run.started_at.desc(), Run.ended_at.desc().nulls_first(), Run.run_id.desc()
-        )
+        """The latest runs, the last to begin first, whatever the clock said."""
+        newest = select(Run).order_by(Run.number.desc(), Run.run_id.desc())
         with self._reading() as session:
             return list(session.scalars(newest.limit(limit)))
+
+    # Alerts
+
+    def keep_alerts(
+        self,
+        problems: Mapping[str, tuple[str, str]],
+        *,
+        looked_at: Collection[str],
+        at: datetime,
+        run_id: str | None = None,
+    ) -> tuple[list[Alert], list[Alert]]:
+        """Set the open alerts to the problems there are: those that began, those that ended.
+
+        ``problems`` maps a problem's name to its kind and detail; ``looked_at`` are the kinds
+        that were looked for, so that an alert of another kind stays as it is.
+        """
+        with self._writing() as session:
+            still = {
+                alert.problem: alert
+                for alert in session.scalars(select(Alert).where(Alert.ended_at.is_(None)))
+                if alert.kind in looked_at
+            }
+            ended = [alert for problem, alert in still.items() if problem not in problems]
+            for alert in ended:
+                alert.ended_at = at
+            began = [
+                Alert(
+                    problem=problem,
+                    kind=kind,
+                    detail=detail,
+                    run_id=run_id,
+                    began_at=at,
+                    ended_at=None,
+                )
+                for problem, (kind, detail) in problems.items()
+                if problem not in still
+            ]
+            session.add_all(began)
+            return began, ended
+
+    def list_alerts(self, *, only_open: bool = False, limit: int = 50) -> list[Alert]:
+        """The latest alerts, newest first."""
+        newest = select(Alert).order_by(Alert.alert_id.desc()).limit(limit)
+        if only_open:
+            newest = newest.where(Alert.ended_at.is_(None))
+        with self._reading() as session:
+            return list(session.scalars(newest))
 
     # Exports
 

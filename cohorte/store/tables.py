@@ -122,7 +122,8 @@ class SegmentDefinition(Base):
 
 
 class Run(Base):
-    """One row per pass of the pipeline."""
+    """One row per pass of the pipeline; ``number`` is its place among them, whatever the clock
+    said."""
 
     __tablename__ = "runs"
     __table_args__ = (
@@ -130,9 +131,12 @@ class Run(Base):
             "status in ('running', 'succeeded', 'failed', 'interrupted')", name="status"
         ),
         Index(None, "started_at"),
+        Index(None, "number"),
     )
 
     run_id: Mapped[str] = mapped_column(String(80), primary_key=True)
+    number: Mapped[int] = mapped_column(server_default="0")
+    kind: Mapped[str] = mapped_column(String(40), server_default="refresh")
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     status: Mapped[str] = mapped_column(String(20), default="running")
@@ -142,6 +146,21 @@ class Run(Base):
     message: Mapped[str] = mapped_column(default="")
     process_id: Mapped[int]
     host: Mapped[str]
+
+
+class Alert(Base):
+    """One row per problem that was told; it ends when the problem is gone."""
+
+    __tablename__ = "alerts"
+    __table_args__ = (Index(None, "ended_at"),)
+
+    alert_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    problem: Mapped[str] = mapped_column(String(200))
+    kind: Mapped[str] = mapped_column(String(40))
+    detail: Mapped[str]
+    run_id: Mapped[str | None] = mapped_column(String(80))
+    began_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
 
 
 class Export(Base):
