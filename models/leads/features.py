@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Literal
 
 import duckdb
 import numpy as np
@@ -18,26 +18,19 @@ import numpy.typing as npt
 import polars as pl
 
 from cohorte.errors import SettingsError
+from models.encoding import FeatureEncoder, Kind, kind_of
 
 __all__ = [
     "FEATURES",
-    "OTHER",
     "OUTCOME_COLUMNS",
-    "EncodedFeature",
     "Feature",
-    "FeatureEncoder",
     "LeadTable",
     "choose_features",
+    "encoder_of",
     "read_leads",
 ]
 
 FloatArray = npt.NDArray[np.float64]
-Kind = Literal["category", "number"]
-
-OTHER = "(other)"
-"""The category of the values too rare to be counted on their own."""
-
-MAX_CATEGORIES = 120
 TWO_YEARS = 730.0
 
 KEY_COLUMNS = ("source", "lead_id", "created_at", "as_of")
@@ -210,18 +203,10 @@ def choose_features(
             chosen.append(FEATURES[name])
         elif name in extra_features:
             words = name.replace("_", " ").capitalize()
-            kind: Kind = "number" if _is_number(columns[name]) else "category"
-            chosen.append(_feature(name, kind, words, words))
+            chosen.append(_feature(name, kind_of(columns[name]), words, words))
         elif name not in OUTCOME_COLUMNS and name not in KEY_COLUMNS:
             ignored.append(name)
     return tuple(chosen), tuple(ignored)
-
-
-def _is_number(duckdb_type: str) -> bool:
-    return duckdb_type.split("(")[0].upper() in {
-        "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT",
-        "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE", "DECIMAL",
-    }  # fmt: skip
 
 
 def read_leads(
@@ -265,91 +250,15 @@ def read_leads(
     return leads.known_at(as_of)
 
 
-@dataclass(frozen=True)
-class EncodedFeature:
-    """A feature as a column of numbers; a category's code is its place in ``categories``."""
+def encoder_of(leads: LeadTable, only: Collection[str] | None = None) -> FeatureEncoder:
+    """Learn the categories from the leads alone, not from their outcomes.
 
-    name: str
-    kind: Kind
-    categories: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class FeatureEncoder:
-    """Leads to a matrix: numbers as they are, categories as codes, missing as NaN.
-
-    Values seen fewer than ``min_rows`` times in training, and those never seen, share the
-    category ``(other)``. Columns that say the same of every lead are left out.
+    ``only`` names the features to keep, all of them by default.
     """
-
-    features: tuple[EncodedFeature, ...]
-
-    @classmethod
-    def fit(cls, leads: LeadTable, min_rows: int = 20, only: Collection[str] | None = None) -> Self:
-        """Learn the categories from the leads alone, not from their outcomes.
-
-        ``only`` names the features to keep, all of them by default.
-        """
-        span = float(np.ptp(leads.created_at)) if len(leads) else 0.0
-        encoded = []
-        for feature in leads.features:
-            column = leads.frame[feature.name]
-            if only is not None and feature.name not in only:
-                continue
-            if feature.yearly and span < TWO_YEARS:
-                continue
-            if feature.kind == "number":
-                if column.n_unique() > 1:
-                    encoded.append(EncodedFeature(feature.name, "number"))
-                continue
-            counts = (
-                column.drop_nulls()
-                .value_counts()
-                .sort(["count", feature.name], descending=[True, False])
-            )
-            frequent = counts.filter(pl.col("count") >= min_rows)[feature.name]
-            kept = tuple(str(value) for value in frequent.head(MAX_CATEGORIES))
-            rare = counts.height > len(kept)
-            groups = len(kept) + rare + (column.null_count() > 0)
-            if groups > 1:
-                encoded.append(EncodedFeature(feature.name, "category", (*kept, OTHER)))
-        return cls(tuple(encoded))
-
-    @property
-    def names(self) -> list[str]:
-        return [feature.name for feature in self.features]
-
-    @property
-    def categorical(self) -> list[int]:
-        """Positions of the columns that hold category codes."""
-        return [at for at, feature in enumerate(self.features) if feature.kind == "category"]
-
-    def encode(self, leads: LeadTable) -> FloatArray:
-        """One row per lead, one column per feature; a column that is not there is missing."""
-        matrix = np.full((len(leads), len(self.features)), np.nan)
-        for at, feature in enumerate(self.features):
-            if feature.name not in leads.frame.columns:
-                continue
-            column = leads.frame[feature.name]
-            if feature.kind == "category":
-                codes = {value: float(code) for code, value in enumerate(feature.categories)}
-                column = column.replace_strict(
-                    codes, default=codes[OTHER], return_dtype=pl.Float64
-                ).set(column.is_null(), None)
-            matrix[:, at] = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
-        return matrix
-
-    def as_json(self) -> list[dict[str, Any]]:
-        return [
-            {"name": item.name, "kind": item.kind, "categories": list(item.categories)}
-            for item in self.features
-        ]
-
-    @classmethod
-    def from_json(cls, content: Sequence[Mapping[str, Any]]) -> Self:
-        return cls(
-            tuple(
-                EncodedFeature(item["name"], item["kind"], tuple(item["categories"]))
-                for item in content
-            )
-        )
+    span = float(np.ptp(leads.created_at)) if len(leads) else 0.0
+    kinds = {
+        feature.name: feature.kind
+        for feature in leads.features
+        if (only is None or feature.name in only) and not (feature.yearly and span < TWO_YEARS)
+    }
+    return FeatureEncoder.fit(leads.frame, kinds)

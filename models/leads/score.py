@@ -29,7 +29,8 @@ from scipy.special import expit
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from cohorte.settings import WorkspaceSettings
-from models.leads.features import FeatureEncoder, LeadTable, read_leads
+from models.encoding import FeatureEncoder
+from models.leads.features import LeadTable, read_leads
 from models.leads.training import Fold, LeadEstimate, Training, train
 from models.leads.words import AGE_FEATURE, model_card, verdict_sentence
 from models.registry import Artifact, Registry

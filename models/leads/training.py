@@ -17,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from models.leads.features import FeatureEncoder, LeadTable
+from models.encoding import FeatureEncoder
+from models.leads.features import LeadTable, encoder_of
+from models.measures import measure, paired_gain, rounded
 from models.scorecard import AdditiveClassifier, AdditiveScorer, BaseRateScorer, platt_slope
 
 __all__ = ["Fold", "LeadEstimate", "Method", "Outcome", "Training", "train"]
@@ -38,7 +40,6 @@ UNDATED_LIMIT = 0.2
 FOLDS = 5
 BACKTEST_DAYS = 365.0
 HALF_LIFE_DAYS = 365.0
-CALIBRATION_GROUPS = 10
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class LeadEstimate:
         return np.asarray(np.log(self.open_share[days]), dtype=np.float64)
 
     def _matrix(self, leads: LeadTable) -> FloatArray:
-        matrix = self.encoder.encode(leads)
+        matrix = self.encoder.encode(leads.frame)
         return matrix if matrix.shape[1] else np.zeros((len(leads), 1))
 
 
@@ -173,8 +174,8 @@ def _fit(
     learnable = known.take(_learnable(known, as_of, horizon_days))
     outcomes = learnable.converts_within(horizon_days)
     only = ("channel",) if method == "base_rate" else None
-    encoder = FeatureEncoder.fit(learnable, only=only)
-    matrix = encoder.encode(learnable)
+    encoder = encoder_of(learnable, only)
+    matrix = encoder.encode(learnable.frame)
     if not matrix.shape[1]:
         matrix = np.zeros((len(learnable), 1))
     scorer: AdditiveClassifier
@@ -294,42 +295,13 @@ def _open_metrics(days: list[dict[str, FloatArray]]) -> dict[str, Any]:
 
 
 def _metrics(truth: BoolArray, score: FloatArray) -> dict[str, Any]:
-    """AUC (ties count half), Brier score, log-loss, and calibration in groups of equal size."""
-    from sklearn.metrics import roc_auc_score
-
-    clipped = np.clip(score, 1e-12, 1 - 1e-12)
-    log_loss = -np.where(truth, np.log(clipped), np.log1p(-clipped)).mean()
-    order = np.argsort(score, kind="stable")
-    groups = [group for group in np.array_split(order, CALIBRATION_GROUPS) if len(group)]
-    table = [
-        {
-            "leads": len(group),
-            "predicted": _rounded(score[group].mean()),
-            "observed": _rounded(truth[group].mean()),
-        }
-        for group in groups
-    ]
-    error = sum(row["leads"] * abs(row["predicted"] - row["observed"]) for row in table)
-    return {
-        "leads": len(truth),
-        "conversions": int(truth.sum()),
-        "auc": _rounded(roc_auc_score(truth, score)) if 0 < truth.sum() < len(truth) else None,
-        "brier": _rounded(np.square(score - truth).mean()),
-        "log_loss": _rounded(log_loss),
-        "predicted_rate": _rounded(score.mean()),
-        "observed_rate": _rounded(truth.mean()),
-        "calibration_error": _rounded(error / len(truth)),
-        "calibration": table,
-    }
+    return measure(truth, score, rows="leads", positives="conversions")
 
 
 def _difference(truth: BoolArray, scores: dict[str, FloatArray]) -> dict[str, float]:
     """Gain in Brier score over the base rate by channel, paired, with its standard error."""
-    gain = np.square(scores["base_rate_by_channel"] - truth) - np.square(scores["learned"] - truth)
-    return {
-        "brier_gain": _rounded(gain.mean()),
-        "brier_gain_standard_error": _rounded(gain.std(ddof=1) / np.sqrt(len(gain))),
-    }
+    gain, error = paired_gain(truth, scores["learned"], scores["base_rate_by_channel"])
+    return {"brier_gain": gain, "brier_gain_standard_error": rounded(error)}
 
 
 def _by_channel(
@@ -344,12 +316,8 @@ def _by_channel(
             {
                 "channel": str(channel) or None,
                 "leads": int(at.sum()),
-                "observed": _rounded(truth[at].mean()),
-                "predicted": _rounded(score[at].mean()),
+                "observed": rounded(truth[at].mean()),
+                "predicted": rounded(score[at].mean()),
             }
         )
     return sorted(rows, key=lambda row: (-row["leads"], row["channel"] or ""))
-
-
-def _rounded(value: Any) -> float:
-    return round(float(value), 9)

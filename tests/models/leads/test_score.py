@@ -18,8 +18,9 @@ from threadpoolctl import threadpool_limits
 
 from cohorte.errors import SettingsError
 from cohorte.settings import WorkspaceSettings
+from models.encoding import FeatureEncoder
 from models.leads import LeadScoreReport, reason_sentence, score_leads
-from models.leads.features import OUTCOME_COLUMNS, FeatureEncoder, choose_features, read_leads
+from models.leads.features import OUTCOME_COLUMNS, choose_features, encoder_of, read_leads
 from models.leads.training import train
 from models.registry import Registry
 
@@ -409,10 +410,10 @@ def test_rare_and_new_values_share_a_category_and_missing_ones_stay_missing() ->
         channel=pl.Series(["web"] * 60 + ["fair"] * 30 + ["rare"] * 5 + [None] * 5)
     )
     table = read_leads(work_database(leads), 1e9)
-    encoder = FeatureEncoder.fit(table)
+    encoder = encoder_of(table)
     [channel] = [item for item in encoder.features if item.name == "channel"]
     assert channel.categories == ("web", "fair", "(other)")
-    codes = encoder.encode(table)[:, encoder.names.index("channel")]
+    codes = encoder.encode(table.frame)[:, encoder.names.index("channel")]
     assert np.isnan(codes[95:]).all()
     assert set(codes[:95]) == {0.0, 1.0, 2.0}
     assert FeatureEncoder.from_json(json.loads(json.dumps(encoder.as_json()))) == encoder
@@ -424,7 +425,7 @@ def test_a_month_counts_only_once_two_years_are_known() -> None:
     )
     table = read_leads(work_database(leads), 1e9)
     half = table.take(table.created_at < float(np.median(table.created_at)))
-    assert "created_month" not in FeatureEncoder.fit(half).names
+    assert "created_month" not in encoder_of(half).names
 
 
 def test_olist_leads_are_told_better_than_by_the_base_rate_of_their_origin(
