@@ -3,6 +3,7 @@
 from cohorte.kpis.definitions import Kpi, Windows, catalogue, dimensions, kpi
 from cohorte.kpis.figures import (
     Comparison,
+    Contribution,
     Filters,
     Grain,
     KpiValue,
@@ -11,14 +12,18 @@ from cohorte.kpis.figures import (
     breakdown,
     buckets,
     compare,
+    contributions,
+    is_decomposable,
     kpi_values,
     last_days,
     month_of,
+    rows_behind,
     series,
 )
 
 __all__ = [
     "Comparison",
+    "Contribution",
     "Filters",
     "Grain",
     "Kpi",
@@ -30,10 +35,13 @@ __all__ = [
     "buckets",
     "catalogue",
     "compare",
+    "contributions",
     "dimensions",
+    "is_decomposable",
     "kpi",
     "kpi_values",
     "last_days",
     "month_of",
+    "rows_behind",
     "series",
 ]

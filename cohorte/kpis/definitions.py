@@ -46,11 +46,25 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
     "leads": _LEAD,
     "lead_conversions": _LEAD,
     "closed_opportunities": ("source", "owner", "team"),
+    "opportunities": ("source", "owner", "team"),
+    "open_opportunities": ("source", "owner", "team", "stage"),
+    "sales_activities": ("source", "kind", *_PLACE, "party"),
+    "acquisitions": (),
+    "campaign_results": ("source", "campaign_id", "channel"),
+    "cohort_members": ("source", "channel", "store", *_PLACE, "party"),
+    "buyers": (*_PLACE, "party", "rfm_segment"),
+    "expectations": (*_PLACE, "party", "rfm_segment", "lifecycle_status"),
+    "carts": ("source", *_PLACE, "rfm_segment"),
     "email_events": _MAILING,
     "email_recipients": _MAILING,
+    "email_conversions": _MAILING,
     "nps_answers": ("source", *_PLACE, "rfm_segment"),
+    "csat_answers": ("source", *_PLACE, "rfm_segment"),
     "tickets": _TICKET,
     "open_tickets": _TICKET,
+    "order_complaints": ("source", "channel", "store", *_PLACE, "rfm_segment"),
+    "records": ("source",),
+    "addresses": ("source", "channel"),
     "reach": (*_PLACE, "lifecycle_status", "rfm_segment"),
     "deliveries": ("source",),
     "last_deliveries": ("source",),
@@ -80,7 +94,10 @@ class Kpi(BaseModel):
         """The formula in words, with the windows' days filled in."""
         days = windows or Windows()
         return self.formula[language_of(language)].format(
-            lapse_days=days.lapse_days, repeat_days=days.repeat_days
+            lapse_days=days.lapse_days,
+            repeat_days=days.repeat_days,
+            conversion_days=days.conversion_days,
+            cart_hours=days.cart_hours,
         )
 
     def caution(self, language: str) -> str:
@@ -90,10 +107,13 @@ class Kpi(BaseModel):
 
 @dataclass(frozen=True)
 class Windows:
-    """How long without an order is lapsed, and how soon a second order is a repeat; days."""
+    """How long without an order is lapsed; how soon a second order is a repeat, and an order after
+    an e-mail its effect; how long a cart has to become an order."""
 
     lapse_days: int = 365
     repeat_days: int = 90
+    conversion_days: int = 7
+    cart_hours: int = 24
 
 
 @dataclass(frozen=True)
@@ -103,7 +123,9 @@ class Measure:
     `span` says which rows: those of the `period`, of the `year` that ends with it, or all that the
     fact yields by its own parameters (`whole`). What tells of deliveries happens on the calendar of
     the runs, which goes on after `as_of`: a period that reaches `as_of` lasts until publication
-    (`runs`). `now_only`: nothing is known of earlier dates.
+    (`runs`). `now_only`: nothing is known of earlier dates. `rows`: which rows of the fact the
+    figure counts, for lists of them; all when empty. `is_duration`: numerator and denominator are
+    histograms of hours, of what ended and of what still waits (see `durations`).
     """
 
     fact: str
@@ -112,6 +134,8 @@ class Measure:
     beside: Mapping[str, str] = field(default_factory=dict)
     span: Literal["period", "year", "whole", "runs"] = "period"
     now_only: bool = False
+    rows: str = ""
+    is_duration: bool = False
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -138,12 +162,37 @@ _NPS_MARGIN = f"""
     ) end
 """
 
+
+def _of_delivered(condition: str) -> Measure:
+    """A share of the recipients whom the e-mail reached."""
+    return Measure(
+        "email_recipients",
+        _count(f"is_delivered and {condition}"),
+        _count("is_delivered"),
+        rows="is_delivered",
+    )
+
+
+def _hours(name: str, ended: str) -> Measure:
+    """The median of hours that may not be over yet; the ninth decile stands beside it."""
+    rounded = f"round({name}, case when {name} < 72 then 1 else 0 end)"
+    return Measure(
+        "tickets",
+        f"histogram(case when coalesce({ended}, false) then {rounded} end)",
+        f"histogram(case when not coalesce({ended}, false) then {rounded} end)",
+        is_duration=True,
+    )
+
+
+_KNOWN_BUYER = "is_order and not customer_id is null"
+
 MEASURES: dict[str, Measure] = {
     "net_revenue": Measure("orders", "sum(reporting_net_amount)"),
-    "orders": Measure("orders", _ORDERS),
+    "orders": Measure("orders", _ORDERS, rows="is_order"),
     "items_sold": Measure("orders", "sum(items_count)"),
-    "returned_amount": Measure("orders", "-sum(least(reporting_net_amount, 0))"),
-    "new_customers": Measure("orders", _count("is_first_order")),
+    "returned_amount": Measure(
+        "orders", "-sum(least(reporting_net_amount, 0))", rows="reporting_net_amount < 0"
+    ),
     "average_order_value": Measure(
         "orders",
         "sum(reporting_net_amount)",
@@ -151,24 +200,63 @@ MEASURES: dict[str, Measure] = {
         {"median": "median(case when is_order then reporting_net_amount end)"},
     ),
     "purchase_frequency": Measure(
-        "orders", _count("is_order and not customer_id is null"), _BUYERS, span="year"
+        "orders", _count(_KNOWN_BUYER), _BUYERS, span="year", rows=_KNOWN_BUYER
     ),
-    "active_customers": Measure("orders", _BUYERS),
+    "active_customers": Measure("orders", _BUYERS, rows=_KNOWN_BUYER),
+    "new_customers": Measure("orders", _count("is_first_order"), rows="is_first_order"),
     "returning_customers": Measure(
         "orders",
         "count(distinct case when is_order and first_order_date < bucket then customer_id end)",
+        rows="is_order and first_order_date < bucket",
     ),
     "repeat_rate": Measure(
         "first_orders",
         _count("is_observed and has_ordered_again"),
         _count("is_observed"),
         {"left_out": _count("not is_observed")},
+        rows="is_observed",
     ),
+    "retention_rate": Measure("cohort_members", _count("has_ordered"), "count(*)", span="whole"),
     "churn_rate": Measure("active_at_start", _count("is_lapsed"), "count(*)", span="whole"),
+    "clv_historic": Measure(
+        "buyers",
+        "sum(margin_amount)",
+        "case when count(margin_amount) > 0 then count(*) end",
+        {"costed": "sum(costed_amount) / nullif(sum(net_amount), 0)"},
+        span="whole",
+    ),
+    "clv_predicted": Measure(
+        "expectations", "sum(expected_value)", "count(*)", span="whole", now_only=True
+    ),
+    "cac": Measure(
+        "acquisitions",
+        "sum(spend_amount)",
+        _count("is_new"),
+        {"spend": "sum(spend_amount)"},
+        span="whole",
+    ),
+    "campaign_roi": Measure(
+        "campaign_results",
+        "sum(margin_amount) - sum(cost_amount)",
+        "sum(cost_amount)",
+        {"cost": "sum(cost_amount)"},
+    ),
+    "cart_abandonment": Measure(
+        "carts",
+        _count("is_abandoned"),
+        "count(*)",
+        {"amount": "sum(case when is_abandoned then amount end)"},
+    ),
     "leads_created": Measure("leads", "count(*)"),
     "leads_converted": Measure("lead_conversions", "count(*)"),
     "lead_to_opportunity": Measure("leads", _count("is_converted"), "count(*)"),
-    "opportunities_won": Measure("closed_opportunities", _count("is_won")),
+    "opportunity_to_win": Measure(
+        "opportunities",
+        _count("is_won"),
+        "count(*)",
+        {"open": _count("is_won is null")},
+    ),
+    "opportunities_won": Measure("closed_opportunities", _count("is_won"), rows="is_won"),
     "win_rate": Measure(
         "closed_opportunities",
         _count("is_won"),
@@ -178,12 +266,49 @@ MEASURES: dict[str, Measure] = {
             " / nullif(sum(reporting_amount), 0)"
         },
     ),
-    "emails_sent": Measure("email_events", _count("kind = 'email_sent'")),
-    "emails_opened": Measure("email_events", _count("kind = 'email_opened'")),
-    "emails_clicked": Measure("email_events", _count("kind = 'email_clicked'")),
-    "open_rate": Measure("email_recipients", _count("has_opened"), "count(*)"),
-    "click_rate": Measure("email_recipients", _count("has_clicked"), "count(*)"),
-    "unsubscribe_rate": Measure("email_recipients", _count("has_unsubscribed"), "count(*)"),
+    "pipeline_value": Measure(
+        "open_opportunities",
+        "sum(reporting_amount)",
+        beside={"opportunities": "count(*)"},
+        span="whole",
+    ),
+    "weighted_forecast": Measure(
+        "open_opportunities",
+        "sum(reporting_amount * win_probability)",
+        beside={
+            "margin": "1.96 * sqrt(sum(power(reporting_amount, 2)"
+            " * win_probability * (1 - win_probability)))"
+        },
+        span="whole",
+    ),
+    "sales_activities": Measure("sales_activities", "count(*)"),
+    "emails_sent": Measure(
+        "email_events", _count("kind = 'email_sent'"), rows="kind = 'email_sent'"
+    ),
+    "emails_opened": Measure(
+        "email_events", _count("kind = 'email_opened'"), rows="kind = 'email_opened'"
+    ),
+    "emails_clicked": Measure(
+        "email_events", _count("kind = 'email_clicked'"), rows="kind = 'email_clicked'"
+    ),
+    "delivery_rate": Measure("email_recipients", _count("is_delivered"), "count(*)"),
+    "open_rate": _of_delivered("has_opened"),
+    "click_rate": _of_delivered("has_clicked"),
+    "click_to_open": Measure(
+        "email_recipients",
+        _count("is_delivered and has_clicked"),
+        _count("is_delivered and has_opened"),
+        rows="is_delivered and has_opened",
+    ),
+    "conversion_rate": Measure(
+        "email_conversions",
+        _count("is_observed and has_converted"),
+        _count("is_observed"),
+        {"left_out": _count("not is_observed")},
+        rows="is_observed",
+    ),
+    "unsubscribe_rate": _of_delivered("has_unsubscribed"),
+    "complaint_rate": _of_delivered("has_complained"),
     "web_visits": Measure("daily", "sum(case when kpi_id = 'web_visits' then value end)"),
     "nps": Measure(
         "nps_answers",
@@ -191,6 +316,7 @@ MEASURES: dict[str, Measure] = {
         "count(*)",
         {"margin": _NPS_MARGIN},
     ),
+    "csat": Measure("csat_answers", _count("score >= 4"), "count(*)"),
     "tickets_opened": Measure("tickets", "count(*)"),
     "ticket_backlog": Measure(
         "open_tickets",
@@ -198,6 +324,9 @@ MEASURES: dict[str, Measure] = {
         beside={"reopened": _count("reopened_count > 0")},
         span="whole",
     ),
+    "first_response_time": _hours("hours_to_response", "is_answered"),
+    "resolution_time": _hours("hours_to_resolution", "is_resolved"),
+    "complaint_order_rate": Measure("order_complaints", _count("has_complaint"), "count(*)"),
     "consent_coverage": Measure(
         "reach",
         _count(
@@ -212,9 +341,39 @@ MEASURES: dict[str, Measure] = {
         span="whole",
         now_only=True,
     ),
+    "completeness": Measure(
+        "records", "sum(filled_count)", "4 * count(*)", span="whole", now_only=True
+    ),
+    "validity": Measure("addresses", _count("is_valid"), "count(*)", span="whole", now_only=True),
+    "duplicate_rate": Measure(
+        "records",
+        "count(*) - count(distinct customer_id)",
+        "count(*)",
+        span="whole",
+        now_only=True,
+    ),
     "reject_rate": Measure("deliveries", "sum(rejected)", "sum(records)", span="runs"),
     "freshness_hours": Measure("last_deliveries", "max(hours)", span="whole"),
 }
+
+DAILY = frozenset(
+    {
+        "net_revenue",
+        "orders",
+        "items_sold",
+        "new_customers",
+        "returned_amount",
+        "leads_created",
+        "leads_converted",
+        "opportunities_won",
+        "tickets_opened",
+        "emails_sent",
+        "emails_opened",
+        "emails_clicked",
+        "web_visits",
+    }
+)
+"""The additive KPIs that the run publishes by day and source, in `kpi_daily`."""
 
 
 class _CatalogueFile(RootModel[dict[str, Kpi]]):

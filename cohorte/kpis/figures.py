@@ -21,6 +21,7 @@ from sqlglot import exp
 
 from cohorte.errors import SettingsError
 from cohorte.kpis.definitions import (
+    DAILY,
     MEASURES,
     ROLLING_MONTHS,
     Measure,
@@ -28,8 +29,9 @@ from cohorte.kpis.definitions import (
     fact_sql,
     kpi,
 )
+from cohorte.kpis.durations import quantile, survival
 
-Grain = Literal["day", "week", "month"]
+Grain = Literal["day", "week", "month", "quarter", "year"]
 Filters = Mapping[str, Sequence[str | None]]
 
 _DIALECT = "duckdb"
@@ -123,6 +125,23 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Contribution:
+    """What one part of a breakdown adds to the change of the whole.
+
+    `effect`: the change of the whole that the part explains; over all parts they sum to the
+    change. Of a ratio it is split into what comes of the part's own level (`level`) and of its
+    weight in the whole (`weight`).
+    """
+
+    part: str | None
+    now: KpiValue | None
+    before: KpiValue | None
+    effect: Decimal
+    level: Decimal = Decimal(0)
+    weight: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True)
 class _Version:
     as_of: date
     time_zone: str
@@ -188,6 +207,82 @@ def breakdown(
     return dict(order)
 
 
+def contributions(
+    con: duckdb.DuckDBPyConnection,
+    kpi_id: str,
+    dimension: str,
+    period: Period,
+    previous: Period | None = None,
+    filters: Filters | None = None,
+    windows: Windows | None = None,
+) -> list[Contribution]:
+    """How the parts of a dimension make up the change of a KPI, the largest effect first.
+
+    For a total, a part's own change. For a ratio, the change of its level at its mean weight, and
+    that of its weight by how far it stands from the mean of the whole. SettingsError for a KPI
+    whose parts do not add up (distinct customers, medians). Raises as `kpi_values` does.
+    """
+    if not is_decomposable(kpi_id):
+        raise SettingsError(
+            f"the parts of {kpi_id} do not add up to it", remedy="choose another KPI"
+        )
+    now = breakdown(con, kpi_id, dimension, period, filters, windows)
+    before = breakdown(con, kpi_id, dimension, previous or period.previous(), filters, windows)
+    found = [
+        _contribution(part, now.get(part), before.get(part), _weights(now), _weights(before))
+        for part in dict.fromkeys([*now, *before])
+    ]
+    return sorted(found, key=lambda each: (-abs(each.effect), str(each.part)))
+
+
+def is_decomposable(kpi_id: str) -> bool:
+    """Whether the parts of a breakdown make up the whole: sums, and ratios of sums."""
+    measure = MEASURES[kpi(kpi_id).kpi_id]
+    stated = f"{measure.numerator} {measure.denominator}"
+    return not (measure.is_duration or "distinct" in stated or "max(" in stated or measure.now_only)
+
+
+def _weights(parts: Mapping[str | None, KpiValue]) -> tuple[Decimal, Decimal]:
+    """The numerators and the denominators of all parts."""
+    return (
+        sum((each.numerator or Decimal(0) for each in parts.values()), Decimal(0)),
+        sum((each.denominator or Decimal(0) for each in parts.values()), Decimal(0)),
+    )
+
+
+def _contribution(
+    part: str | None,
+    now: KpiValue | None,
+    before: KpiValue | None,
+    whole_now: tuple[Decimal, Decimal],
+    whole_before: tuple[Decimal, Decimal],
+) -> Contribution:
+    zero = Decimal(0)
+    if all(each is None or each.denominator is None for each in (now, before)):
+        effect = _amount(now, "value") - _amount(before, "value")
+        return Contribution(part, now, before, effect, level=effect)
+    if not whole_now[1] or not whole_before[1]:
+        return Contribution(part, now, before, zero)
+    share_now = _amount(now, "denominator") / whole_now[1]
+    share_before = _amount(before, "denominator") / whole_before[1]
+    mean = (whole_now[0] / whole_now[1] + whole_before[0] / whole_before[1]) / 2
+    # A part that is missing on one side has no level of its own there: its other one stands in.
+    levels = [each.value if each else None for each in (now, before)]
+    level_now, level_before = (
+        level if level is not None else levels[1 - i] for i, level in enumerate(levels)
+    )
+    if level_now is None or level_before is None:
+        return Contribution(part, now, before, zero)
+    level = (level_now - level_before) * (share_now + share_before) / 2
+    weight = (share_now - share_before) * ((level_now + level_before) / 2 - mean)
+    return Contribution(part, now, before, level + weight, level, weight)
+
+
+def _amount(value: KpiValue | None, name: Literal["value", "denominator"]) -> Decimal:
+    found: Decimal | None = getattr(value, name, None)
+    return found or Decimal(0)
+
+
 def series(
     con: duckdb.DuckDBPyConnection,
     kpi_id: str,
@@ -196,7 +291,7 @@ def series(
     filters: Filters | None = None,
     windows: Windows | None = None,
 ) -> list[tuple[date, KpiValue]]:
-    """A KPI by day, week (from Monday) or month: the bucket's first day and its figure.
+    """A KPI by day, week (from Monday), month, quarter or year: the first day and the figure.
 
     Every bucket that the version knows of is there, zero or without value where nothing happened.
     The first and last are cut to the period. Raises as `kpi_values` does.
@@ -218,8 +313,41 @@ def series(
     ]
 
 
+def rows_behind(
+    con: duckdb.DuckDBPyConnection,
+    kpi_id: str,
+    period: Period,
+    filters: Filters | None = None,
+    windows: Windows | None = None,
+    limit: int = 1000,
+) -> pl.DataFrame:
+    """The rows that a figure counts, the latest first; one row per row of the KPI's fact.
+
+    Raises as `kpi_values` does. Empty for a KPI of which only the present is known, before it.
+    """
+    measure = MEASURES[kpi(kpi_id).kpi_id]
+    filters = filters or {}
+    for name in filters:
+        if name not in measure.dimensions:
+            raise _not_known_by(kpi_id, name, measure)
+    version = _version(con)
+    shape = tuple((name, tuple(value is None for value in filters[name])) for name in filters)
+    rows = _cut(measure.fact, measure.span, shape, None)
+    query = exp.select("*").from_(rows.subquery("cut")).limit(limit)
+    condition = "kpi_id = '" + kpi_id + "'" if measure.fact == "daily" else measure.rows
+    if condition:
+        query = query.where(sqlglot.parse_one(condition, dialect=_DIALECT))
+    if measure.now_only and period.end <= version.as_of:
+        query = query.where(exp.false())
+    if measure.span in ("period", "year"):
+        query = query.order_by(exp.column("day").desc())
+    names = frozenset(each.name for each in query.find_all(exp.Placeholder))
+    compiled = _Query(query.sql(_DIALECT), names)
+    return _frame(con, compiled, period, filters, windows or Windows(), version).drop("bucket")
+
+
 def buckets(period: Period, grain: Grain) -> list[Period]:
-    """The days, weeks or months of a period, the first and last cut to it."""
+    """The days, weeks, months, quarters or years of a period, the first and last cut to it."""
     cut = []
     start = period.start
     while start < period.end:
@@ -230,6 +358,10 @@ def buckets(period: Period, grain: Grain) -> list[Period]:
                 following = start + timedelta(days=7 - start.weekday())
             case "month":
                 following = month_of(start).end
+            case "quarter":
+                following = add_months(month_of(start).start, 3 - (start.month - 1) % 3)
+            case "year":
+                following = date(start.year + 1, 1, 1)
         cut.append(Period(start, min(following, period.end)))
         start = following
     return cut
@@ -249,18 +381,22 @@ def _is_partial(period: Period, as_of: date) -> bool:
 
 def _measure(kpi_id: str, filters: Filters, dimension: str | None) -> Measure:
     """How to compute a KPI; from the published daily totals where they suffice."""
-    defined = kpi(kpi_id)
-    measure = MEASURES[kpi_id]
+    measure = MEASURES[kpi(kpi_id).kpi_id]
     asked = {*filters, *([dimension] if dimension else [])}
-    if defined.additive and asked <= {"source"}:
+    if kpi_id in DAILY and asked <= {"source"}:
         return _DAILY
     for name in asked:
         if name not in measure.dimensions:
-            raise SettingsError(
-                f"{kpi_id} is not known by {name}",
-                remedy=f"choose of {', '.join(measure.dimensions)}",
-            )
+            raise _not_known_by(kpi_id, name, measure)
     return measure
+
+
+def _not_known_by(kpi_id: str, name: str, measure: Measure) -> SettingsError:
+    choices = ", ".join(measure.dimensions)
+    return SettingsError(
+        f"{kpi_id} is not known by {name}",
+        remedy=f"choose of {choices}" if choices else "take the whole",
+    )
 
 
 _Key = tuple[str | None, date | None]
@@ -297,7 +433,7 @@ def _aggregate(
     for (fact, _span), measures in together.items():
         is_daily = all(measure is _DAILY for measure in measures.values())
         query = _compiled(fact, tuple(measures), is_daily, shape, dimension, grain)
-        for row in _rows(con, query, period, filters, windows, version):
+        for row in _frame(con, query, period, filters, windows, version).to_dicts():
             for kpi_id, measure in measures.items():
                 if row.get("kpi_id", kpi_id) == kpi_id:
                     key = (row.get("part"), row.get("bucket"))
@@ -326,6 +462,9 @@ def _compiled(
 
 def _value(kpi_id: str, measure: Measure, row: Mapping[str, Any], is_partial: bool) -> KpiValue:
     prefix = "" if measure is _DAILY else f"{kpi_id}__"
+    if measure.is_duration:
+        ended, waiting = row[f"{kpi_id}__{_NUMERATOR}"], row[f"{kpi_id}__{_DENOMINATOR}"]
+        return _duration(kpi_id, ended or {}, waiting or {}, is_partial)
     numerator = _exact(row[f"{prefix}{_NUMERATOR}"])
     beside = {name: _exact(row[f"{prefix}{name}"]) for name in measure.beside}
     if measure.denominator is None:
@@ -335,6 +474,17 @@ def _value(kpi_id: str, measure: Measure, row: Mapping[str, Any], is_partial: bo
     denominator = _exact(row[f"{prefix}{_DENOMINATOR}"])
     value = numerator / denominator if numerator is not None and denominator else None
     return KpiValue(kpi_id, value, numerator, denominator, beside, is_partial)
+
+
+def _duration(
+    kpi_id: str, ended: Mapping[float, int], waiting: Mapping[float, int], is_partial: bool
+) -> KpiValue:
+    """The median of hours, ended ones and those that still run, and what stands beside it."""
+    curve = survival(ended, waiting)
+    done, still = sum(ended.values()), sum(waiting.values())
+    beside = {"p90": _exact(quantile(curve, 0.9)), "waiting": Decimal(still)}
+    median = _exact(quantile(curve, 0.5))
+    return KpiValue(kpi_id, median, Decimal(done), Decimal(done + still), beside, is_partial)
 
 
 def _exact(value: Any) -> Decimal | None:
@@ -444,14 +594,14 @@ def _parameter(name: str) -> exp.Expr:
     return exp.Placeholder(this=name)
 
 
-def _rows(
+def _frame(
     con: duckdb.DuckDBPyConnection,
     query: _Query,
     period: Period,
     filters: Filters,
     windows: Windows,
     version: _Version,
-) -> list[dict[str, Any]]:
+) -> pl.DataFrame:
     end = min(period.end, version.as_of + timedelta(days=1))
     told_at = version.published_at if period.end > version.as_of else _instant(end, version)
     values: dict[str, Any] = {
@@ -463,15 +613,19 @@ def _rows(
         "told_until": _last_day(told_at, version),
         "as_of": version.as_of,
         "time_zone": version.time_zone,
+        "previous_start": period.previous().start,
+        "known_at": _instant(version.as_of + timedelta(days=1), version),
         "lapse_days": windows.lapse_days,
         "repeat_days": windows.repeat_days,
+        "conversion_days": windows.conversion_days,
+        "cart_hours": windows.cart_hours,
     }
     for position, wanted in enumerate(filters.values()):
         for number, value in enumerate(wanted):
             values[f"filter_{position}_{number}"] = value
     parameters = {name: value for name, value in values.items() if name in query.parameters}
     frame: pl.DataFrame = con.sql(query.sql, params=parameters).pl()
-    return frame.to_dicts()
+    return frame
 
 
 def _instant(day: date, version: _Version) -> datetime:

@@ -23,14 +23,17 @@ from cohorte.kpis import (
     buckets,
     catalogue,
     compare,
+    contributions,
     dimensions,
     kpi,
     kpi_values,
     last_days,
     month_of,
+    rows_behind,
     series,
 )
 from cohorte.kpis.definitions import DIMENSIONS, MEASURES, fact_sql
+from cohorte.kpis.durations import quantile, survival
 from tests.support.published import build_published, create_tables, insert_rows
 
 AS_OF = date(2026, 10, 31)
@@ -96,13 +99,53 @@ def daily(kpi_id: str, day: str, value: str, source: str = "shop") -> dict[str, 
     }
 
 
+def line(
+    order_id: str,
+    customer_id: str,
+    day: str,
+    amount: str,
+    margin: str | None,
+    status: str = "completed",
+) -> dict[str, Any]:
+    return {
+        "source": "shop",
+        "order_id": order_id,
+        "line_number": 1,
+        "customer_id": customer_id,
+        "order_date": date.fromisoformat(day),
+        "status": status,
+        "reporting_net_amount": Decimal(amount),
+        "margin_amount": Decimal(margin) if margin else None,
+    }
+
+
+def campaign(
+    campaign_id: str, start: str, end: str, cost: str, currency: str = "EUR"
+) -> dict[str, Any]:
+    return {
+        "source": "mailing",
+        "campaign_id": campaign_id,
+        "channel": "email",
+        "started_at": at(f"{start} 08:00"),
+        "ended_at": at(f"{end} 18:00"),
+        "cost_amount": Decimal(cost),
+        "currency_code": currency,
+    }
+
+
 # C1 bought in March, then twice in October. C2 bought for the first time on 2 October and returned
 # it. C3 bought for the first time in July and again in August. C4 bought in September 2025 only.
 # C9 is internal. A sale without a customer and a cancelled order stand beside.
 ROWS: dict[str, list[dict[str, Any]]] = {
     "customer_profiles": [
-        customer("C1", "2026-03-01", is_contactable_email=True),
-        customer("C2", "2026-10-02", is_contactable_email=True, is_contactable_post=True),
+        customer("C1", "2026-03-01", is_contactable_email=True, expected_value=Decimal(30)),
+        customer(
+            "C2",
+            "2026-10-02",
+            is_contactable_email=True,
+            is_contactable_post=True,
+            expected_value=Decimal(10),
+        ),
         customer("C3", "2026-07-01", is_contactable_sms=True, region=None),
         customer("C4", "2025-09-20"),
         customer("C9", "2026-10-05", is_internal=True, is_contactable_email=True),
@@ -112,7 +155,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     ],
     "orders": [
         order("1", "C1", "2026-03-01", "50", is_first_order=True),
-        order("2", "C1", "2026-10-10", "30"),
+        order("2", "C1", "2026-10-10", "30", campaign_id="K1"),
         order("3", "C1", "2026-10-20", "70", channel="web"),
         order("4", "C2", "2026-10-02", "100", is_first_order=True),
         order("5", "C2", "2026-10-12", "-100"),
@@ -128,6 +171,89 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         daily("net_revenue", "2026-10-31", "0.20", "web"),
         daily("net_revenue", "2026-09-30", "0.15"),
         daily("orders", "2026-10-10", "4"),
+    ],
+    "order_lines": [
+        line("2", "C1", "2026-10-10", "30", "10"),
+        line("3", "C1", "2026-10-20", "70", None),
+        line("6", "C3", "2026-07-01", "20", "5"),
+        line("9", "C9", "2026-10-05", "999", "500"),
+        line("11", "C3", "2026-10-15", "500", "100", "cancelled"),
+    ],
+    "campaigns": [
+        campaign("K1", "2026-10-03", "2026-10-12", "4"),
+        campaign("K2", "2026-09-22", "2026-10-11", "20"),
+        campaign("K3", "2026-10-01", "2026-10-31", "1000", "USD"),
+    ],
+    "carts": [
+        {
+            "source": "web",
+            "cart_id": f"B{number}",
+            "customer_id": "C1",
+            "created_at": at(created),
+            "amount": Decimal(30),
+            "is_abandoned": is_abandoned,
+        }
+        for number, (created, is_abandoned) in enumerate(
+            [
+                ("2026-10-10 10:00", True),
+                ("2026-10-11 10:00", False),
+                ("2026-10-31 20:00", True),
+                ("2026-09-11 10:00", True),
+            ]
+        )
+    ],
+    "identities": [
+        {
+            "source": "shop",
+            "contact_id": "1",
+            "customer_id": "C1",
+            "full_name": "A",
+            "email": "a@b",
+            "phone": "1",
+            "city": "Brest",
+        },
+        {
+            "source": "shop",
+            "contact_id": "2",
+            "customer_id": "C1",
+            "full_name": "A",
+            "email": "a@b",
+        },
+        {
+            "source": "web",
+            "contact_id": "3",
+            "customer_id": "C2",
+            "full_name": "B",
+            "email": "b@b",
+            "postcode": "29200",
+        },
+    ],
+    "contact_points": [
+        {
+            "source": "shop",
+            "customer_id": "C1",
+            "channel": "email",
+            "contact_point": "a@b",
+            "is_valid": True,
+        },
+        {
+            "source": "shop",
+            "customer_id": "C1",
+            "channel": "phone",
+            "contact_point": "1",
+            "is_valid": False,
+        },
+        {
+            "source": "web",
+            "customer_id": "C2",
+            "channel": "email",
+            "contact_point": "b@b",
+            "is_valid": True,
+        },
+    ],
+    "opportunity_stages": [
+        {"source": "sales", "opportunity_id": name, "stage": "offer", "entered_at": at(day)}
+        for name, day in [("O0", "2026-10-02"), ("O3", "2026-09-20"), ("O5", "2026-10-25")]
     ],
     "leads": [
         {
@@ -153,18 +279,19 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "source": "sales",
             "opportunity_id": f"O{number}",
             "team": team,
+            "created_at": at(created),
             "closed_at": at(closed) if closed else None,
             "is_won": is_won,
             "reporting_amount": Decimal(amount),
         }
-        for number, (closed, is_won, amount, team) in enumerate(
+        for number, (created, closed, is_won, amount, team) in enumerate(
             [
-                ("2026-10-05 10:00", True, "300", "Nord"),
-                ("2026-10-06 10:00", False, "100", "Nord"),
-                ("2026-10-31 22:59", False, "200", "Sud"),
-                ("2026-09-30 22:30", True, "400", "Sud"),
-                ("2026-10-31 23:00", True, "999", "Sud"),
-                (None, None, "50", "Sud"),
+                ("2026-10-01", "2026-10-05 10:00", True, "300", "Nord"),
+                ("2026-09-01", "2026-10-06 10:00", False, "100", "Nord"),
+                ("2026-10-02", "2026-10-31 22:59", False, "200", "Sud"),
+                ("2026-09-15", "2026-09-30 22:30", True, "400", "Sud"),
+                ("2026-10-10", "2026-10-31 23:00", True, "999", "Sud"),
+                ("2026-10-20", None, None, "50", "Sud"),
             ]
         )
     ],
@@ -177,6 +304,10 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         event("email_sent", "C2", "K1", "2026-10-03"),
         event("email_delivered", "C2", "K1", "2026-10-03"),
         event("email_unsubscribed", "C2", "K1", "2026-10-06"),
+        event("email_complained", "C2", "K1", "2026-10-06"),
+        event("call", "C1", None, "2026-10-08"),
+        event("visit", None, None, "2026-10-09"),
+        event("meeting", "C9", None, "2026-10-09"),
         event("email_sent", "C3", "K1", "2026-10-03"),
         event("email_bounced", "C3", "K1", "2026-10-03"),
         event("email_sent", "C1", "K2", "2026-09-03"),
@@ -201,25 +332,32 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             ("nps", 6),
             ("nps", None),
             ("csat", 1),
+            ("csat", 4),
+            ("csat", 5),
         ]
     ],
     "tickets": [
         {
             "source": "support",
             "ticket_id": f"S{number}",
-            "category": "delivery",
+            "category": "complaint" if number == 5 else "delivery",
+            "customer_id": "C1",
+            "order_id": "2" if number == 5 else None,
             "opened_at": at(opened),
+            "first_response_at": at(answered) if answered else None,
             "resolved_at": at(resolved) if resolved else None,
             "status": status,
             "reopened_count": number,
         }
-        for number, (opened, resolved, status) in enumerate(
+        for number, (opened, answered, resolved, status) in enumerate(
             [
-                ("2026-09-01 10:00", "2026-10-05 10:00", "resolved"),
-                ("2026-10-01 10:00", None, "open"),
-                ("2026-10-02 10:00", "2026-10-31 23:30", "resolved"),
-                ("2026-10-03 10:00", None, "closed"),
-                ("2026-10-31 23:00", None, "open"),
+                ("2026-09-01 10:00", None, "2026-10-05 10:00", "resolved"),
+                ("2026-10-01 10:00", None, None, "open"),
+                ("2026-10-02 10:00", "2026-10-02 12:00", "2026-10-31 23:30", "resolved"),
+                ("2026-10-03 10:00", "2026-10-03 14:00", None, "closed"),
+                ("2026-10-31 23:00", None, None, "open"),
+                ("2026-10-10 10:00", None, "2026-10-11 10:00", "resolved"),
+                ("2026-10-11 10:00", None, "2026-10-12 22:00", "resolved"),
             ]
         )
     ],
@@ -244,6 +382,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "as_of": AS_OF,
             "published_at": at("2026-11-01 03:00"),
             "time_zone": "Europe/Paris",
+            "currency": "EUR",
         }
     ],
 }
@@ -286,6 +425,39 @@ GOLDEN: dict[str, Decimal | None] = {
     "returning_customers": Decimal(1),
     # C2 bought first in October and has not been observed for 90 days
     "repeat_rate": None,
+    # nobody bought for the first time in September; see the test of retention
+    "retention_rate": None,
+    # C1 has 10 of margin, C3 has 5; a line without a cost and a cancelled one beside
+    "clv_historic": Decimal("7.5"),
+    "clv_predicted": Decimal(20),
+    # all of K1's cost, 11 of the 20 days of K2; one customer won
+    "cac": Decimal(15),
+    # 10 of margin, 4 of cost
+    "campaign_roi": Decimal("1.5"),
+    # the cart of the last evening has had no time
+    "cart_abandonment": ratio(1, 2),
+    # of O0, O2, O4, O5; O4 was won a minute too late to be known
+    "opportunity_to_win": ratio(1, 4),
+    # O4 and O5
+    "pipeline_value": Decimal(1049),
+    # the call of C1 and a visit to someone unknown
+    "sales_activities": Decimal(2),
+    # of the four mailed, C3 bounced
+    "delivery_rate": ratio(3, 4),
+    "click_to_open": Decimal(1),
+    # C1 ordered seven days after K1, and three after the other e-mail
+    "conversion_rate": ratio(2, 3),
+    "complaint_rate": ratio(1, 3),
+    "csat": ratio(2, 3),
+    # 2, 4, 24, 36 hours, and one that waits
+    "first_response_time": Decimal(24),
+    # 24 and 36 hours, and two that are open
+    "resolution_time": Decimal(36),
+    # order 2, of orders 2, 3, 4, 10
+    "complaint_order_rate": ratio(1, 4),
+    "completeness": ratio(9, 12),
+    "validity": ratio(2, 3),
+    "duplicate_rate": ratio(1, 3),
     # active on 1 October, ordered since 1 October 2025: C1 and C3; both ordered since November 2025
     "churn_rate": Decimal(0),
     "lead_to_opportunity": ratio(1, 3),
@@ -309,6 +481,137 @@ GOLDEN: dict[str, Decimal | None] = {
 @pytest.mark.parametrize("kpi_id", GOLDEN)
 def test_the_kpi_is_what_one_computes_by_hand(con: duckdb.DuckDBPyConnection, kpi_id: str) -> None:
     assert value(con, kpi_id).value == GOLDEN[kpi_id]
+
+
+# The additive KPIs of the daily totals, computed from their facts.
+BY_PARTS: dict[str, tuple[str, dict[str | None, int | str]]] = {
+    "net_revenue": ("channel", {"store": 30, "web": "82.5"}),
+    "orders": ("channel", {"store": 2, "web": 2}),
+    "items_sold": ("channel", {"store": 1, "web": 2}),
+    "returned_amount": ("channel", {"store": 100, "web": 0}),
+    "new_customers": ("channel", {"store": 1, "web": 0}),
+    "leads_created": ("channel", {"direct": 3}),
+    "leads_converted": ("channel", {"direct": 2}),
+    "opportunities_won": ("team", {"Nord": 1, "Sud": 1}),
+    "tickets_opened": ("category", {"delivery": 4, "complaint": 1}),
+    "emails_sent": ("campaign_id", {"K1": 3}),
+    "emails_opened": ("campaign_id", {"K1": 2, "K2": 1}),
+    "emails_clicked": ("campaign_id", {"K1": 1}),
+}
+
+
+@pytest.mark.parametrize("kpi_id", BY_PARTS)
+def test_the_parts_are_what_one_computes_by_hand(
+    con: duckdb.DuckDBPyConnection, kpi_id: str
+) -> None:
+    dimension, expected = BY_PARTS[kpi_id]
+    found = {part: each.value for part, each in breakdown(con, kpi_id, dimension, OCTOBER).items()}
+    for part, amount in expected.items():
+        assert found.pop(part, Decimal(0)) == Decimal(amount), part
+    assert not any(found.values())
+
+
+def test_every_kpi_has_a_case_computed_by_hand() -> None:
+    assert set(catalogue()) == {*GOLDEN, *BY_PARTS, "weighted_forecast"}
+
+
+def test_the_forecast_weighs_what_is_open_by_what_came_of_its_like(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    """O4 is in no stage: two of the four closed were won, (2 + 10 x 3/6) / 14. O5 is in the stage
+    of which both closed were won, (2 + 10 x 3/4) / 12."""
+    found = value(con, "weighted_forecast")
+    assert found.value is not None
+    assert found.beside["margin"] is not None
+    assert float(found.value) == pytest.approx(999 * 0.5 + 50 * 9.5 / 12)
+    rest = 9.5 / 12 * 2.5 / 12 * 50**2
+    assert float(found.beside["margin"]) == pytest.approx(1.96 * (0.25 * 999**2 + rest) ** 0.5)
+
+
+def test_retention_follows_those_who_came_in_the_period_before(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    """C3 came in July and ordered in August; C1 came in March and did not order in April."""
+    august = Period(date(2026, 8, 1), date(2026, 9, 1))
+    april = Period(date(2026, 4, 1), date(2026, 5, 1))
+    assert value(con, "retention_rate", august).value == 1
+    assert value(con, "retention_rate", april).value == 0
+
+
+def test_waits_that_go_on_hold_the_median_back() -> None:
+    ended = {1.0: 2, 5.0: 1}
+    assert quantile(survival(ended, {}), 0.5) == 1
+    assert quantile(survival(ended, {9.0: 2}), 0.5) == 5
+    assert quantile(survival(ended, {9.0: 9}), 0.5) is None
+    assert survival({}, {3.0: 4}) == []
+    # one leaves unanswered before the second ends: 4 of 5, then 2 of 3 of those
+    (first, second) = survival({1.0: 1, 3.0: 1}, {2.0: 1, 4.0: 2})
+    assert first == (1.0, 0.8)
+    assert second == (3.0, pytest.approx(0.8 * 2 / 3))
+
+
+def test_the_effects_of_the_parts_sum_to_the_change(published: duckdb.DuckDBPyConnection) -> None:
+    quarter = last_days(90, AS_OF)
+    for kpi_id, dimension in [
+        ("net_revenue", "channel"),
+        ("orders", "region"),
+        ("average_order_value", "store"),
+        ("win_rate", "team"),
+        ("open_rate", "campaign_id"),
+    ]:
+        whole = compare(published, [kpi_id], quarter)[kpi_id].change
+        parts = contributions(published, kpi_id, dimension, quarter)
+        assert whole is not None
+        assert abs(sum(each.effect for each in parts) - whole) < Decimal("1e-12"), kpi_id
+        assert all(abs(each.level + each.weight - each.effect) < Decimal("1e-12") for each in parts)
+    with pytest.raises(SettingsError, match="do not add up"):
+        contributions(published, "active_customers", "channel", quarter)
+
+
+def test_a_part_that_was_not_there_before_counts_whole(con: duckdb.DuckDBPyConnection) -> None:
+    summer = Period(date(2026, 7, 1), date(2026, 9, 1))
+    found = contributions(con, "net_revenue", "channel", summer)
+    assert [(each.part, each.effect, each.before) for each in found] == [("store", 40, None)]
+
+
+ROWS_BEHIND = {
+    "net_revenue": 5,
+    "orders": 4,
+    "returned_amount": 1,
+    "new_customers": 1,
+    "active_customers": 3,
+    "purchase_frequency": 6,
+    "clv_historic": 2,
+    "cac": 3,
+    "cart_abandonment": 2,
+    "lead_to_opportunity": 3,
+    "opportunities_won": 2,
+    "pipeline_value": 2,
+    "open_rate": 3,
+    "click_to_open": 1,
+    "conversion_rate": 3,
+    "csat": 3,
+    "first_response_time": 5,
+    "ticket_backlog": 2,
+    "complaint_order_rate": 4,
+    "duplicate_rate": 3,
+    "reject_rate": 3,
+}
+
+
+@pytest.mark.parametrize("kpi_id", ROWS_BEHIND)
+def test_the_rows_behind_a_figure_are_those_it_counts(
+    con: duckdb.DuckDBPyConnection, kpi_id: str
+) -> None:
+    assert len(rows_behind(con, kpi_id, OCTOBER)) == ROWS_BEHIND[kpi_id]
+
+
+def test_the_rows_behind_a_figure_keep_to_the_filters(con: duckdb.DuckDBPyConnection) -> None:
+    rows = rows_behind(con, "orders", OCTOBER, {"channel": ["web"]})
+    assert rows["order_id"].to_list() == ["10", "3"]
+    assert rows_behind(con, "consent_coverage", SEPTEMBER).is_empty()
+    with pytest.raises(SettingsError, match="not known by"):
+        rows_behind(con, "nps", OCTOBER, {"team": ["Nord"]})
 
 
 def test_what_must_be_read_with_a_figure_stands_beside_it(con: duckdb.DuckDBPyConnection) -> None:

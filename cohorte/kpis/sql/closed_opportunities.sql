@@ -4,6 +4,9 @@ select
     opportunities.source,
     opportunities.owner,
     opportunities.team,
+    opportunities.opportunity_id,
+    opportunities.opportunity_name,
+    opportunities.customer_id,
     opportunities.is_won,
     opportunities.reporting_amount
 from opportunities

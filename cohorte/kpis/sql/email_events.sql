@@ -6,6 +6,7 @@ select
     profiles.country_code,
     profiles.region,
     profiles.rfm_segment,
+    interactions.customer_id,
     interactions.kind
 from interactions
 left join customer_profiles as profiles on interactions.customer_id = profiles.customer_id

@@ -13,7 +13,8 @@ with events as (
             'email_opened',
             'email_clicked',
             'email_bounced',
-            'email_unsubscribed'
+            'email_unsubscribed',
+            'email_complained'
         )
         and interactions.customer_id is not null
         and interactions.interaction_date <= $as_of
@@ -31,7 +32,8 @@ recipients as (
         end as is_delivered,
         bool_or(kind = 'email_opened') as has_opened,
         bool_or(kind = 'email_clicked') as has_clicked,
-        bool_or(kind = 'email_unsubscribed') as has_unsubscribed
+        bool_or(kind = 'email_unsubscribed') as has_unsubscribed,
+        bool_or(kind = 'email_complained') as has_complained
     from events
     group by source, customer_id, campaign_id
 )
@@ -43,9 +45,12 @@ select
     profiles.country_code,
     profiles.region,
     profiles.rfm_segment,
+    recipients.customer_id,
+    recipients.is_delivered,
     recipients.has_opened,
     recipients.has_clicked,
-    recipients.has_unsubscribed
+    recipients.has_unsubscribed,
+    recipients.has_complained
 from recipients
 inner join customer_profiles as profiles on recipients.customer_id = profiles.customer_id
-where recipients.is_delivered and not coalesce(profiles.is_internal, false)
+where not coalesce(profiles.is_internal, false)

@@ -6,7 +6,9 @@ select
     leads.landing_page,
     leads.campaign_id,
     leads.industry,
-    leads.owner
+    leads.owner,
+    leads.lead_id,
+    leads.customer_id
 from leads
 left join customers on leads.customer_id = customers.customer_id
 where leads.is_converted and not coalesce(customers.is_internal, false)

@@ -7,6 +7,8 @@ select
     leads.campaign_id,
     leads.industry,
     leads.owner,
+    leads.lead_id,
+    leads.customer_id,
     coalesce(leads.is_converted, false) as is_converted
 from leads
 left join customers on leads.customer_id = customers.customer_id

@@ -5,6 +5,7 @@ select
     profiles.country_code,
     profiles.region,
     profiles.rfm_segment,
+    surveys.customer_id,
     surveys.score
 from surveys
 left join customer_profiles as profiles on surveys.customer_id = profiles.customer_id

@@ -4,6 +4,9 @@ select
     tickets.channel,
     tickets.category,
     tickets.priority,
+    tickets.ticket_id,
+    tickets.customer_id,
+    tickets.opened_at,
     tickets.reopened_count
 from tickets
 left join customers on tickets.customer_id = customers.customer_id

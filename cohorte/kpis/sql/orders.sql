@@ -10,6 +10,7 @@ select
     profiles.party,
     profiles.rfm_segment,
     profiles.lifecycle_status,
+    orders.order_id,
     orders.customer_id,
     orders.is_order,
     orders.is_first_order,

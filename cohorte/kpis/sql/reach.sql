@@ -4,6 +4,7 @@ select
     profiles.region,
     profiles.lifecycle_status,
     profiles.rfm_segment,
+    profiles.customer_id,
     profiles.is_contactable_email,
     profiles.is_contactable_sms,
     profiles.is_contactable_phone,
