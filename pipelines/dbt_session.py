@@ -184,6 +184,17 @@ class DbtSession:
             raise CohorteError("nothing is selected", where=f"dbt {select}")
         return results
 
+    def compile(self, model: str, as_of: date) -> str:
+        """The SQL of one model as it would be built on a day; nothing is built.
+
+        Raises CohorteError when there is no such model, or the project does not read.
+        """
+        variables = self.variables | {"as_of": as_of.isoformat()}
+        reply = self._ask({"compile": model, "select": model, "variables": variables})
+        if "error" in reply:
+            raise CohorteError(str(reply["error"]), where=f"dbt {model}", remedy=self._remedy)
+        return str(reply["sql"])
+
     @property
     def _log_path(self) -> Path:
         return self.target_dir / CHILD_LOG
@@ -293,6 +304,8 @@ class _Project:
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         if self._runner is None:
             return {"error": self._error}
+        if "compile" in request:
+            return self._compiled(request)
         command = [
             "build",
             *self._arguments,
@@ -311,6 +324,21 @@ class _Project:
         if done.result is None or not hasattr(done.result, "results"):
             return {"error": str(done.exception or "dbt gave no results")}
         return {"results": [asdict(_result(node)) for node in done.result.results]}
+
+    def _compiled(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The SQL of one model."""
+        assert self._runner is not None  # noqa: S101
+        variables = ("--vars", json.dumps(request["variables"]))
+        try:
+            done = self._runner.invoke(
+                ["compile", *self._arguments, "--select", request["compile"], *variables]
+            )
+        finally:
+            _close_connections()
+        found = getattr(done.result, "results", None) or []
+        if len(found) != 1 or not found[0].node.compiled_code:
+            return {"error": str(done.exception or "there is no such model")}
+        return {"sql": found[0].node.compiled_code}
 
 
 def _result(run: Any) -> NodeResult:
