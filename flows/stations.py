@@ -182,16 +182,22 @@ def segment(context: RunContext) -> StationResult:
         segments = all_segments(workspace, store)
     with closing(connect_work(workspace)) as work:
         served = served_version(workspace)
-        previous = None
+        previous = history = None
         if served is not None:
             path = str(version_path(workspace, served.version)).replace("'", "''")
             work.execute(f"attach '{path}' as served (read_only)")
             previous = "served.segment_memberships"
+            kept = work.execute(
+                "select 1 from duckdb_tables()"
+                " where database_name = 'served' and table_name = 'segment_history'"
+            ).fetchall()
+            history = "served.segment_history" if kept else None
         evaluation = evaluate_memberships(
             work,
             segments,
             as_of=context.as_of,
             previous=previous,
+            history=history,
             version=next_version(workspace),
             time_zone=workspace.settings.time_zone,
             language=workspace.settings.language,

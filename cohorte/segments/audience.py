@@ -20,7 +20,7 @@ from sqlglot import exp
 
 from cohorte.errors import SettingsError
 from cohorte.i18n import Language, language_of
-from cohorte.segments.compile import DIALECT, Binder, column, condition, profile_select
+from cohorte.segments.compile import DIALECT, POINT_CHANNEL, column, profile_select
 from cohorte.segments.library import Segment
 from cohorte.segments.population import Population
 from cohorte.segments.rules import Node
@@ -34,13 +34,6 @@ Verdict = Literal[
     "contactable", "internal", "no_address", "invalid_address", "refused", "no_consent"
 ]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-
-_POINT_CHANNEL: dict[Channel, str] = {
-    "email": "email",
-    "sms": "phone",
-    "phone": "phone",
-    "post": "post",
-}
 
 _FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
 
@@ -105,8 +98,8 @@ def audience(
         raise SettingsError(
             f'there is no channel "{channel}"', remedy=f"choose of {', '.join(CHANNELS)}"
         )
-    binder = Binder()
-    met = condition(rule, population.catalogue, population.as_of, binder)
+    compiler = population.compiler()
+    met = compiler.condition(population.plain(rule))
     names = ["customer_id", *(name for name in columns if name != "customer_id")]
     chosen = [column(population.catalogue[name].name) for name in names]
     reach_columns = [exp.column(name, table="reach") for name in ("contact_point", "verdict")]
@@ -116,12 +109,13 @@ def audience(
     ).order_by(column("customer_id"))
     sql = f"with reach as ({_reach_sql(population.relation)}) {select.sql(DIALECT)}"
     parameters = {
-        **binder.parameters,
+        **compiler.binder.parameters,
         "channel": channel,
-        "point_channel": _POINT_CHANNEL[channel],
+        "point_channel": POINT_CHANNEL[channel],
         "purpose": purpose,
     }
-    found: pl.DataFrame = population.con.sql(sql, params=parameters).pl()
+    with population.limited():
+        found: pl.DataFrame = population.con.sql(sql, params=parameters).pl()
     contactable = found.filter(pl.col("verdict") == "contactable").drop("verdict")
     removed: dict[Verdict, int] = {
         verdict: found.filter(pl.col("verdict") == verdict).height

@@ -1,4 +1,6 @@
-"""The fields that a rule may test: the columns of `customer_profiles`, with their names in words.
+"""What a rule may ask of: the columns of `customer_profiles`, and what customers do.
+
+Fields and behaviours come with their names in words.
 
 The only identifiers that compiled SQL ever holds are those found here.
 """
@@ -17,13 +19,14 @@ from pydantic import BaseModel, ConfigDict
 
 from cohorte.errors import SettingsError
 from cohorte.i18n import language_of
-from cohorte.segments.rules import Clause, Node, Operator, clauses
+from cohorte.segments.rules import Clause, Operator
 from cohorte.yamlfile import read_yaml
 
 FieldType = Literal["text", "integer", "number", "boolean", "date", "timestamp", "list"]
 Unit = Literal["money", "days", "share", "score", "year"]
 
 PROFILES = "customer_profiles"
+ACTIVITIES = "activities"
 
 _ORDERED: tuple[Operator, ...] = (
     "equals",
@@ -69,6 +72,31 @@ class _FieldsFile(_Declared):
     fields: dict[str, _DeclaredField]
 
 
+class _ActivityField(_Declared):
+    column: str
+    unit: Unit | None = None
+    label: dict[str, str]
+    phrase: dict[str, str]
+    of: dict[str, str] = {}
+
+
+class _DeclaredBehaviour(_Declared):
+    kinds: list[str]
+    label: dict[str, str]
+    did: dict[str, str]
+    did_not: dict[str, str]
+    things: dict[str, str]
+    first: dict[str, str]
+    last: dict[str, str]
+    fields: list[str] = []
+    measures: list[str] = []
+
+
+class _BehavioursFile(_Declared):
+    fields: dict[str, _ActivityField]
+    behaviours: dict[str, _DeclaredBehaviour]
+
+
 @dataclass(frozen=True)
 class ProfileField:
     """A column of `customer_profiles` that a rule may test."""
@@ -83,6 +111,13 @@ class ProfileField:
     when_false: Mapping[str, str] = field(default_factory=dict)
     unit: Unit | None = None
     choices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    column: str = ""
+    of: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def column_name(self) -> str:
+        """The column that holds it, which has its name unless declared otherwise."""
+        return self.column or self.name
 
     @property
     def operators(self) -> tuple[Operator, ...]:
@@ -107,12 +142,40 @@ class ProfileField:
 
 
 @dataclass(frozen=True)
+class ActivityKind:
+    """Something that customers do: rows of `activities` of some kinds, and what they hold."""
+
+    name: str
+    kinds: tuple[str, ...]
+    fields: Mapping[str, ProfileField]
+    measures: tuple[str, ...]
+    words: Mapping[str, Mapping[str, str]]
+
+    def say(self, what: str, language: str) -> str:
+        """One of its phrases: label, did, did_not, things, first, last."""
+        return self.words[what][language_of(language)]
+
+    def __getitem__(self, name: str) -> ProfileField:
+        """A field of the thing done; SettingsError when it has none of that name."""
+        try:
+            return self.fields[name]
+        except KeyError:
+            raise SettingsError(
+                f'"{self.name}" has no field "{name}"',
+                remedy=f"use one of {', '.join(self.fields)}",
+            ) from None
+
+
+@dataclass(frozen=True)
 class Catalogue:
-    """The fields by name, and what compiling and describing a rule needs to know beside them."""
+    """The fields and behaviours by name, and what else compiling and describing needs to know."""
 
     fields: Mapping[str, ProfileField]
     time_zone: str = "UTC"
     currency: str = "EUR"
+    behaviours: Mapping[str, ActivityKind] = field(default_factory=dict)
+    segment_names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    is_numbered: bool = False
 
     def __iter__(self) -> Iterator[ProfileField]:
         return iter(self.fields.values())
@@ -125,6 +188,23 @@ class Catalogue:
             raise SettingsError(
                 f'customers have no field "{name}"', remedy="choose one of the catalogue"
             ) from None
+
+    def behaviour(self, name: str) -> ActivityKind:
+        """What customers do under that name; SettingsError when nothing has it."""
+        try:
+            return self.behaviours[name]
+        except KeyError:
+            remedy = (
+                f"use one of {', '.join(self.behaviours)}"
+                if self.behaviours
+                else "run the pipeline: the version served knows no activities yet"
+            )
+            raise SettingsError(f'there is no behaviour "{name}"', remedy=remedy) from None
+
+    def segment_name(self, segment_id: str, language: str) -> str:
+        """What another segment is called; its id when it is not known."""
+        names = self.segment_names.get(segment_id, {})
+        return names.get(language_of(language)) or next(iter(names.values()), segment_id)
 
     def groups(self) -> dict[str, list[ProfileField]]:
         """The fields by group, in the order in which screens show them."""
@@ -140,14 +220,9 @@ class Catalogue:
         """The name of a group on screen."""
         return _declared().groups[group][language_of(language)]
 
-    def check(self, rule: Node) -> None:
-        """SettingsError when the rule tests a field that is not there, or in a way it cannot be."""
-        for clause in clauses(rule):
-            self.check_clause(clause)
-
-    def check_clause(self, clause: Clause) -> ProfileField:
-        """The clause's field; SettingsError as for `check`."""
-        tested = self[clause.field]
+    def check_clause(self, clause: Clause, within: ActivityKind | None = None) -> ProfileField:
+        """The clause's field; SettingsError when it is not there or cannot be tested so."""
+        tested = self[clause.field] if within is None else within[clause.field]
         if clause.op not in tested.operators:
             raise SettingsError(
                 f'the field "{clause.field}" cannot be tested by {clause.op}',
@@ -155,10 +230,58 @@ class Catalogue:
             )
         return tested
 
+    def ranked(self, name: str) -> ProfileField:
+        """A field that customers can be ranked by; SettingsError when it is none."""
+        by = self[name]
+        if by.type not in ("integer", "number", "date", "timestamp"):
+            raise SettingsError(
+                f'customers cannot be ranked by "{name}"', remedy="use a number or a date"
+            )
+        return by
+
 
 @cache
 def _declared() -> _FieldsFile:
     return read_yaml(Path(__file__).with_name("fields.yml"), _FieldsFile)
+
+
+@cache
+def _declared_behaviours() -> _BehavioursFile:
+    return read_yaml(Path(__file__).with_name("behaviours.yml"), _BehavioursFile)
+
+
+def build_behaviours(columns: Mapping[str, str]) -> dict[str, ActivityKind]:
+    """The behaviours that `activities` of these columns can tell of."""
+    declared = _declared_behaviours()
+    found = {}
+    for name, about in declared.behaviours.items():
+        words = ("label", "did", "did_not", "things", "first", "last")
+        fields = {
+            field_name: _activity_field(field_name, declared.fields[field_name], columns)
+            for field_name in [*about.fields, *about.measures]
+        }
+        found[name] = ActivityKind(
+            name,
+            tuple(about.kinds),
+            fields,
+            tuple(about.measures),
+            {word: getattr(about, word) for word in words},
+        )
+    return found
+
+
+def _activity_field(name: str, about: _ActivityField, columns: Mapping[str, str]) -> ProfileField:
+    database_type = columns[about.column]
+    return ProfileField(
+        name=name,
+        type=field_type(database_type) or "text",
+        database_type=database_type,
+        labels=about.label,
+        phrases=about.phrase,
+        unit=about.unit,
+        column=about.column,
+        of=about.of,
+    )
 
 
 def field_type(database_type: str) -> FieldType | None:
@@ -201,7 +324,15 @@ def build_catalogue(
             unit=about.unit,
             choices=about.choices,
         )
-    return Catalogue(fields, time_zone=time_zone, currency=currency)
+    return Catalogue(
+        fields, time_zone=time_zone, currency=currency, is_numbered="customer_number" in columns
+    )
+
+
+def sibling(relation: str, name: str) -> str:
+    """Another table of the schema that a relation is in."""
+    prefix, dot, _ = relation.rpartition(".")
+    return f"{prefix}{dot}{name}"
 
 
 def load_catalogue(
@@ -215,17 +346,23 @@ def load_catalogue(
 
     `relation` is a name that the program states, never one that a person typed.
     """
-    columns = dict(
-        con.sql(f"select column_name, column_type from (describe {relation})").fetchall()
-    )
+    columns = _columns(con, relation)
     catalogue = build_catalogue(columns, time_zone=time_zone, currency=currency)
-    prefix = relation.rpartition(".")[0]
-    names = _rfm_names(con, f"{prefix}.rfm_segments" if prefix else "rfm_segments")
+    try:
+        behaviours = build_behaviours(_columns(con, sibling(relation, ACTIVITIES)))
+        catalogue = replace(catalogue, behaviours=behaviours)
+    except duckdb.CatalogException:
+        pass
+    names = _rfm_names(con, sibling(relation, "rfm_segments"))
     if not names or "rfm_segment" not in catalogue.fields:
         return catalogue
     segment = catalogue["rfm_segment"]
     named = replace(segment, choices={**names, **segment.choices})
     return replace(catalogue, fields={**catalogue.fields, "rfm_segment": named})
+
+
+def _columns(con: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
+    return dict(con.sql(f"select column_name, column_type from (describe {relation})").fetchall())
 
 
 def _rfm_names(con: duckdb.DuckDBPyConnection, relation: str) -> dict[str, dict[str, str]]:

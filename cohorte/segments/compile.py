@@ -6,7 +6,8 @@ and each value is checked against its field's type and bound as a parameter.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from collections.abc import Sequence as Several
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
@@ -15,15 +16,40 @@ from zoneinfo import ZoneInfo
 from sqlglot import exp
 
 from cohorte.errors import SettingsError
-from cohorte.segments.catalogue import PROFILES, Catalogue, ProfileField
-from cohorte.segments.rules import AllOf, AnyOf, Clause, Node, NoneOf, parts
+from cohorte.segments.catalogue import ACTIVITIES, PROFILES, Catalogue, ProfileField, sibling
+from cohorte.segments.rules import (
+    AllOf,
+    AnyOf,
+    Behaviour,
+    Clause,
+    Contactable,
+    Deciles,
+    Event,
+    Measure,
+    Near,
+    Node,
+    NoneOf,
+    Reference,
+    Sequence,
+    Share,
+    Times,
+    Top,
+    Window,
+    parts,
+)
 
 Bound = str | int | float | bool | Decimal | date | datetime
 ALIAS = "profiles"
 DIALECT = "duckdb"
+HISTORY = "segment_history"
+EARTH_RADIUS_KM = 6371.0088
+
+POINT_CHANNEL = {"email": "email", "sms": "phone", "phone": "phone", "post": "post"}
+"""The kind of contact point that a channel uses."""
 
 _LARGEST = Decimal(10) ** 15
 _FINEST = Decimal("0.000001")
+_ASK_KNOWN = ("is_known", "is_unknown")
 
 
 @dataclass(frozen=True)
@@ -49,51 +75,435 @@ class Binder:
 def compile_rule(rule: Node, catalogue: Catalogue, as_of: date, relation: str = PROFILES) -> Query:
     """The SELECT of the `customer_id`s that meet the rule, seen from the `as_of` day.
 
-    SettingsError when the rule does not fit the catalogue. `relation` is a name that the program
-    states, never one that a person typed.
+    The rule is an expanded one. SettingsError when it does not fit the catalogue. `relation` is a
+    name that the program states, never one that a person typed.
     """
-    binder = Binder()
-    select = profile_select([column("customer_id")], relation).where(
-        condition(rule, catalogue, as_of, binder)
-    )
-    return Query(select.sql(DIALECT), binder.parameters)
+    compiler = Compiler(catalogue, as_of, relation)
+    select = profile_select([column("customer_id")], relation).where(compiler.condition(rule))
+    return Query(select.sql(DIALECT), compiler.binder.parameters)
 
 
-def profile_select(columns: Sequence[exp.Expr], relation: str = PROFILES) -> exp.Select:
+def profile_select(columns: Several[exp.Expr], relation: str = PROFILES) -> exp.Select:
     """A SELECT from the profiles, under the alias that conditions refer to."""
-    return exp.select(*columns).from_(exp.to_table(relation, dialect=DIALECT).as_(ALIAS))
+    return exp.select(*columns).from_(_table(relation, ALIAS))
 
 
-def column(name: str) -> exp.Column:
-    """A column of the profiles. The name is one of the catalogue's."""
-    return exp.column(name, table=ALIAS, quoted=True)
+def _table(relation: str, alias: str) -> exp.Expr:
+    return exp.to_table(relation, dialect=DIALECT).as_(alias)
 
 
-def condition(rule: Node, catalogue: Catalogue, as_of: date, binder: Binder) -> exp.Expr:
-    """The rule as an expression that is true or false for every customer, never null."""
-    if isinstance(rule, Clause):
-        return _clause(rule, catalogue, as_of, binder)
-    conditions = [condition(part, catalogue, as_of, binder) for part in parts(rule)]
-    match rule:
-        case AllOf():
-            return exp.and_(*conditions) if conditions else exp.true()
-        case AnyOf():
-            return exp.or_(*conditions) if conditions else exp.false()
-        case NoneOf():
-            return exp.not_(exp.or_(*conditions)) if conditions else exp.true()
+def column(name: str, table: str = ALIAS) -> exp.Column:
+    """A column, of the profiles unless said otherwise. The name is one of the catalogue's."""
+    return exp.column(name, table=table, quoted=True)
 
 
-def _clause(clause: Clause, catalogue: Catalogue, as_of: date, binder: Binder) -> exp.Expr:
-    tested = catalogue.check_clause(clause)
-    value = column(tested.name)
-    is_null = exp.Is(this=value, expression=exp.null())
-    if clause.op == "is_unknown":
-        return is_null
-    if clause.op == "is_known":
-        return exp.not_(is_null)
-    met = _test(clause, tested, value, catalogue, as_of, binder)
-    otherwise = exp.true() if clause.unknown else exp.false()
-    return exp.Coalesce(this=exp.paren(met), expressions=[otherwise])
+@dataclass(frozen=True)
+class Numbers:
+    """The customers that a leaf is about: their numbers, or with `others` everyone but them."""
+
+    select: exp.Select
+    others: bool = False
+
+
+@dataclass
+class Compiler:
+    """Turns rules into expressions over the profiles; what is bound gathers in its binder."""
+
+    catalogue: Catalogue
+    as_of: date
+    relation: str = PROFILES
+    binder: Binder = field(default_factory=Binder)
+
+    def condition(self, rule: Node) -> exp.Expr:
+        """The rule as an expression that is true or false for every customer, never null."""
+        match rule:
+            case AllOf() | AnyOf() | NoneOf():
+                return self._group(rule)
+            case Clause():
+                return self._clause(rule)
+            case Near():
+                return exp.Coalesce(
+                    this=exp.paren(self._is_near(rule)), expressions=[_truth(rule.unknown)]
+                )
+            case Share():
+                return self._is_drawn(rule)
+            case _:
+                numbers = self.numbers(rule)
+                met = exp.In(this=column("customer_number"), query=exp.paren(numbers.select))
+                return exp.not_(met) if numbers.others else met
+
+    def _group(self, rule: AllOf | AnyOf | NoneOf) -> exp.Expr:
+        conditions = [self.condition(part) for part in parts(rule)]
+        match rule:
+            case AllOf():
+                return exp.and_(*conditions) if conditions else exp.true()
+            case AnyOf():
+                return exp.or_(*conditions) if conditions else exp.false()
+            case NoneOf():
+                return exp.not_(exp.or_(*conditions)) if conditions else exp.true()
+
+    def numbers(self, leaf: Node) -> Numbers:
+        """The customer numbers that a leaf, or any rule, is about."""
+        match leaf:
+            case Behaviour():
+                return self._behaviour(leaf)
+            case Sequence():
+                return self._sequence(leaf)
+            case Top():
+                return self._top(leaf)
+            case Deciles():
+                return self._deciles(leaf)
+            case Contactable():
+                return self._contactable(leaf)
+            case Reference():
+                return self._changed(leaf)
+            case _:
+                select = profile_select([column("customer_number")], self.relation)
+                return Numbers(select.where(self.condition(leaf)))
+
+    def unknown(self, leaf: Node) -> exp.Expr | None:
+        """Whether the value that a leaf tests is not known; None when it always is."""
+        if isinstance(leaf, Clause) and not leaf.unknown and leaf.op not in _ASK_KNOWN:
+            return exp.Is(this=column(self.catalogue[leaf.field].name), expression=exp.null())
+        if isinstance(leaf, Near) and not leaf.unknown:
+            return exp.Is(this=column("latitude"), expression=exp.null())
+        return None
+
+    def _clause(self, clause: Clause) -> exp.Expr:
+        tested = self.catalogue.check_clause(clause)
+        return self._tested(clause, tested, column(tested.name))
+
+    def _tested(self, clause: Clause, tested: ProfileField, value: exp.Expr) -> exp.Expr:
+        is_null = exp.Is(this=value, expression=exp.null())
+        if clause.op == "is_unknown":
+            return is_null
+        if clause.op == "is_known":
+            return exp.not_(is_null)
+        met = _test(clause, tested, value, self.catalogue, self.as_of, self.binder)
+        return exp.Coalesce(this=exp.paren(met), expressions=[_truth(clause.unknown)])
+
+    # What customers did
+
+    def events(self, event: Event, window: Window, alias: str = "acts") -> exp.Select:
+        """The activities that an event means within a window, to choose columns of."""
+        behaviour = self.catalogue.behaviour(event.did)
+        activities = _table(sibling(self.relation, ACTIVITIES), alias)
+        select = exp.select().from_(activities)
+        kinds = [_text(kind) for kind in behaviour.kinds]
+        kind = column("kind", alias)
+        select = select.where(
+            exp.EQ(this=kind, expression=kinds[0])
+            if len(kinds) == 1
+            else exp.In(this=kind, expressions=kinds)
+        )
+        first, last = window_days(window, self.as_of)
+        day = column("activity_date", alias)
+        if first is not None:
+            select = select.where(exp.GTE(this=day, expression=self.binder.bind(first)))
+        end = self.binder.bind(last + timedelta(days=1))
+        select = select.where(exp.LT(this=day.copy(), expression=end))
+        for test in event.tests:
+            tested = self.catalogue.check_clause(test, behaviour)
+            value = column(tested.column_name, alias)
+            select = select.where(self._tested(test, tested, value))
+        if window.anchor is not None:
+            select = self._around(select, window, alias)
+        return select
+
+    def _around(self, select: exp.Select, window: Window, alias: str) -> exp.Select:
+        """Only what lies after or before the anchor, by its moment and by days."""
+        anchor = window.anchor
+        assert anchor is not None  # noqa: S101
+        pick = exp.Min if anchor.which == "first" else exp.Max
+        inner = self.events(anchor, Window(), "anchors").select(
+            column("customer_number", "anchors"),
+            pick(this=column("occurred_at", "anchors")).as_("anchor_at"),
+            pick(this=column("activity_date", "anchors")).as_("anchor_date"),
+        )
+        inner = inner.group_by(column("customer_number", "anchors"))
+        at, day = column("occurred_at", alias), column("activity_date", alias)
+        anchor_at, anchor_date = column("anchor_at", "anchor"), column("anchor_date", "anchor")
+        after = window.after is not None
+        later, earlier = (at, anchor_at) if after else (anchor_at, at)
+        on: list[exp.Expr] = [
+            exp.EQ(
+                this=column("customer_number", alias),
+                expression=column("customer_number", "anchor"),
+            ),
+            exp.GT(this=later, expression=earlier),
+        ]
+        if window.days is not None:
+            apart = (day, anchor_date) if after else (anchor_date, day)
+            on.append(_days_apart(*apart, self.binder.bind(window.days)))
+        return select.join(inner.subquery("anchor"), on=exp.and_(*on))
+
+    def _behaviour(self, leaf: Behaviour) -> Numbers:
+        select = self.events(leaf, leaf.window)
+        number = column("customer_number", "acts")
+        select = select.select(number)
+        if leaf.measure is not None:
+            return self._measured(leaf, leaf.measure, select.group_by(number.copy()))
+        times = leaf.times or Times(at_least=1)
+        counted = exp.Count(this=exp.Star())
+
+        def having(kind: type[exp.Binary], count: int) -> exp.Select:
+            grouped = select.group_by(number.copy())
+            return grouped.having(kind(this=counted, expression=self.binder.bind(count)))
+
+        if times.at_least is not None:
+            if times.at_least == 1:
+                return Numbers(select)
+            return Numbers(having(exp.GTE, times.at_least))
+        if times.at_most is not None:
+            if times.at_most == 0:
+                return Numbers(select, others=True)
+            return Numbers(having(exp.GT, times.at_most), others=True)
+        if times.exactly == 0:
+            return Numbers(select, others=True)
+        return Numbers(having(exp.EQ, int(times.exactly or 0)))
+
+    def _measured(self, leaf: Behaviour, measure: Measure, select: exp.Select) -> Numbers:
+        behaviour = self.catalogue.behaviour(leaf.did)
+        if measure.of not in behaviour.measures:
+            raise SettingsError(
+                f'"{leaf.did}" has no figure "{measure.of}"',
+                remedy=f"use one of {', '.join(behaviour.measures) or 'none: count the times'}",
+            )
+        tested = behaviour[measure.of]
+        value = column(tested.column_name, "acts")
+        moment = exp.Tuple(expressions=[column("occurred_at", "acts"), column("record_id", "acts")])
+        match measure.by:
+            case "sum":
+                figure: exp.Expr = exp.func("coalesce", exp.Sum(this=value), exp.Literal.number(0))
+            case "average":
+                return self._averaged(measure, tested, value, select)
+            case "minimum":
+                figure = exp.Min(this=value)
+            case "maximum":
+                figure = exp.Max(this=value)
+            case _:
+                by = "arg_min" if measure.by == "first" else "arg_max"
+                figure = exp.func(by, value, moment)
+        met = _test(measure.test, tested, figure, self.catalogue, self.as_of, self.binder)
+        if measure.by == "sum" and met_by_zero(measure):
+            return Numbers(select.having(exp.not_(exp.paren(met))), others=True)
+        if measure.unknown:
+            missed = exp.Coalesce(this=exp.not_(exp.paren(met)), expressions=[exp.false()])
+            return Numbers(select.having(missed), others=True)
+        return Numbers(select.having(met))
+
+    def _averaged(
+        self, measure: Measure, tested: ProfileField, value: exp.Expr, select: exp.Select
+    ) -> Numbers:
+        """An average is compared as the sum with so many times the value: no rounding enters."""
+        summed, counted = exp.Sum(this=value), exp.Count(this=value.copy())
+        bounds = [
+            exp.Mul(this=counted.copy(), expression=exp.paren(self.binder.bind(each)))
+            for each in typed_values(measure.test, tested)
+        ]
+        if measure.op == "between":
+            met: exp.Expr = exp.Between(this=summed, low=bounds[0], high=bounds[1])
+        else:
+            met = _COMPARISONS[measure.op](this=summed, expression=bounds[0])
+        if measure.unknown:
+            missed = exp.Coalesce(this=exp.not_(exp.paren(met)), expressions=[exp.false()])
+            return Numbers(select.having(missed), others=True)
+        return Numbers(select.having(met))
+
+    def _sequence(self, leaf: Sequence) -> Numbers:
+        firsts = self.events(leaf.first, leaf.window, "firsts")
+        thens = self.events(leaf.then, Window(), "thens").select(exp.Literal.number(1))
+        later: list[exp.Expr] = [
+            exp.EQ(
+                this=column("customer_number", "thens"),
+                expression=column("customer_number", "firsts"),
+            ),
+            exp.GT(this=column("occurred_at", "thens"), expression=column("occurred_at", "firsts")),
+        ]
+        if leaf.within_days is not None:
+            later.append(
+                _days_apart(
+                    column("activity_date", "thens"),
+                    column("activity_date", "firsts"),
+                    self.binder.bind(leaf.within_days),
+                )
+            )
+        followed: exp.Expr = exp.Exists(this=thens.where(*later))
+        if not leaf.follows:
+            followed = exp.not_(followed)
+        return Numbers(firsts.select(column("customer_number", "firsts")).where(followed))
+
+    # Ranks, places, draws, consents, other segments
+
+    def _top(self, leaf: Top) -> Numbers:
+        by = column(self.catalogue.ranked(leaf.by).name)
+        select = profile_select([column("customer_number")], self.relation)
+        select = select.where(exp.not_(exp.Is(this=by, expression=exp.null())))
+        if leaf.among is not None:
+            select = select.where(self.condition(leaf.among))
+        select = select.order_by(
+            exp.Ordered(this=by.copy(), desc=leaf.order == "highest"), column("customer_id")
+        )
+        return Numbers(select.limit(leaf.top))
+
+    def _deciles(self, leaf: Deciles) -> Numbers:
+        by = column(self.catalogue.ranked(leaf.decile_of).name)
+        decile = exp.Window(
+            this=exp.Ntile(this=exp.Literal.number(10)),
+            order=exp.Order(
+                expressions=[exp.Ordered(this=by), exp.Ordered(this=column("customer_id"))]
+            ),
+        )
+        ranked = profile_select([column("customer_number"), decile.as_("decile")], self.relation)
+        ranked = ranked.where(exp.not_(exp.Is(this=by.copy(), expression=exp.null())))
+        wanted = [self.binder.bind(each) for each in sorted(set(leaf.deciles))]
+        select = exp.select(column("customer_number", "ranked")).from_(ranked.subquery("ranked"))
+        return Numbers(select.where(exp.In(this=column("decile", "ranked"), expressions=wanted)))
+
+    def _is_near(self, leaf: Near) -> exp.Expr:
+        """The haversine distance on a sphere of the earth's mean radius."""
+        latitude, longitude = column("latitude"), column("longitude")
+        here = [self.binder.bind(float(x)) for x in (leaf.near.latitude, leaf.near.longitude)]
+
+        def half_sine_squared(angle: exp.Expr) -> exp.Expr:
+            half = exp.Div(this=exp.func("radians", angle), expression=exp.Literal.number(2))
+            return exp.func("pow", exp.func("sin", half), exp.Literal.number(2))
+
+        def cosine(angle: exp.Expr) -> exp.Expr:
+            return exp.func("cos", exp.func("radians", angle))
+
+        chord = exp.Add(
+            this=half_sine_squared(exp.paren(exp.Sub(this=latitude, expression=here[0]))),
+            expression=exp.Mul(
+                this=exp.Mul(this=cosine(latitude.copy()), expression=cosine(here[0].copy())),
+                expression=half_sine_squared(
+                    exp.paren(exp.Sub(this=longitude, expression=here[1]))
+                ),
+            ),
+        )
+        arc = exp.func("asin", exp.func("sqrt", exp.func("least", exp.Literal.number(1), chord)))
+        distance = exp.Mul(this=self.binder.bind(2 * EARTH_RADIUS_KM), expression=arc)
+        return exp.LTE(this=distance, expression=self.binder.bind(float(leaf.km)))
+
+    def _is_drawn(self, leaf: Share) -> exp.Expr:
+        """Whether the start of a hash of id and seed lies in the share; hex sorts as numbers do."""
+        seed = self.binder.bind(f"|{leaf.seed}")
+        hashed = exp.func("md5", exp.func("concat", column("customer_id"), seed, dialect=DIALECT))
+        start = exp.func("substr", hashed, exp.Literal.number(1), exp.Literal.number(8))
+        return exp.LT(this=start, expression=self.binder.bind(f"{int(leaf.share * 16**8):08x}"))
+
+    def _contactable(self, leaf: Contactable) -> Numbers:
+        """Who has a primary, valid contact point with a consent, as audiences do."""
+        points = _table(sibling(self.relation, "contact_points"), "points")
+        consents = _table(sibling(self.relation, "consents"), "consents")
+        point_channel = self.binder.bind(POINT_CHANNEL[leaf.contactable])
+        same = [
+            exp.EQ(this=column(name, "consents"), expression=column(name, "points"))
+            for name in ("customer_id", "contact_point")
+        ]
+        select = profile_select([column("customer_number")], self.relation)
+        select = select.join(
+            points,
+            on=exp.EQ(this=column("customer_id", "points"), expression=column("customer_id")),
+        ).join(consents, on=exp.and_(*same))
+        select = select.where(
+            exp.not_(exp.func("coalesce", column("is_internal"), exp.false())),
+            column("is_primary", "points"),
+            exp.EQ(this=column("channel", "points"), expression=point_channel),
+            exp.EQ(
+                this=column("channel", "consents"), expression=self.binder.bind(leaf.contactable)
+            ),
+            exp.EQ(this=column("purpose", "consents"), expression=self.binder.bind(leaf.purpose)),
+        )
+        allowed = exp.and_(
+            exp.func("bool_or", column("is_valid", "points")),
+            exp.func("bool_and", column("is_granted", "consents")),
+        )
+        return Numbers(select.group_by(column("customer_number")).having(allowed))
+
+    def _changed(self, leaf: Reference) -> Numbers:
+        """Who entered or left a segment by a run of the last days."""
+        if leaf.change is None or leaf.last_days is None:
+            raise SettingsError(
+                f'the reference to "{leaf.segment}" is not resolved', remedy="expand the rule first"
+            )
+        history = _table(history_relation(self.relation), "history")
+        select = profile_select([column("customer_number")], self.relation)
+        select = select.join(
+            history,
+            on=exp.EQ(this=column("customer_id", "history"), expression=column("customer_id")),
+        )
+        day = column("as_of", "history")
+        since = self.binder.bind(self.as_of - timedelta(days=leaf.last_days))
+        return Numbers(
+            select.where(
+                exp.EQ(
+                    this=column("segment_id", "history"),
+                    expression=self.binder.bind(leaf.segment),
+                ),
+                exp.EQ(this=column("change", "history"), expression=self.binder.bind(leaf.change)),
+                exp.GT(this=day, expression=since),
+                exp.LTE(this=day.copy(), expression=self.binder.bind(self.as_of)),
+            )
+        )
+
+
+def _truth(value: bool) -> exp.Expr:
+    return exp.true() if value else exp.false()
+
+
+def _days_apart(later: exp.Expr, earlier: exp.Expr, days: exp.Expr) -> exp.Expr:
+    return exp.LTE(this=exp.Sub(this=later, expression=earlier), expression=days)
+
+
+def history_relation(relation: str) -> str:
+    """Where the history of memberships is, beside profiles: in the work database, its schema."""
+    return "segments.segment_history" if relation.startswith("marts.") else HISTORY
+
+
+def met_by_zero(measure: Measure) -> bool:
+    """Whether a sum of nothing, which is 0, meets the measure."""
+    wanted = [Decimal(str(each)) for each in measure.test.values]
+    zero = Decimal(0)
+    match measure.op:
+        case "equals":
+            return zero == wanted[0]
+        case "not_equals":
+            return zero != wanted[0]
+        case "greater":
+            return zero > wanted[0]
+        case "greater_or_equal":
+            return zero >= wanted[0]
+        case "less":
+            return zero < wanted[0]
+        case "less_or_equal":
+            return zero <= wanted[0]
+        case "between":
+            return wanted[0] <= zero <= wanted[1]
+
+
+def window_days(window: Window, as_of: date) -> tuple[date | None, date]:
+    """The first and the last day of a window, both included; None is open. Never after `as_of`."""
+    if window.last_days is not None or window.except_last_days is not None:
+        first = None if window.last_days is None else as_of - timedelta(days=window.last_days - 1)
+        return first, as_of - timedelta(days=window.except_last_days or 0)
+    first = None if window.since is None else _window_day(window.since)
+    last = as_of if window.until is None else min(_window_day(window.until), as_of)
+    if window.since is not None and window.until is not None and window.since > window.until:
+        raise SettingsError(
+            f"a window from {window.since} to {window.until} holds nothing",
+            remedy="write the earlier day first",
+        )
+    return first, last
+
+
+def _window_day(text: str) -> date:
+    try:
+        if len(text) == 10:
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise SettingsError(f'"{text}" is no day', remedy="give a day such as 2026-10-31")
 
 
 def _test(
@@ -227,7 +637,7 @@ def typed_values(clause: Clause, tested: ProfileField) -> list[Bound]:
     return values
 
 
-def _check_order(values: Sequence[Bound], tested: ProfileField) -> None:
+def _check_order(values: Several[Bound], tested: ProfileField) -> None:
     low, high = values
     if low > high:  # type: ignore[operator]
         raise SettingsError(

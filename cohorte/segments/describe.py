@@ -6,7 +6,8 @@ so that any nesting of them stays grammatical without agreeing genders or number
 
 from __future__ import annotations
 
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 
 from cohorte.i18n import (
@@ -18,31 +19,60 @@ from cohorte.i18n import (
     format_percent,
     translator,
 )
-from cohorte.segments.catalogue import Catalogue, ProfileField
-from cohorte.segments.compile import window
-from cohorte.segments.rules import AllOf, AnyOf, Clause, Node, NoneOf, parts, simplified
+from cohorte.segments.catalogue import ActivityKind, Catalogue, ProfileField
+from cohorte.segments.compile import window, window_days
+from cohorte.segments.rules import (
+    AllOf,
+    Anchor,
+    AnyOf,
+    Behaviour,
+    Clause,
+    Contactable,
+    Deciles,
+    Event,
+    Leaf,
+    Measure,
+    Near,
+    Node,
+    NoneOf,
+    Reference,
+    Sequence,
+    Share,
+    Times,
+    Top,
+    Window,
+    parts,
+    simplified,
+    without_off,
+)
 
 
 def describe(rule: Node, language: str, catalogue: Catalogue, as_of: date) -> str:
     """One sentence that says who meets the rule, with relative days made absolute.
 
+    References stay references, by the names of their segments; what is off is left out.
     SettingsError when the rule does not fit the catalogue.
     """
-    catalogue.check(rule)
     _ = translator(language)
-    simple = simplified(rule)
+    simple = simplified(without_off(rule))
     if simple is True:
         return _("All customers.")
     if simple is False:
         return _("No customer.")
     said = _Sentence(_, catalogue, as_of)
+    if isinstance(simple, Top):
+        return said.top_sentence(simple)
     return _("Customers {who}.", who=said.node(simple))
 
 
 def describe_clause(clause: Clause, language: str, catalogue: Catalogue, as_of: date) -> str:
     """One clause, as it stands within a sentence."""
-    catalogue.check_clause(clause)
-    return _Sentence(translator(language), catalogue, as_of).clause(clause)
+    return describe_part(clause, language, catalogue, as_of)
+
+
+def describe_part(rule: Node, language: str, catalogue: Catalogue, as_of: date) -> str:
+    """A leaf or a group, as it stands within a sentence after "Customers"."""
+    return _Sentence(translator(language), catalogue, as_of).node(rule)
 
 
 class _Sentence:
@@ -53,11 +83,9 @@ class _Sentence:
         self.as_of = as_of
 
     def node(self, rule: Node, *, inside: bool = False) -> str:
-        """A group or clause; one of several in a group stands in brackets."""
+        """A group or leaf; one of several in a group stands in brackets."""
         _ = self._
         match rule:
-            case Clause():
-                return self.clause(rule)
             case NoneOf():
                 return _(
                     "who are not among those {who}", who=self._joined(parts(rule), either=True)
@@ -66,7 +94,262 @@ class _Sentence:
                 joined = self._joined(parts(rule), either=False)
             case AnyOf():
                 joined = self._joined(parts(rule), either=True)
+            case _:
+                return self._leaf(rule)
         return f"({joined})" if inside else joined
+
+    def _leaf(self, leaf: Leaf) -> str:
+        match leaf:
+            case Clause():
+                return self.clause(leaf)
+            case Behaviour():
+                return self._behaviour(leaf)
+            case Sequence():
+                return self._sequence(leaf)
+            case Reference():
+                return self._reference(leaf)
+            case Near():
+                return self._near(leaf)
+            case Contactable():
+                return self._contactable(leaf)
+            case Deciles():
+                return self._deciles(leaf)
+            case Top():
+                return self._top(leaf)
+            case Share():
+                return self._share(leaf)
+
+    # What customers did
+
+    def _behaviour(self, leaf: Behaviour) -> str:
+        _ = self._
+        kind = self.catalogue.behaviour(leaf.did)
+        when = self._when(leaf.window)
+        only = self._only(leaf, kind)
+        if leaf.measure is not None:
+            return self._measured(leaf.measure, kind, when) + only
+        times = leaf.times or Times(at_least=1)
+        if 0 in (times.exactly, times.at_most):
+            return _("who {did}", did=kind.say("did_not", self.language)) + when + only
+        did = kind.say("did", self.language)
+        if times.at_least == 1:
+            return _("who {did}", did=did) + when + only
+        if times.at_least is not None:
+            said = _.ngettext(
+                "who {did} at least {count} time",
+                "who {did} at least {count} times",
+                times.at_least,
+                did=did,
+            )
+        elif times.at_most is not None:
+            said = _.ngettext(
+                "who {did} at most {count} time (or not at all)",
+                "who {did} at most {count} times (or not at all)",
+                times.at_most,
+                did=did,
+            )
+        else:
+            said = _.ngettext(
+                "who {did} exactly {count} time",
+                "who {did} exactly {count} times",
+                times.exactly or 0,
+                did=did,
+            )
+        return said + when + only
+
+    def _measured(self, measure: Measure, kind: ActivityKind, when: str) -> str:
+        _ = self._
+        tested = kind[measure.of]
+        named = {
+            "value": tested.of[self.language],
+            "things": kind.say("things", self.language) + when,
+        }
+        figures = {
+            "sum": _("total {value} of {things}", **named),
+            "average": _("average {value} of {things}", **named),
+            "minimum": _("smallest {value} of {things}", **named),
+            "maximum": _("largest {value} of {things}", **named),
+            "first": _("first {value} of {things}", **named),
+            "last": _("last {value} of {things}", **named),
+        }
+        phrase = figures[measure.by]
+        figure = replace(tested, phrases={self.language: phrase})
+        said = _("whose {test}", test=self._test(measure.test, figure))
+        if measure.unknown:
+            return _("{clause} (or whose {field} is not known)", clause=said, field=phrase)
+        return said
+
+    def _only(self, event: Event, kind: ActivityKind) -> str:
+        """What the things done are narrowed to, as an aside."""
+        _ = self._
+        if not event.tests:
+            return ""
+        tests = [self._aside(test, kind) for test in event.tests]
+        joined = format_enumeration(tests, self.language)
+        return _(" (counting only those where {tests})", tests=joined)
+
+    def _aside(self, test: Clause, kind: ActivityKind) -> str:
+        _ = self._
+        tested = self.catalogue.check_clause(test, kind)
+        phrase = tested.phrase(self.language)
+        if test.op == "is_known":
+            return _("the {field} is known", field=phrase)
+        if test.op == "is_unknown":
+            return _("the {field} is not known", field=phrase)
+        said = _("the {test}", test=self._test(test, tested))
+        return _("{test} or is not known", test=said) if test.unknown else said
+
+    def _when(self, window: Window) -> str:
+        _ = self._
+        if window.anchor is not None:
+            return self._around(window, window.anchor)
+        first, last = window_days(window, self.as_of)
+        named = {"first": self._date(first), "last": self._date(last)}
+        if window.last_days is not None and window.except_last_days is None:
+            return _.ngettext(
+                " on the last day ({last})",
+                " in the last {count} days (from {first} to {last})",
+                window.last_days,
+                **named,
+            )
+        if first is not None and (window.until is not None or window.since is None):
+            return _(" from {first} to {last}", **named)
+        if first is not None:
+            return _(" since {first}", **named)
+        if window.until is not None or window.except_last_days is not None:
+            return _(" up to {last}", **named)
+        return ""
+
+    def _around(self, window: Window, anchor: Anchor) -> str:
+        _ = self._
+        kind = self.catalogue.behaviour(anchor.did)
+        event = kind.say(anchor.which, self.language) + self._only(anchor, kind)
+        if window.days is None:
+            if window.after is not None:
+                return _(" after {event}", event=event)
+            return _(" before {event}", event=event)
+        if window.after is not None:
+            return _.ngettext(
+                " in the {count} day after {event}",
+                " in the {count} days after {event}",
+                window.days,
+                event=event,
+            )
+        return _.ngettext(
+            " in the {count} day before {event}",
+            " in the {count} days before {event}",
+            window.days,
+            event=event,
+        )
+
+    def _sequence(self, leaf: Sequence) -> str:
+        _ = self._
+        first, then = (self.catalogue.behaviour(each.did) for each in (leaf.first, leaf.then))
+        said = _("who {did}", did=first.say("did", self.language))
+        said += self._when(leaf.window) + self._only(leaf.first, first)
+        what = then.say("did" if leaf.follows else "did_not", self.language)
+        if leaf.within_days is None:
+            followed = _("{first}, then {did}", first=said, did=what)
+        elif leaf.within_days == 0:
+            followed = _("{first}, then {did} on the same day", first=said, did=what)
+        else:
+            followed = _.ngettext(
+                "{first}, then {did} within {count} day",
+                "{first}, then {did} within {count} days",
+                leaf.within_days,
+                first=said,
+                did=what,
+            )
+        return followed + self._only(leaf.then, then)
+
+    # Segments, places, ranks, draws, consents
+
+    def _reference(self, leaf: Reference) -> str:
+        _ = self._
+        name = self.catalogue.segment_name(leaf.segment, self.language)
+        if leaf.change is None or leaf.last_days is None:
+            return _("who are in the segment “{name}”", name=name)
+        first = self._date(self.as_of - timedelta(days=leaf.last_days - 1))
+        named = {"name": name, "first": first, "last": self._date(self.as_of)}
+        if leaf.change == "entered":
+            return _("who entered the segment “{name}” from {first} to {last}", **named)
+        return _("who left the segment “{name}” from {first} to {last}", **named)
+
+    def _near(self, leaf: Near) -> str:
+        _ = self._
+        place = leaf.near.name or f"{leaf.near.latitude:g}, {leaf.near.longitude:g}"
+        decimals = 0 if float(leaf.km).is_integer() else 1
+        km = format_number(leaf.km, self.language, decimals)
+        said = _("who live within {km} km of {place}", km=km, place=place)
+        return _("{clause} (or for whom this is not known)", clause=said) if leaf.unknown else said
+
+    def _contactable(self, leaf: Contactable) -> str:
+        _ = self._
+        channel = {
+            "email": _("by e-mail"),
+            "sms": _("by SMS"),
+            "phone": _("by phone"),
+            "post": _("by post"),
+        }[leaf.contactable]
+        return _(
+            "who may be contacted {channel} for “{purpose}”", channel=channel, purpose=leaf.purpose
+        )
+
+    def _deciles(self, leaf: Deciles) -> str:
+        _ = self._
+        field = self.catalogue.ranked(leaf.decile_of).phrase(self.language)
+        wanted = sorted(set(leaf.deciles))
+        numbers = format_enumeration([str(each) for each in wanted], self.language, either=True)
+        return _.ngettext(
+            "who are in decile {numbers} by {field} (10 is the highest)",
+            "who are in deciles {numbers} by {field} (10 is the highest)",
+            len(wanted),
+            numbers=numbers,
+            field=field,
+        )
+
+    def _top(self, leaf: Top) -> str:
+        _ = self._
+        among = None if leaf.among is None else simplified(leaf.among)
+        who = "" if among is None or isinstance(among, bool) else self.node(among)
+        if not who:
+            return _("who are among {ranked}", ranked=self._ranked(leaf))
+        return _("who are among {ranked} of those {who}", ranked=self._ranked(leaf), who=who)
+
+    def top_sentence(self, leaf: Top) -> str:
+        """A whole rule that takes the first of another."""
+        _ = self._
+        among = None if leaf.among is None else simplified(leaf.among)
+        ranked = self._ranked(leaf)
+        ranked = ranked[:1].upper() + ranked[1:]
+        if among is False:
+            return _("No customer.")
+        if among is None or among is True:
+            return _("{ranked}, among all customers.", ranked=ranked)
+        return _("{ranked}, among customers {who}.", ranked=ranked, who=self.node(among))
+
+    def _ranked(self, leaf: Top) -> str:
+        _ = self._
+        field = self.catalogue.ranked(leaf.by).phrase(self.language)
+        if leaf.order == "highest":
+            return _.ngettext(
+                "the one with the highest {field}",
+                "the {count} with the highest {field}",
+                leaf.top,
+                field=field,
+            )
+        return _.ngettext(
+            "the one with the lowest {field}",
+            "the {count} with the lowest {field}",
+            leaf.top,
+            field=field,
+        )
+
+    def _share(self, leaf: Share) -> str:
+        _ = self._
+        decimals = max(0, -int(Decimal(str(leaf.share)).normalize().as_tuple().exponent) - 2)
+        share = format_percent(leaf.share, self.language, decimals)
+        return _("who fall in a random {share} of all (draw “{seed}”)", share=share, seed=leaf.seed)
 
     def _joined(self, rules: list[Node], *, either: bool) -> str:
         said = [self.node(rule, inside=len(rules) > 1) for rule in rules]
@@ -75,7 +358,7 @@ class _Sentence:
     def clause(self, clause: Clause) -> str:
         """A clause, saying so when those whose value is unknown count too."""
         _ = self._
-        field = self.catalogue[clause.field]
+        field = self.catalogue.check_clause(clause)
         if clause.op == "is_known":
             return _("whose {field} is known", field=field.phrase(self.language))
         if clause.op == "is_unknown":

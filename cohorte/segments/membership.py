@@ -9,11 +9,12 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
-from cohorte.errors import SettingsError
+from cohorte.errors import CohorteError
 from cohorte.logs import logger
 from cohorte.segments.catalogue import load_catalogue
+from cohorte.segments.compile import HISTORY
 from cohorte.segments.library import Segment
-from cohorte.segments.population import Population, member_query
+from cohorte.segments.population import Population, customers_meeting, member_query
 
 _TABLES = {
     "segment_memberships": "segment_id varchar, customer_id varchar",
@@ -21,8 +22,15 @@ _TABLES = {
         "segment_id varchar, segment_name varchar, customers_count bigint, as_of date"
     ),
     "segment_changes": "segment_id varchar, customer_id varchar, change varchar, version varchar",
+    HISTORY: (
+        "segment_id varchar, customer_id varchar, change varchar, version varchar, as_of date"
+    ),
 }
 _PREVIOUS = "previous_memberships"
+_FOUND = "member_numbers"
+
+
+RUN_LIMIT_SECONDS = 600.0
 
 
 class Evaluation(dict[str, int]):
@@ -39,39 +47,40 @@ def evaluate_memberships(
     *,
     as_of: date,
     previous: str | pa.Table | pl.DataFrame | None = None,
+    history: str | None = None,
     version: str | None = None,
     time_zone: str = "UTC",
     language: str = "en",
     relation: str = "marts.customer_profiles",
 ) -> Evaluation:
-    """Fill `segments.segment_memberships`, `segment_sizes` and `segment_changes` anew.
+    """Fill `segments.segment_memberships`, `segment_sizes`, `segment_changes` and `_history` anew.
 
-    Changes are against the memberships `previous` (columns segment_id, customer_id; the name of a
-    relation or a frame); without them everyone has entered. A segment that is new enters whole, one
-    that is gone leaves no changes. A segment whose rule does not fit the profiles is left out and
-    named in the result's `problems`, and the others go on.
+    The history is the one of the relation `history` and this run's changes; without one it begins
+    with everyone who is in. Changes are against the memberships `previous` (columns segment_id,
+    customer_id; the name of a relation or a frame); without them everyone has entered. A segment
+    that is new enters whole, one that is gone leaves no changes. A segment whose rule does not fit
+    the profiles is left out and named in the result's `problems`, and the others go on.
     """
     con.execute("create schema if not exists segments")
     for table, columns in _TABLES.items():
         con.execute(f"create or replace table segments.{table} ({columns})")
+    if history is not None:
+        con.execute(f"insert into segments.{HISTORY} select * from {history}")
     catalogue = load_catalogue(con, relation, time_zone=time_zone)
-    population = Population(con, catalogue, as_of, relation)
+    rules = {segment.segment_id: segment.rule for segment in segments}
+    population = Population(
+        con, catalogue, as_of, relation, segments=rules, limit_seconds=RUN_LIMIT_SECONDS
+    )
     evaluation = Evaluation()
     for segment in segments:
         try:
-            query = member_query(population, segment.rule)
-        except SettingsError as error:
+            _write_members(population, segment)
+        except CohorteError as error:
             evaluation.problems[segment.segment_id] = str(error)
             logger().warning(
                 "segment left out", extra={"segment": segment.segment_id, "reason": error.message}
             )
             continue
-        named = {**query.parameters, "segment_id": segment.segment_id}
-        con.execute(
-            "insert into segments.segment_memberships"
-            f" select $segment_id, customer_id from ({query.sql}) order by customer_id",
-            named,
-        )
         size = con.execute(
             "select count(*) from segments.segment_memberships where segment_id = $segment_id",
             {"segment_id": segment.segment_id},
@@ -82,7 +91,44 @@ def evaluate_memberships(
         )
         evaluation[segment.segment_id] = int(size)
     _write_changes(con, previous, version)
+    _write_history(con, as_of, version, anew=history is None)
     return evaluation
+
+
+def _write_members(population: Population, segment: Segment) -> None:
+    con, segment_id = population.con, segment.segment_id
+    if not population.catalogue.is_numbered:
+        query = member_query(population, segment.rule)
+        con.execute(
+            "insert into segments.segment_memberships"
+            f" select $segment_id, customer_id from ({query.sql}) order by customer_id",
+            {**query.parameters, "segment_id": segment_id},
+        )
+        return
+    numbers = customers_meeting(population, segment.rule).numbers()
+    con.register(_FOUND, pa.table({"customer_number": numbers}))
+    con.execute(
+        "insert into segments.segment_memberships"
+        f" select $segment_id, customer_id from {population.relation}"
+        f" where customer_number in (select customer_number from {_FOUND})"
+        " order by customer_number",
+        {"segment_id": segment_id},
+    )
+    con.unregister(_FOUND)
+
+
+def _write_history(
+    con: duckdb.DuckDBPyConnection, as_of: date, version: str | None, *, anew: bool
+) -> None:
+    changes = (
+        "select segment_id, customer_id, 'entered' as change from segments.segment_memberships"
+        if anew
+        else "select segment_id, customer_id, change from segments.segment_changes"
+    )
+    con.execute(
+        f"insert into segments.{HISTORY} select *, $version, $as_of::date from ({changes})",
+        {"version": version, "as_of": as_of},
+    )
 
 
 def _write_changes(

@@ -2,37 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import duckdb
 import polars as pl
 from sqlglot import exp
 
+from cohorte.errors import CohorteError
+from cohorte.segments.bitsets import Answers, CustomerSet, everyone, nobody, set_of
 from cohorte.segments.catalogue import PROFILES, Catalogue, load_catalogue, version_context
-from cohorte.segments.compile import (
-    DIALECT,
-    Binder,
-    Query,
-    column,
-    compile_rule,
-    condition,
-    profile_select,
+from cohorte.segments.compile import DIALECT, Compiler, Query, column, profile_select
+from cohorte.segments.rules import (
+    AllOf,
+    Behaviour,
+    Node,
+    NoneOf,
+    expand,
+    is_group,
+    parts,
+    references,
 )
-from cohorte.segments.rules import Node
 
 SIZES_AT_ONCE = 50
+LIMIT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Population:
-    """The customers of a database as seen from its `as_of` day. One per thread: `con` is."""
+    """The customers of a database as seen from its `as_of` day. One per thread: `con` is.
+
+    `segments` are the rules that references mean, by segment id. No question takes longer than
+    `limit_seconds`; `answers` are shared by all populations of one version.
+    """
 
     con: duckdb.DuckDBPyConnection
     catalogue: Catalogue
     as_of: date
     relation: str = PROFILES
+    segments: Mapping[str, Node] = field(default_factory=dict)
+    answers: Answers = field(default_factory=Answers, compare=False)
+    limit_seconds: float = LIMIT_SECONDS
+
+    def compiler(self) -> Compiler:
+        return Compiler(self.catalogue, self.as_of, self.relation)
+
+    def plain(self, rule: Node) -> Node:
+        """The rule without references and what is off."""
+        return expand(rule, self.segments)
+
+    def with_segments(
+        self, segments: Mapping[str, Node], names: Mapping[str, Mapping[str, str]]
+    ) -> Population:
+        """The same customers, with other segments to refer to."""
+        catalogue = replace(self.catalogue, segment_names=names)
+        return replace(self, catalogue=catalogue, segments=segments)
+
+    @contextmanager
+    def limited(self) -> Iterator[None]:
+        """Interrupts what takes too long: CohorteError says so."""
+        timer = threading.Timer(self.limit_seconds, self.con.interrupt)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except duckdb.InterruptException:
+            raise CohorteError(
+                f"the question was stopped after {self.limit_seconds:g} s",
+                remedy="narrow the rule, or ask for less of it",
+            ) from None
+        finally:
+            timer.cancel()
+
+    def frame(self, select: exp.Expr, compiler: Compiler) -> pl.DataFrame:
+        """What a composed query finds."""
+        with self.limited():
+            found: pl.DataFrame = self.con.sql(
+                select.sql(DIALECT), params=compiler.binder.parameters or None
+            ).pl()
+        return found
 
 
 def open_population(con: duckdb.DuckDBPyConnection) -> Population:
@@ -42,27 +93,131 @@ def open_population(con: duckdb.DuckDBPyConnection) -> Population:
     return Population(con, catalogue, as_of)
 
 
+def customers_meeting(population: Population, rule: Node) -> CustomerSet:
+    """The customers who meet the rule, as a set; leaves answered before are not asked again."""
+    return _meeting(population, population.plain(rule))
+
+
+def _meeting(population: Population, rule: Node) -> CustomerSet:
+    if not is_group(rule):
+        return _answer(population, rule)
+    size = total(population)
+    sets = [_meeting(population, part) for part in parts(rule)]
+    if isinstance(rule, AllOf):
+        found = everyone(size)
+        for each in sets:
+            found = found & each
+        return found
+    found = nobody(size)
+    for each in sets:
+        found = found | each
+    return ~found if isinstance(rule, NoneOf) else found
+
+
+def _answer(population: Population, leaf: Node) -> CustomerSet:
+    key = Answers.key(leaf, population.as_of, population.relation)
+    found = population.answers.find(key)
+    if found is None:
+        compiler = population.compiler()
+        numbers = compiler.numbers(leaf)
+        found = _ask(population, numbers.select, compiler)
+        found = ~found if numbers.others else found
+        population.answers.keep(key, found)
+    return found
+
+
+def _ask(population: Population, select: exp.Select, compiler: Compiler) -> CustomerSet:
+    size = total(population)
+    with population.limited():
+        result = population.con.execute(select.sql(DIALECT), compiler.binder.parameters)
+        numbers = result.fetchnumpy()
+    return set_of(next(iter(numbers.values())), size)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Of all customers, those who surely meet a rule, surely do not, and the rest.
+
+    For the `unknown` the answer hangs on a value that is not known. `counted_in` of them count as
+    members all the same: a rule's groups settle what a clause leaves open.
+    """
+
+    met: int
+    not_met: int
+    unknown: int
+    counted_in: int
+
+    @property
+    def members(self) -> int:
+        return self.met + self.counted_in
+
+
+def tally(population: Population, rule: Node) -> Tally:
+    """How many meet the rule, do not, or cannot be told; together, all customers."""
+    plain = population.plain(rule)
+    surely, surely_not = _sure(population, plain)
+    unknown = ~(surely | surely_not)
+    members_ = _meeting(population, plain)
+    return Tally(len(surely), len(surely_not), len(unknown), len(unknown & members_))
+
+
+def _sure(population: Population, rule: Node) -> tuple[CustomerSet, CustomerSet]:
+    """Those who meet the rule whatever the unknown values are, and those who do not."""
+    if not is_group(rule):
+        met, unknown = _answer(population, rule), _unknown(population, rule)
+        return met - unknown, ~(met | unknown)
+    size = total(population)
+    pairs = [_sure(population, part) for part in parts(rule)]
+    if isinstance(rule, AllOf):
+        met, not_met = everyone(size), nobody(size)
+        for yes, no in pairs:
+            met, not_met = met & yes, not_met | no
+        return met, not_met
+    met, not_met = nobody(size), everyone(size)
+    for yes, no in pairs:
+        met, not_met = met | yes, not_met & no
+    return (not_met, met) if isinstance(rule, NoneOf) else (met, not_met)
+
+
+def _unknown(population: Population, leaf: Node) -> CustomerSet:
+    compiler = population.compiler()
+    unknown = compiler.unknown(leaf)
+    if unknown is None:
+        return nobody(total(population))
+    key = Answers.key(leaf, population.as_of, population.relation, "unknown")
+    found = population.answers.find(key)
+    if found is None:
+        select = profile_select([column("customer_number")], population.relation).where(unknown)
+        found = _ask(population, select, compiler)
+        population.answers.keep(key, found)
+    return found
+
+
 def count(population: Population, rule: Node) -> int:
     """How many customers meet the rule."""
     return sizes(population, {"": rule})[""]
 
 
 def sizes(population: Population, rules: Mapping[str, Node]) -> dict[str, int]:
-    """How many customers meet each rule, counted together."""
+    """How many customers meet each rule."""
+    if population.catalogue.is_numbered:
+        return {name: len(customers_meeting(population, rule)) for name, rule in rules.items()}
+    return sizes_by_query(population, rules)
+
+
+def sizes_by_query(population: Population, rules: Mapping[str, Node]) -> dict[str, int]:
+    """The same by SELECTs over the profiles: for versions whose customers have no numbers yet."""
     found: dict[str, int] = {}
     names = list(rules)
     for start in range(0, len(names), SIZES_AT_ONCE):
         batch = names[start : start + SIZES_AT_ONCE]
-        binder = Binder()
+        compiler = population.compiler()
         counts = [
-            _count_where(
-                condition(rules[name], population.catalogue, population.as_of, binder)
-            ).as_(f"size_{position}")
+            _count_where(compiler.condition(population.plain(rules[name]))).as_(f"size_{position}")
             for position, name in enumerate(batch)
         ]
-        sql = profile_select(counts, population.relation).sql(DIALECT)
-        row = population.con.execute(sql, binder.parameters).fetchall()[0]
-        found.update({name: int(size) for name, size in zip(batch, row, strict=True)})
+        frame = population.frame(profile_select(counts, population.relation), compiler)
+        found.update({name: int(size) for name, size in zip(batch, frame.row(0), strict=True)})
     return found
 
 
@@ -73,8 +228,10 @@ def _count_where(met: exp.Expr) -> exp.Expr:
 
 def total(population: Population) -> int:
     """How many customers there are."""
-    sql = profile_select([exp.Count(this=exp.Star())], population.relation).sql(DIALECT)
-    return int(population.con.execute(sql).fetchall()[0][0])
+    if population.answers.size is None:
+        sql = profile_select([exp.Count(this=exp.Star())], population.relation).sql(DIALECT)
+        population.answers.size = int(population.con.execute(sql).fetchall()[0][0])
+    return population.answers.size
 
 
 def members(
@@ -88,13 +245,13 @@ def members(
 
     SettingsError for a field that the catalogue does not have.
     """
-    binder = Binder()
+    compiler = population.compiler()
     select = _fields(population, columns)
-    select = select.where(condition(rule, population.catalogue, population.as_of, binder))
+    select = select.where(compiler.condition(population.plain(rule)))
     select = select.order_by(column("customer_id"))
     if limit is not None:
         select = select.limit(limit).offset(offset)
-    return _frame(population, select, binder)
+    return population.frame(select, compiler)
 
 
 def sample(
@@ -105,14 +262,15 @@ def sample(
     seed: int = 0,
 ) -> pl.DataFrame:
     """A random few of the customers who meet the rule; the same ones for the same seed."""
-    binder = Binder()
+    compiler = population.compiler()
     drawn = exp.func(
-        "md5", exp.func("concat", column("customer_id"), binder.bind(str(seed)), dialect=DIALECT)
+        "md5",
+        exp.func("concat", column("customer_id"), compiler.binder.bind(str(seed)), dialect=DIALECT),
     )
     select = _fields(population, columns)
-    select = select.where(condition(rule, population.catalogue, population.as_of, binder))
+    select = select.where(compiler.condition(population.plain(rule)))
     select = select.order_by(drawn, column("customer_id")).limit(size)
-    return _frame(population, select, binder)
+    return population.frame(select, compiler)
 
 
 def value_counts(
@@ -127,36 +285,81 @@ def value_counts(
     Columns `value` and `customers_count`; unknown is a value, null. `rule` restricts who is
     counted, `search` the values, by a part of their text whatever its case and accents.
     """
-    binder = Binder()
+    compiler = population.compiler()
     value = column(population.catalogue[name].name)
     select = profile_select(
         [value.as_("value"), exp.Count(this=exp.Star()).as_("customers_count")],
         population.relation,
     )
     if rule is not None:
-        select = select.where(condition(rule, population.catalogue, population.as_of, binder))
+        select = select.where(compiler.condition(population.plain(rule)))
     if search:
-        text = exp.cast(value.copy(), "varchar")
-        select = select.where(
-            exp.func(
-                "contains",
-                exp.func("lower", exp.func("strip_accents", text)),
-                exp.func("lower", exp.func("strip_accents", binder.bind(search))),
-            )
-        )
+        select = select.where(_contains(value, compiler.binder.bind(search)))
     select = select.group_by(value.copy())
     select = select.order_by(exp.column("customers_count").desc(), exp.column("value")).limit(limit)
-    return _frame(population, select, binder)
+    return population.frame(select, compiler)
+
+
+def _contains(value: exp.Expr, searched: exp.Expr) -> exp.Expr:
+    text = exp.cast(value.copy(), "varchar")
+    return exp.func(
+        "contains",
+        exp.func("lower", exp.func("strip_accents", text)),
+        exp.func("lower", exp.func("strip_accents", searched)),
+    )
+
+
+def activity_values(
+    population: Population, behaviour: str, name: str, search: str = "", limit: int = 100
+) -> pl.DataFrame:
+    """The values that a field of a behaviour takes: `value`, `customers_count`, commonest first.
+
+    Counted are the customers who ever did it with that value, up to `as_of`.
+    """
+    compiler = population.compiler()
+    tested = population.catalogue.behaviour(behaviour)[name]
+    value = column(tested.column_name, "acts")
+    leaf = Behaviour(did=behaviour)
+    counted = exp.Count(this=exp.Distinct(expressions=[column("customer_number", "acts")]))
+    select = compiler.events(leaf, leaf.window).select(
+        value.as_("value"), counted.as_("customers_count")
+    )
+    select = select.where(exp.not_(exp.Is(this=value.copy(), expression=exp.null())))
+    if search:
+        select = select.where(_contains(value, compiler.binder.bind(search)))
+    select = select.group_by(value.copy())
+    select = select.order_by(exp.column("customers_count").desc(), exp.column("value")).limit(limit)
+    return population.frame(select, compiler)
+
+
+def happened(population: Population, behaviour: Behaviour) -> pl.DataFrame:
+    """One row per customer, by customer_id: whether the behaviour happened, in `happened`.
+
+    The window of the behaviour may lie anywhere up to the population's `as_of`; pass a population
+    with another `as_of` (`dataclasses.replace`) to look from another day.
+    """
+    compiler = population.compiler()
+    select = profile_select(
+        [column("customer_id"), compiler.condition(behaviour).as_("happened")], population.relation
+    )
+    return population.frame(select.order_by(column("customer_id")), compiler)
 
 
 def member_query(population: Population, rule: Node) -> Query:
     """The compiled rule over the population's relation."""
-    return compile_rule(rule, population.catalogue, population.as_of, population.relation)
+    compiler = population.compiler()
+    select = profile_select([column("customer_id")], population.relation)
+    select = select.where(compiler.condition(population.plain(rule)))
+    return Query(select.sql(DIALECT), compiler.binder.parameters)
 
 
-def _frame(population: Population, select: exp.Select, binder: Binder) -> pl.DataFrame:
-    frame: pl.DataFrame = population.con.sql(select.sql(DIALECT), params=binder.parameters).pl()
-    return frame
+def segments_referred(rules: Mapping[str, Node], segment_id: str) -> list[str]:
+    """The segments whose rule refers to this one, directly."""
+    return [
+        name
+        for name, rule in rules.items()
+        if any(each.segment == segment_id for each in references(rule))
+    ]
 
 
 def _fields(population: Population, columns: Sequence[str]) -> exp.Select:

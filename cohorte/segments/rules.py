@@ -1,16 +1,18 @@
-"""The rules of segments: a tree of groups over clauses that test one field of the profile.
+"""The rules of segments: a tree of groups over leaves.
 
-A clause is met or not met, never in between. A customer whose value is unknown meets a clause only
-when it says `unknown: true`; `is_known` and `is_unknown` ask about that very thing. So `none` of a
-clause that an unknown value leaves unmet is met.
+A leaf tests a field of the profile, what someone did, one thing after another, membership of
+another segment, a distance, a consent, a rank or a reproducible draw. A leaf is met or not met,
+never in between. A customer whose value is unknown meets a clause only when it says
+`unknown: true`; `is_known` and `is_unknown` ask about that very thing. So `none` of a clause that
+an unknown value leaves unmet is met. A node that says `off: true` is as if it were not there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeGuard, get_args
 
 from pydantic import (
     BaseModel,
@@ -72,8 +74,12 @@ Text = Annotated[str, Field(max_length=1000)]
 Scalar = Annotated[StrictBool | StrictInt | StrictFloat | Text, BeforeValidator(_plain)]
 
 
-class _Node(BaseModel):
+class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Node(_Part):
+    off: bool = False
 
 
 class Clause(_Node):
@@ -118,6 +124,192 @@ class Clause(_Node):
         return self
 
 
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Days = Annotated[StrictInt, Field(ge=1, le=36_500)]
+Number = StrictInt | StrictFloat
+
+
+class Event(_Part):
+    """Something that customers do, such as ordered, with tests of the thing itself."""
+
+    did: Name
+    where: Annotated[list[Clause], Field(max_length=20)] = []
+
+    @property
+    def tests(self) -> list[Clause]:
+        """The tests of the thing that are not switched off."""
+        return [test for test in self.where if not test.off]
+
+
+class Anchor(Event):
+    """The first or the last time that a customer did something, up to `as_of`."""
+
+    which: Literal["first", "last"] = "first"
+
+
+class Window(_Part):
+    """When: one of the last days, between two days, or days around an anchor. Empty: ever.
+
+    `last_days: 30` are the 30 days that end with `as_of`; `except_last_days: 10` leaves out the
+    last 10 of them. `since` and `until` are days, both included. `after` an anchor are the moments
+    later than it up to `days` days on, `before` those earlier; without `days`, any.
+    """
+
+    last_days: Days | None = None
+    except_last_days: Days | None = None
+    since: Annotated[Text, BeforeValidator(_plain)] | None = None
+    until: Annotated[Text, BeforeValidator(_plain)] | None = None
+    after: Anchor | None = None
+    before: Anchor | None = None
+    days: Days | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Window:
+        relative = self.last_days is not None or self.except_last_days is not None
+        dated = self.since is not None or self.until is not None
+        anchored = self.after is not None or self.before is not None
+        if relative + dated + anchored > 1 or (self.after and self.before):
+            raise ValueError("a window is of the last days, or between days, or around an event")
+        if self.days is not None and not anchored:
+            raise ValueError("days belongs to after or before")
+        if self.last_days and self.except_last_days and self.except_last_days >= self.last_days:
+            raise ValueError("except_last_days leaves nothing of last_days")
+        return self
+
+    @property
+    def anchor(self) -> Anchor | None:
+        return self.after or self.before
+
+
+class Times(_Part):
+    """How many times: exactly one of the three."""
+
+    at_least: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = None
+    at_most: Annotated[StrictInt, Field(ge=0, le=1_000_000)] | None = None
+    exactly: Annotated[StrictInt, Field(ge=0, le=1_000_000)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Times:
+        stated = [each for each in (self.at_least, self.at_most, self.exactly) if each is not None]
+        if len(stated) != 1:
+            raise ValueError("say at_least, at_most or exactly how many times")
+        return self
+
+
+Comparison = Literal[
+    "equals", "not_equals", "greater", "greater_or_equal", "less", "less_or_equal", "between"
+]
+Aggregate = Literal["sum", "average", "minimum", "maximum", "first", "last"]
+
+
+class Measure(_Part):
+    """A figure over the things done, compared. The sum of nothing is 0; others are unknown."""
+
+    by: Aggregate
+    of: Name
+    op: Comparison
+    value: Number | list[Number]
+    unknown: bool = False
+
+    @property
+    def test(self) -> Clause:
+        """The comparison as a clause of the figure."""
+        return Clause(field=self.of, op=self.op, value=self.value, unknown=self.unknown)  # type: ignore[arg-type]
+
+    @model_validator(mode="after")
+    def _value_fits_operator(self) -> Measure:
+        _ = self.test
+        return self
+
+
+class Behaviour(_Node, Event):
+    """Did something so many times, or with a figure over it, in a window. `exactly: 0`: did not."""
+
+    times: Times | None = None
+    measure: Measure | None = None
+    window: Window = Window()
+
+    @model_validator(mode="after")
+    def _times_or_measure(self) -> Behaviour:
+        if self.times is not None and self.measure is not None:
+            raise ValueError("say times or measure, not both")
+        return self
+
+
+class Sequence(_Node):
+    """One thing and then another within days of it; with `follows: false`, and then not.
+
+    The first lies in the window; what follows is later than it, at most `within_days` days on (the
+    same calendar day is 0 days on), and no later than `as_of`.
+    """
+
+    first: Event
+    then: Event
+    within_days: Annotated[StrictInt, Field(ge=0, le=36_500)] | None = None
+    follows: bool = True
+    window: Window = Window()
+
+
+class Reference(_Node):
+    """Who is in another segment; with `change`, who entered or left it in the last days of runs."""
+
+    segment: Name
+    change: Literal["entered", "left"] | None = None
+    last_days: Days | None = None
+
+    @model_validator(mode="after")
+    def _days_of_a_change(self) -> Reference:
+        if (self.change is None) != (self.last_days is None):
+            raise ValueError("change and last_days go together")
+        return self
+
+
+class Point(_Part):
+    """A place on earth, in degrees; `name` is what people call it."""
+
+    latitude: Annotated[Number, Field(ge=-90, le=90)]
+    longitude: Annotated[Number, Field(ge=-180, le=180)]
+    name: Annotated[str, Field(max_length=200)] = ""
+
+
+class Near(_Node):
+    """Within so many kilometres of a point, as the crow flies."""
+
+    near: Point
+    km: Annotated[Number, Field(gt=0, le=20_000)]
+    unknown: bool = False
+
+
+class Contactable(_Node):
+    """May be contacted on a channel for a purpose."""
+
+    contactable: Literal["email", "sms", "phone", "post"]
+    purpose: Name
+
+
+class Deciles(_Node):
+    """In some tenths of the customers ranked by a field; the tenth decile holds the highest."""
+
+    decile_of: Name
+    deciles: Annotated[list[Annotated[StrictInt, Field(ge=1, le=10)]], Field(min_length=1)]
+
+
+class Top(_Node):
+    """The first so many of a rule by a field; those without a value are not ranked."""
+
+    top: Annotated[StrictInt, Field(ge=1, le=100_000_000)]
+    by: Name
+    order: Literal["highest", "lowest"] = "highest"
+    among: AnyNode | None = None
+
+
+class Share(_Node):
+    """A random share of all customers, the same ones for the same seed, run after run."""
+
+    share: Annotated[Number, Field(gt=0, lt=1)]
+    seed: Annotated[str, Field(max_length=200)] = ""
+
+
 class AllOf(_Node):
     """Met when every part is; without parts, by everyone."""
 
@@ -136,8 +328,14 @@ class NoneOf(_Node):
     none: list[AnyNode]
 
 
+_KINDS = (
+    "all", "any", "none", "did", "first", "segment", "near", "contactable", "decile_of", "top",
+    "share",
+)  # fmt: skip
+
+
 def _kind(node: Any) -> str:
-    for kind in ("all", "any", "none"):
+    for kind in _KINDS:
         if (isinstance(node, dict) and kind in node) or hasattr(node, kind):
             return kind
     return "clause"
@@ -147,9 +345,23 @@ AnyNode = Annotated[
     Annotated[AllOf, Tag("all")]
     | Annotated[AnyOf, Tag("any")]
     | Annotated[NoneOf, Tag("none")]
+    | Annotated[Behaviour, Tag("did")]
+    | Annotated[Sequence, Tag("first")]
+    | Annotated[Reference, Tag("segment")]
+    | Annotated[Near, Tag("near")]
+    | Annotated[Contactable, Tag("contactable")]
+    | Annotated[Deciles, Tag("decile_of")]
+    | Annotated[Top, Tag("top")]
+    | Annotated[Share, Tag("share")]
     | Annotated[Clause, Tag("clause")],
     Discriminator(_kind),
 ]
+
+
+def _listed(inner: Any) -> list[Any]:
+    if isinstance(inner, list):
+        return inner
+    return [] if inner is None else [inner]
 
 
 def _within_limits(data: Any) -> Any:
@@ -166,16 +378,18 @@ def _within_limits(data: Any) -> Any:
             part
             for node in level
             if isinstance(node, dict)
-            for kind in ("all", "any", "none")
-            if isinstance(node.get(kind), list)
-            for part in node[kind]
+            for kind in ("all", "any", "none", "among")
+            for part in _listed(node.get(kind))
         ]
     return data
 
 
 Rule = Annotated[AnyNode, BeforeValidator(_within_limits)]
 Group = AllOf | AnyOf | NoneOf
-Node = Group | Clause
+Leaf = (
+    Clause | Behaviour | Sequence | Reference | Near | Contactable | Deciles | Top | Share
+)  # fmt: skip
+Node = Group | Leaf
 
 _ADAPTER: TypeAdapter[Node] = TypeAdapter(Rule)
 EVERYONE = AllOf(all=[])
@@ -187,7 +401,7 @@ def parse_rule(data: Any, where: str = "rule") -> Node:
         return _ADAPTER.validate_python(data)
     except ValidationError as error:
         first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"] if part not in ("clause",))
+        path = ".".join(str(part) for part in first["loc"] if part != "clause")
         message = first["msg"].removeprefix("Value error, ")
         raise SettingsError(
             f"{path}: {message}" if path else message, where=where, remedy="correct the rule"
@@ -201,7 +415,7 @@ def rule_json(rule: Node) -> dict[str, Any]:
 
 
 def parts(rule: Node) -> list[Node]:
-    """The parts of a group; none of a clause."""
+    """The parts of a group; none of a leaf."""
     match rule:
         case AllOf():
             return list(rule.all)
@@ -209,16 +423,110 @@ def parts(rule: Node) -> list[Node]:
             return list(rule.any)
         case NoneOf():
             return list(rule.none)
-        case Clause():
+        case _:
             return []
+
+
+def with_parts(group: Group, inner: list[Node]) -> Group:
+    """The same kind of group over other parts."""
+    match group:
+        case AllOf():
+            return AllOf(all=inner)
+        case AnyOf():
+            return AnyOf(any=inner)
+        case NoneOf():
+            return NoneOf(none=inner)
+
+
+def is_group(rule: Node) -> TypeGuard[Group]:
+    return isinstance(rule, AllOf | AnyOf | NoneOf)
+
+
+def leaves(rule: Node) -> Iterator[Leaf]:
+    """Every leaf of the tree, in reading order; what a Top ranks is inside it."""
+    if not is_group(rule):
+        yield rule  # type: ignore[misc]
+    for part in parts(rule):
+        yield from leaves(part)
 
 
 def clauses(rule: Node) -> Iterator[Clause]:
     """Every clause of the tree, in reading order."""
-    if isinstance(rule, Clause):
-        yield rule
-    for part in parts(rule):
-        yield from clauses(part)
+    for leaf in leaves(rule):
+        if isinstance(leaf, Clause):
+            yield leaf
+        elif isinstance(leaf, Top) and leaf.among is not None:
+            yield from clauses(leaf.among)
+
+
+def references(rule: Node) -> Iterator[Reference]:
+    """Every reference to another segment, in reading order, without what is switched off."""
+    for leaf in leaves(without_off(rule)):
+        if isinstance(leaf, Reference):
+            yield leaf
+        elif isinstance(leaf, Top) and leaf.among is not None:
+            yield from references(leaf.among)
+
+
+def without_off(rule: Node) -> Node:
+    """The rule without what is switched off; everyone when that is all of it."""
+    if rule.off:
+        return EVERYONE
+    if isinstance(rule, Top) and rule.among is not None:
+        return rule.model_copy(update={"among": without_off(rule.among)})
+    if not is_group(rule):
+        return rule
+    return with_parts(rule, [without_off(part) for part in parts(rule) if not part.off])
+
+
+def expand(rule: Node, segments: Mapping[str, Node]) -> Node:
+    """The rule that says everything itself: without what is off, references replaced.
+
+    `segments` are the rules by segment id. SettingsError for a segment that is not there, for a
+    circle of segments, and when the whole becomes too long. References to changes stay.
+    """
+    return _Expansion(segments).of(without_off(rule), ())
+
+
+class _Expansion:
+    """Replaces references, and counts what it makes so that no doubling of them runs away."""
+
+    def __init__(self, segments: Mapping[str, Node]) -> None:
+        self.segments = segments
+        self.size = 0
+
+    def of(self, rule: Node, path: tuple[str, ...]) -> Node:
+        self.size += 1
+        if self.size > MAX_NODES:
+            raise SettingsError(
+                f"with the segments it refers to, the rule has more than {MAX_NODES} parts",
+                remedy="shorten it",
+            )
+        if isinstance(rule, Reference) and rule.change is None:
+            return self.of(self._referred(rule, path), (*path, rule.segment))
+        if isinstance(rule, Top) and rule.among is not None:
+            return rule.model_copy(update={"among": self.of(rule.among, path)})
+        if not is_group(rule):
+            return rule
+        return with_parts(rule, [self.of(part, path) for part in parts(rule)])
+
+    def _referred(self, rule: Reference, path: tuple[str, ...]) -> Node:
+        if rule.segment in path:
+            circle = " → ".join([*path[path.index(rule.segment) :], rule.segment])
+            raise SettingsError(
+                f"segments refer to each other in a circle: {circle}",
+                remedy="take one of the references out",
+            )
+        if rule.segment not in self.segments:
+            raise SettingsError(
+                f'the rule refers to the segment "{rule.segment}", which is not there',
+                remedy="choose one that the list of segments shows",
+            )
+        if len(path) >= MAX_DEPTH:
+            raise SettingsError(
+                f"segments refer to each other more than {MAX_DEPTH} deep", remedy="shorten it"
+            )
+        return without_off(self.segments[rule.segment])
 
 
 def simplified(rule: Node) -> Node | bool:
@@ -226,7 +534,7 @@ def simplified(rule: Node) -> Node | bool:
 
     True or False when everyone or nobody meets it, whatever the data.
     """
-    if isinstance(rule, Clause):
+    if not is_group(rule):
         return rule
     inner = [simplified(part) for part in parts(rule)]
     if isinstance(rule, AllOf):

@@ -21,7 +21,11 @@ def declared(path: str) -> dict[str, Any]:
 
 SOURCES = {source["name"]: source for source in declared("staging/_sources.yml")["sources"]}
 RAW_TABLES = {table["name"]: table for table in SOURCES["raw"]["tables"]}
-MARTS = {model["name"]: model for model in declared("marts/_marts.yml")["models"]}
+MARTS = {
+    model["name"]: model
+    for page in ("_marts.yml", "_activities.yml")
+    for model in declared(f"marts/{page}")["models"]
+}
 
 
 @pytest.mark.parametrize("entity", contracts())

@@ -117,13 +117,19 @@ TABLES: dict[str, str] = {
         expected_orders DOUBLE, order_probability DOUBLE, lapse_probability DOUBLE,
         expected_value DOUBLE, expected_value_low DOUBLE, expected_value_high DOUBLE,
         reasons VARCHAR, estimator_version VARCHAR""",
-    "customer_profiles": f"""customer_id VARCHAR, full_name VARCHAR, first_name VARCHAR,
-        last_name VARCHAR, email VARCHAR, phone VARCHAR, birth_date DATE, age BIGINT,
+    "activities": f"""customer_number INTEGER, kind VARCHAR, activity_date DATE,
+        occurred_at TIMESTAMP, source VARCHAR, record_id VARCHAR, channel VARCHAR,
+        campaign_id VARCHAR, subject VARCHAR, category VARCHAR, product_id VARCHAR,
+        product_name VARCHAR, amount {_MONEY}, quantity {_MONEY}, score BIGINT""",
+    "customer_profiles": f"""customer_id VARCHAR, customer_number INTEGER,
+        full_name VARCHAR, first_name VARCHAR, last_name VARCHAR, email VARCHAR,
+        phone VARCHAR, birth_date DATE, age BIGINT,
         gender VARCHAR, language VARCHAR, company_name VARCHAR, account_id VARCHAR,
         account_industry VARCHAR, postcode VARCHAR, city VARCHAR, region VARCHAR,
-        country_code VARCHAR, latitude DOUBLE, longitude DOUBLE, lifecycle_status VARCHAR,
-        is_internal BOOLEAN, records_count BIGINT, sources VARCHAR, first_seen_at TIMESTAMP,
-        created_date DATE, days_since_first_seen BIGINT, as_of DATE, first_order_date DATE,
+        department_code VARCHAR, country_code VARCHAR, latitude DOUBLE, longitude DOUBLE,
+        lifecycle_status VARCHAR, is_internal BOOLEAN, records_count BIGINT, sources VARCHAR,
+        first_seen_at TIMESTAMP, created_date DATE, days_since_first_seen BIGINT, as_of DATE,
+        first_order_date DATE,
         last_order_date DATE, days_since_first_order BIGINT, days_since_last_order BIGINT,
         lifetime_orders_count BIGINT, lifetime_net_revenue {_MONEY}, orders_count BIGINT,
         net_revenue {_MONEY}, orders_count_90d BIGINT, net_revenue_90d {_MONEY},
@@ -152,6 +158,8 @@ TABLES: dict[str, str] = {
         as_of DATE""",
     "segment_changes": """segment_id VARCHAR, customer_id VARCHAR, change VARCHAR,
         version VARCHAR""",
+    "segment_history": """segment_id VARCHAR, customer_id VARCHAR, change VARCHAR,
+        version VARCHAR, as_of DATE""",
     "version_info": """version VARCHAR, run_id VARCHAR, as_of DATE, published_at TIMESTAMP,
         company VARCHAR, currency VARCHAR, time_zone VARCHAR, language VARCHAR""",
 }
@@ -1164,11 +1172,13 @@ _DERIVED = [
         from leads inner join lead_scores using (source, lead_id) group by customer_id
     )
     select
-        customers.customer_id, full_name, first_name, last_name, customers.email,
+        customers.customer_id, row_number() over (order by customers.customer_id) - 1,
+        full_name, first_name, last_name, customers.email,
         customers.phone, birth_date, date_sub('year', birth_date, $as_of::date), gender, language,
         company_name, customers.account_id, accounts.industry, customers.postcode,
-        customers.city, customers.region, customers.country_code, latitude, longitude,
-        lifecycle_status, is_internal, records_count, sources, first_seen_at, created_date,
+        customers.city, customers.region, customers.postcode[:2], customers.country_code,
+        latitude, longitude, lifecycle_status, is_internal, records_count, sources,
+        first_seen_at, created_date,
         date_diff('day', created_date, $as_of::date),
         features.* exclude (customer_id), recency_score, frequency_score, monetary_score,
         frequency_monetary_score, rfm_code, rfm_segment, party,
@@ -1184,6 +1194,50 @@ _DERIVED = [
     left join permitted on permitted.customer_id = customers.customer_id
     left join best_lead on best_lead.customer_id = customers.customer_id
     left join customer_scores on customer_scores.customer_id = customers.customer_id
+    """,
+    """
+    insert into activities
+    with events as (
+        select
+            customer_id, 'order' as kind, order_date as day, ordered_at as at, source,
+            order_id as record_id, channel, campaign_id, store as subject, null as category,
+            null as product_id, null as product_name, reporting_net_amount as amount,
+            items_count as quantity, null as score
+        from orders where is_order
+        union all
+        select
+            lines.customer_id, 'purchase', lines.order_date, ordered_at, lines.source,
+            lines.order_id || ':' || line_number, channel, campaign_id, store, category,
+            product_id, product_name, lines.reporting_net_amount, quantity, null
+        from order_lines as lines inner join orders using (source, order_id)
+        where is_order and quantity > 0
+        union all
+        select
+            customer_id, if(is_abandoned, 'cart_abandoned', 'cart_ordered'),
+            cast(timezone('Europe/Paris', timezone('UTC', created_at)) as date), created_at,
+            source, cart_id, 'web', null, null, null, null, null, amount, items_count, null
+        from carts
+        union all
+        select
+            customer_id, 'ticket',
+            cast(timezone('Europe/Paris', timezone('UTC', opened_at)) as date), opened_at, source,
+            ticket_id, channel, null, priority, category, null, null, null, null, null
+        from tickets
+        union all
+        select
+            customer_id, 'survey',
+            cast(timezone('Europe/Paris', timezone('UTC', answered_at)) as date), answered_at,
+            source, survey_id, 'survey', null, null, kind, null, null, null, null, score
+        from surveys
+        union all
+        select
+            customer_id, kind, interaction_date, occurred_at, source, record_id, channel,
+            campaign_id, subject, null, null, null, amount, null, null
+        from interactions where kind not in ('order', 'cart', 'ticket', 'survey')
+    )
+    select customer_number, events.* exclude (customer_id)
+    from events inner join customer_profiles using (customer_id)
+    order by kind, day
     """,
     """
     insert into kpi_daily
@@ -1278,5 +1332,9 @@ _DERIVED = [
     insert into segment_changes
     select segment_id, customer_id, 'entered', (select min(version) from version_info)
     from segment_memberships using sample 0 rows
+    """,
+    """
+    insert into segment_history
+    select segment_id, customer_id, 'entered', 'v7', $as_of::date from segment_memberships
     """,
 ]

@@ -38,6 +38,7 @@ lead_probabilities as (
 
 select
     customers.customer_id,
+    cast(row_number() over (order by customers.customer_id) - 1 as integer) as customer_number,
     customers.full_name,
     customers.first_name,
     customers.last_name,
@@ -54,6 +55,16 @@ select
     customers.postcode,
     customers.city,
     customers.region,
+    cast(
+        case
+            when customers.country_code <> 'FR' or length(customers.postcode) <> 5 then null
+            when customers.postcode like '97%' or customers.postcode like '98%'
+                then substr(customers.postcode, 1, 3)
+            when customers.postcode like '200%' or customers.postcode like '201%' then '2A'
+            when customers.postcode like '20%' then '2B'
+            else substr(customers.postcode, 1, 2)
+        end as {{ dbt.type_string() }}
+    ) as department_code,
     customers.country_code,
     customers.latitude,
     customers.longitude,
@@ -124,3 +135,5 @@ left join permissions on customers.customer_id = permissions.customer_id
 left join lead_probabilities on customers.customer_id = lead_probabilities.customer_id
 left join {{ source('scores', 'customer_scores') }} as value_scores
     on customers.customer_id = value_scores.customer_id and value_scores.as_of = {{ as_of() }}
+-- Kept in the order of their numbers, which is that of their ids.
+order by customers.customer_id
