@@ -335,10 +335,10 @@ class _Project:
             )
         finally:
             _close_connections()
-        found = getattr(done.result, "results", None) or []
-        if len(found) != 1 or not found[0].node.compiled_code:
-            return {"error": str(done.exception or "there is no such model")}
-        return {"sql": found[0].node.compiled_code}
+        for run in getattr(done.result, "results", None) or []:
+            if run.node.name == request["compile"]:
+                return {"sql": run.node.compiled_code}
+        return {"error": str(done.exception or "there is no such model")}
 
 
 def _result(run: Any) -> NodeResult:
