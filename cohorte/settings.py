@@ -216,6 +216,7 @@ class WorkspaceSettings(Declared):
     schedule: ScheduleSettings = ScheduleSettings()
     alerts: AlertSettings = AlertSettings()
     retention: RetentionSettings = RetentionSettings()
+    screens_url: str = Field(default="http://127.0.0.1:8501", pattern=r"^https?://\S+[^/\s]$")
     inbox: str = "inbox"
     store_url: str | None = None
     consent_purpose: str = "marketing"

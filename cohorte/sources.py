@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from cohorte.contracts import contracts
 from cohorte.errors import SettingsError
-from cohorte.settings import CurrencyCode, Declared, Name, checked_time_zone
+from cohorte.settings import CurrencyCode, Declared, Name, Timing, checked_time_zone
 from cohorte.yamlfile import read_yaml
 
 Transform = Literal["lower", "upper", "trim", "digits", "integer"]
@@ -149,7 +149,9 @@ class Source(Declared):
     """One system that the company takes data from.
 
     ``trust`` orders sources when their values differ, the smallest first. ``folder`` may be
-    absolute, relative to the workspace, or hold ``${NAME}``; the inbox when absent.
+    absolute, relative to the workspace, or hold ``${NAME}``; the inbox when absent. ``schedule``
+    takes the source in by itself, between the refreshes that publish; ``stale_days`` is how long
+    it may bring nothing before that is a problem.
     """
 
     source: Name
@@ -160,6 +162,8 @@ class Source(Declared):
     country_code: str | None = None
     reject_limit: float | None = Field(default=None, ge=0, le=1)
     folder: str | None = None
+    schedule: Timing = Timing()
+    stale_days: float | None = Field(default=None, gt=0)
     feeds: list[Feed] = Field(min_length=1)
 
     @field_validator("time_zone")

@@ -43,6 +43,12 @@ create table if not exists rejected_rows (
     file_id integer, source varchar, feed varchar, entity varchar, line bigint,
     column_name varchar, reason varchar, value varchar, row_text varchar, rejected_at timestamp
 );
+create table if not exists column_counts (
+    file_id integer, entity varchar, column_name varchar, rows_count bigint, filled_count bigint
+);
+create table if not exists snapshots (
+    file_id integer, source varchar, feed varchar, entity varchar, shown_at timestamp
+);
 """
 
 
@@ -150,9 +156,10 @@ def _columns_missing(connection: duckdb.DuckDBPyConnection) -> list[str]:
     ]
 
 
-def connect_work(workspace: Workspace) -> duckdb.DuckDBPyConnection:
-    """The work database to write to, with raw attached read-only as ``raw``."""
-    connection = connect_writer(workspace.work_path, workspace.settings, workspace.temp_dir)
+def connect_work(workspace: Workspace, path: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """The work database to write to, or a copy of it, with raw attached read-only as ``raw``."""
+    path = path or workspace.work_path
+    connection = connect_writer(path, workspace.settings, workspace.temp_dir)
     connection.execute(f"attach '{_quoted(workspace.raw_path)}' as raw (read_only)")
     for schema in ("identity", "scores", "segments"):
         connection.execute(f"create schema if not exists {schema}")
@@ -164,8 +171,11 @@ def _quoted(path: Path) -> str:
 
 
 @contextmanager
-def writer_lock(workspace: Workspace, run_id: str, now: datetime) -> Iterator[None]:
-    """Hold the workspace for one run; LockedError naming the holder when another has it.
+def writer_lock(
+    workspace: Workspace, run_id: str, now: datetime, patience: float = 0.0
+) -> Iterator[None]:
+    """Hold the workspace for one run; LockedError naming the holder when another has it still
+    after ``patience`` seconds.
 
     The lock is the operating system's: it ends with the process, however that ends.
     """
@@ -173,7 +183,7 @@ def writer_lock(workspace: Workspace, run_id: str, now: datetime) -> Iterator[No
     lock = FileLock(workspace.lock_path)
     holder_path = workspace.lock_path.with_suffix(".json")
     try:
-        lock.acquire(timeout=LOCK_PATIENCE_SECONDS)
+        lock.acquire(timeout=max(patience, LOCK_PATIENCE_SECONDS))
     except Timeout:
         raise LockedError(
             f"another run has the workspace: {_holder(holder_path)}",

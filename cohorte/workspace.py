@@ -64,6 +64,10 @@ class Workspace:
         return self.root / "artifacts"
 
     @property
+    def store_copy_path(self) -> Path:
+        return self.root / "warehouse" / "store-copy.db"
+
+    @property
     def exports_dir(self) -> Path:
         return self.root / "exports"
 

@@ -1,7 +1,8 @@
 """The run as a Prefect flow: each station a task, the work itself untouched.
 
 Prefect's own settings are set before it is imported: no telemetry, no pickled results, a server
-bound to this machine, patience for a busy one, and its files inside the workspace.
+bound to this machine, patience for a busy one, and its files inside the workspace. What Prefect
+keeps of an error names the station and the kind of error, never its text, which may quote a row.
 """
 
 from __future__ import annotations
@@ -16,14 +17,23 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from cohorte.errors import CohorteError
+from cohorte.errors import CohorteError, SourceError
+from cohorte.logs import logger
+from cohorte.store import open_store
 from cohorte.workspace import Workspace
 from flows.run import RunOptions, RunReport, execute
 from flows.stations import RunContext, StationResult
 
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
 FLOW_NAME = "cohorte-run"
+TAG = "cohorte"
 SERVER_SECONDS = 300
+INGEST_RETRIES = 2
+INGEST_PAUSES_SECONDS = [30.0, 120.0]
 
 SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -35,6 +45,10 @@ SETTINGS = {
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
     "PREFECT_CLI_PROMPT": "false",
 }
+
+
+class StationFailedError(Exception):
+    """A station failed; what it said is in the workspace's own record of the run."""
 
 
 def set_up_prefect(workspace: Workspace) -> None:
@@ -53,43 +67,149 @@ def run_in_prefect(context: RunContext, options: RunOptions) -> RunReport:
 
     @flow(name=FLOW_NAME, flow_run_name=context.run_id, persist_result=False)
     def cohorte_run() -> None:
-        report = execute(context, options, call=as_task)
-        reports.append(report)
-        if report.error is not None:
-            raise report.error
+        reports.append(execute_in_flow(context, options, raises=False))
+        _raise_scrubbed(reports[0])
 
     try:
         cohorte_run()
-    except CohorteError:
+    except StationFailedError:
         if not reports:
             raise
     return reports[0]
 
 
-def as_task(name: str, station: Callable[[], StationResult]) -> StationResult:
-    """One station as a task: its state and its numbers are seen in Prefect."""
+def execute_in_flow(context: RunContext, options: RunOptions, raises: bool = True) -> RunReport:
+    """The run inside a flow: its stations as tasks, and runs that died told to Prefect.
+
+    Raises StationFailedError when the run fails and ``raises``, so that the flow's state says so.
+    """
+    report = execute(context, options, call=_tasks_of(context))
+    bury_dead_runs(context.workspace)
+    if report.version is not None:
+        _link_to_screens(context.workspace, report)
+    if raises:
+        _raise_scrubbed(report)
+    return report
+
+
+def _raise_scrubbed(report: RunReport) -> None:
+    if report.error is not None:
+        kind = type(report.error).__name__
+        raise StationFailedError(f"run {report.run_id} failed ({kind}); cohorte runs says why")
+
+
+def _tasks_of(context: RunContext) -> Callable[..., StationResult]:
+    """How a station of this run is called as a task: its state and its numbers are in Prefect."""
     from prefect import task
     from prefect.artifacts import create_table_artifact
     from prefect.cache_policies import NO_CACHE
 
-    @task(name=name, task_run_name=name, cache_policy=NO_CACHE, persist_result=False)
-    def run() -> StationResult:
-        result = station()
-        create_table_artifact(
-            key=f"station-{name}",
-            table=[
-                {
-                    "rows in": result.rows_in,
-                    "accepted": result.accepted,
-                    "rejected": result.rejected,
-                    "rows out": result.rows_out,
-                    "seconds": round(result.seconds, 2),
-                }
-            ],
-        )
-        return result
+    seconds = context.workspace.settings.schedule.station_minutes * 60
 
-    return run()
+    def as_task(name: str, station: Callable[[], StationResult]) -> StationResult:
+        errors: list[Exception] = []
+
+        def retries(_task: object, _run: object, _state: object) -> bool:
+            """A source or a disk that was away may be back; a rule that does not hold is not."""
+            return isinstance(errors[-1], SourceError | OSError) if errors else False
+
+        @task(
+            name=name,
+            task_run_name=name,
+            tags=[TAG, f"station:{name}"],
+            cache_policy=NO_CACHE,
+            persist_result=False,
+            timeout_seconds=seconds,
+            retries=INGEST_RETRIES if name == "ingest" else 0,
+            retry_delay_seconds=INGEST_PAUSES_SECONDS if name == "ingest" else None,
+            retry_condition_fn=retries,
+        )
+        def run() -> StationResult:
+            try:
+                result = station()
+            except Exception as error:
+                errors.append(error)
+                kind = type(error).__name__
+                raise StationFailedError(f"station {name} failed ({kind})") from None
+            create_table_artifact(
+                key=f"station-{name}",
+                description=f"What {name} did in run {context.run_id}",
+                table=[
+                    {
+                        "rows in": result.rows_in,
+                        "accepted": result.accepted,
+                        "rejected": result.rejected,
+                        "rows out": result.rows_out,
+                        "seconds": round(result.seconds, 2),
+                    }
+                ],
+            )
+            return result
+
+        try:
+            return run()
+        except StationFailedError:
+            raise errors[-1] from None
+
+    return as_task
+
+
+def _link_to_screens(workspace: Workspace, report: RunReport) -> None:
+    from prefect.artifacts import create_link_artifact
+
+    if report.version is not None:
+        create_link_artifact(
+            key="published",
+            link=f"{workspace.settings.screens_url}/runs",
+            link_text=f"{report.version.version} of {workspace.settings.company}",
+            description=f"Published by run {report.run_id}, as of {report.as_of}",
+        )
+
+
+def bury_dead_runs(workspace: Workspace) -> int:
+    """Say in Prefect that runs died which the workspace knows did; how many there were.
+
+    A process killed outright tells nobody, so its flow run would be "Running" for ever. The next
+    run of the workspace finds it interrupted in the store, and says so here. What goes wrong with
+    that is logged: it is no reason for a run to fail.
+    """
+    from prefect.client.orchestration import get_client
+
+    with open_store(workspace.store_url) as store:
+        dead = [run.run_id for run in store.list_runs() if run.status == "interrupted"]
+    if not dead:
+        return 0
+    try:
+        with get_client(sync_client=True) as client:
+            return sum(_bury(client, name) for name in dead)
+    except Exception as error:
+        logger().warning(
+            "dead runs are not told to Prefect", extra={"reason": type(error).__name__}
+        )
+        return 0
+
+
+def _bury(client: SyncPrefectClient, name: str) -> int:
+    from prefect.client.schemas.filters import (
+        FlowRunFilter,
+        FlowRunFilterName,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
+    from prefect.client.schemas.objects import StateType
+    from prefect.states import Crashed
+
+    alive = [StateType.RUNNING, StateType.PENDING]
+    found = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            name=FlowRunFilterName(any_=[name]),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=alive)),
+        )
+    )
+    gone: Any = Crashed(message="the process ended without finishing")
+    for run in found:
+        client.set_flow_run_state(run.id, gone, force=True)
+    return len(found)
 
 
 @contextmanager

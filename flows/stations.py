@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from cohorte.errors import GateError
-from cohorte.logs import logger
+from cohorte.logs import log_about, logger
 from cohorte.warehouse import VersionInfo, connect_work, served_version, version_path
 from cohorte.workspace import Workspace
 
 if TYPE_CHECKING:
     from pipelines.dbt_session import DbtSession
+    from pipelines.gates import Gate
     from pipelines.ingest import FileReport
 
 Progress = Callable[[str, int, int], None]
@@ -48,11 +49,17 @@ class RunContext:
     now: datetime
     full_refresh: bool = False
     dry_run: bool = False
+    kind: str = "refresh"
+    sources: tuple[str, ...] = ()
+    retrain: bool = False
     progress: Progress | None = None
     results: list[StationResult] = field(default_factory=list)
     dbt_failures: list[str] = field(default_factory=list)
     version: VersionInfo | None = None
     started: bool = False
+    station: str = ""
+    gates_failed: list[Gate] = field(default_factory=list)
+    served_before: VersionInfo | None = None
     _dbt: DbtSession | None = None
     _open: ExitStack = field(default_factory=ExitStack)
 
@@ -80,7 +87,11 @@ def ingest(context: RunContext) -> StationResult:
             context.progress(f"{file.source} {file.feed}", done, total)
 
     report = ingest_sources(
-        context.workspace, now=context.now, dry_run=context.dry_run, progress=show
+        context.workspace,
+        now=context.now,
+        only_sources=context.sources or None,
+        dry_run=context.dry_run,
+        progress=show,
     )
     return StationResult(
         "ingest",
@@ -99,6 +110,7 @@ def stage(context: RunContext) -> StationResult:
             path.unlink(missing_ok=True)
         with closing(connect_work(context.workspace)):
             pass
+    _drop_strangers(context)
     return _build(context, "stage", rows_from=("raw", "main"), rows_to="staging")
 
 
@@ -150,6 +162,7 @@ def score(context: RunContext) -> StationResult:
             settings=workspace.settings,
             artifacts_dir=workspace.artifacts_dir,
             now=context.now,
+            retrain=context.retrain,
         )
         value = score_customers(
             work,
@@ -157,6 +170,7 @@ def score(context: RunContext) -> StationResult:
             artifacts_dir=workspace.artifacts_dir,
             now=context.now,
             horizon=workspace.settings.value_scoring.horizon_days,
+            retrain=context.retrain,
         )
     return StationResult(
         "score",
@@ -218,6 +232,7 @@ def publish(context: RunContext) -> StationResult:
     Raises GateError naming the gates that do not hold; the served version stays.
     """
     from pipelines import gates
+    from pipelines.history import remember, show_history
     from pipelines.publish import Publication
     from pipelines.publish import publish as publish_version
 
@@ -228,7 +243,7 @@ def publish(context: RunContext) -> StationResult:
             gates.reconciliation_gate(work),
             gates.rejects_gate(work, workspace.settings, workspace.sources()),
         ]
-        failed = [gate for gate in checked if not gate.passed]
+        context.gates_failed = failed = [gate for gate in checked if not gate.passed]
         for gate in failed:
             logger().error("gate not passed", extra={"run_id": context.run_id, "gate": gate.gate})
         if failed:
@@ -236,6 +251,8 @@ def publish(context: RunContext) -> StationResult:
                 "not published: " + "; ".join(f"{gate.gate}: {gate.detail}" for gate in failed),
                 remedy="mend what the gate names and run again; the served version stays",
             )
+        remember(workspace, work, context.as_of)
+        show_history(workspace, work)
         publication = Publication(context.run_id, context.as_of, context.now.astimezone(UTC))
         context.version = publish_version(workspace, work, publication)
     rows = sum(table.rows for table in context.version.tables.values())
@@ -257,8 +274,9 @@ BUILT_BY_DBT = frozenset({"stage", "unify", "features", "profile"})
 def run_station(context: RunContext, name: str) -> StationResult:
     """Run one station, time it, log it and keep its result in the context."""
     begun = time.monotonic()
-    context.started = True
-    result = STATIONS[name](context)
+    context.started, context.station = True, name
+    with log_about(station=name):
+        result = STATIONS[name](context)
     accepted = result.accepted or result.rows_in - result.rejected
     timed = StationResult(
         name,
@@ -305,6 +323,22 @@ def _build(
     with closing(connect_work(context.workspace)) as work:
         rows_in, rows_out = _rows(work, *rows_from), _rows(work, "work", rows_to)
     return StationResult(tag, rows_in=rows_in, rows_out=rows_out, messages=tuple(failures))
+
+
+def _drop_strangers(context: RunContext) -> None:
+    """Drop what an older release built and this one does not: it would be published for ever."""
+    declared = context.dbt.relations()
+    with closing(connect_work(context.workspace)) as work:
+        found = work.execute(
+            "select table_schema, table_name, table_type from information_schema.tables"
+            " where table_catalog = current_database() and table_schema in (select unnest(?))",
+            [sorted({schema for schema, _ in declared})],
+        ).fetchall()
+        for schema, name, kind in found:
+            if (schema, name) not in declared:
+                what = "view" if kind == "VIEW" else "table"
+                work.execute(f'drop {what} if exists "{schema}"."{name}" cascade')
+                logger().info("dropped, no model makes it any more", extra={"entity": name})
 
 
 def _rows(work: duckdb.DuckDBPyConnection, database: str, schema: str) -> int:

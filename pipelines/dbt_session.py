@@ -113,11 +113,14 @@ class DbtSession:
         self._child: subprocess.Popen[str] | None = None
 
     @classmethod
-    def of_workspace(cls, workspace: Workspace, as_of: date) -> DbtSession:
-        """The session of a workspace's run that looks from ``as_of``."""
+    def of_workspace(
+        cls, workspace: Workspace, as_of: date, work_path: Path | None = None
+    ) -> DbtSession:
+        """The session of a workspace's run that looks from ``as_of``; it builds ``work_path``,
+        the workspace's own unless stated."""
         settings = workspace.settings
         return cls(
-            work_path=workspace.work_path,
+            work_path=work_path or workspace.work_path,
             raw_path=workspace.raw_path,
             target_dir=workspace.dbt_target_dir,
             temp_dir=workspace.temp_dir,
@@ -162,7 +165,12 @@ class DbtSession:
         child.wait()
 
     def build(
-        self, select: str, *, full_refresh: bool = False, unit_tests: bool = False
+        self,
+        select: str,
+        *,
+        full_refresh: bool = False,
+        unit_tests: bool = False,
+        tests: bool = True,
     ) -> list[NodeResult]:
         """Build and test what ``select`` names, in order; what fails is returned, not raised.
 
@@ -174,6 +182,7 @@ class DbtSession:
                 "select": select,
                 "full_refresh": full_refresh,
                 "unit_tests": unit_tests,
+                "tests": tests,
                 "variables": self.variables,
             }
         )
@@ -183,6 +192,23 @@ class DbtSession:
         if not results:
             raise CohorteError("nothing is selected", where=f"dbt {select}")
         return results
+
+    def build_all(self, select: str) -> None:
+        """Build what ``select`` names, untested; CohorteError naming the node that fails."""
+        for node in self.build(select, tests=False):
+            if not node.is_good:
+                raise CohorteError(
+                    f"dbt could not build {node.name}: {node.message}",
+                    where=f"dbt {select}",
+                    remedy=self._remedy,
+                )
+
+    def relations(self) -> set[tuple[str, str]]:
+        """The tables and views that the project makes: schema and name of each."""
+        reply = self._ask({"select": "relations", "is_list": True})
+        if "error" in reply:
+            raise CohorteError(str(reply["error"]), where="dbt", remedy=self._remedy)
+        return {(schema, name) for schema, name in reply["relations"]}
 
     def compile(self, model: str, as_of: date) -> str:
         """The SQL of one model as it would be built on a day; nothing is built.
@@ -299,13 +325,22 @@ class _Project:
         ]
         parsed = dbtRunner().invoke(["parse", *self._arguments])
         self._error = "" if parsed.success else str(parsed.exception)
-        self._runner = dbtRunner(manifest=cast(Any, parsed.result)) if parsed.success else None
+        self._manifest = cast(Any, parsed.result)
+        self._runner = dbtRunner(manifest=self._manifest) if parsed.success else None
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         if self._runner is None:
             return {"error": self._error}
         if "compile" in request:
             return self._compiled(request)
+        if request.get("is_list"):
+            return {
+                "relations": [
+                    [node.schema, node.alias]
+                    for node in self._manifest.nodes.values()
+                    if node.resource_type in ("model", "seed", "snapshot")
+                ]
+            }
         command = [
             "build",
             *self._arguments,
@@ -317,6 +352,8 @@ class _Project:
             command.append("--full-refresh")
         if not request["unit_tests"]:
             command += ["--exclude-resource-type", "unit_test"]
+        if not request.get("tests", True):
+            command += ["--exclude-resource-type", "test"]
         try:
             done = self._runner.invoke(command)
         finally:

@@ -19,6 +19,13 @@ class Gate:
     passed: bool
     detail: str
 
+    @property
+    def told(self) -> str:
+        """The detail without dbt's own messages, which may quote a value of a row."""
+        if self.gate != "dbt":
+            return self.detail
+        return "; ".join(part.partition(":")[0] for part in self.detail.split("; "))
+
 
 def dbt_gate(failures: Iterable[str]) -> Gate:
     """Passes when no dbt model or test failed; ``failures`` are their messages."""

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -36,7 +37,17 @@ from cohorte.workspace import Workspace
 
 PUBLISHED_SCHEMAS = ("marts", "scores", "segments")
 
-TOLD_OF_RUNS = frozenset({"version_info", "source_quality", "source_rejects", "segment_changes"})
+TOLD_OF_RUNS = frozenset(
+    {
+        "version_info",
+        "source_quality",
+        "source_rejects",
+        "segment_changes",
+        "segment_history",
+        "segment_size_history",
+        "score_history",
+    }
+)
 """Tables that tell of deliveries and runs, not of customers: they are not hashed, because the
 same content delivered in another order must give the same hashes."""
 
@@ -111,7 +122,10 @@ def collect_versions(workspace: Workspace) -> list[str]:
     for name in removed:
         path = version_path(workspace, name)
         path.with_suffix(".json").unlink(missing_ok=True)
-        path.unlink()
+        with suppress(
+            PermissionError
+        ):  # Windows keeps what a reader holds; the next run removes it
+            path.unlink()
     return removed
 
 

@@ -355,14 +355,14 @@ class Store:
     ) -> tuple[list[Alert], list[Alert]]:
         """Set the open alerts to the problems there are: those that began, those that ended.
 
-        ``problems`` maps a problem's name to its kind and detail; ``looked_at`` are the kinds
-        that were looked for, so that an alert of another kind stays as it is.
+        ``problems`` maps a problem's name to its kind and detail; ``looked_at`` are the beginnings
+        of the names that were looked for, so that an alert of another name stays as it is.
         """
         with self._writing() as session:
             still = {
                 alert.problem: alert
                 for alert in session.scalars(select(Alert).where(Alert.ended_at.is_(None)))
-                if alert.kind in looked_at
+                if alert.problem.startswith(tuple(looked_at))
             }
             ended = [alert for problem, alert in still.items() if problem not in problems]
             for alert in ended:

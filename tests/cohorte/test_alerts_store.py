@@ -22,19 +22,19 @@ def names(alerts):
 
 
 def test_a_problem_is_told_once_and_its_end_once(store):
-    began, ended = store.keep_alerts(LATE, looked_at={"stale"}, at=NOW)
+    began, ended = store.keep_alerts(LATE, looked_at={"stale:"}, at=NOW)
     assert (names(began), names(ended)) == (["stale:shop"], [])
-    assert store.keep_alerts(LATE, looked_at={"stale"}, at=NOW) == ([], [])
-    began, ended = store.keep_alerts({}, looked_at={"stale"}, at=NOW + timedelta(hours=1))
+    assert store.keep_alerts(LATE, looked_at={"stale:"}, at=NOW) == ([], [])
+    began, ended = store.keep_alerts({}, looked_at={"stale:"}, at=NOW + timedelta(hours=1))
     assert (names(began), names(ended)) == ([], ["stale:shop"])
-    assert store.keep_alerts({}, looked_at={"stale"}, at=NOW) == ([], [])
+    assert store.keep_alerts({}, looked_at={"stale:"}, at=NOW) == ([], [])
     assert store.list_alerts(only_open=True) == []
     assert names(store.list_alerts()) == ["stale:shop"]
 
 
 def test_an_alert_that_was_not_looked_for_stays(store):
-    store.keep_alerts(LATE, looked_at={"stale"}, at=NOW)
-    assert store.keep_alerts({}, looked_at={"failure"}, at=NOW) == ([], [])
+    store.keep_alerts(LATE, looked_at={"stale:"}, at=NOW)
+    assert store.keep_alerts({}, looked_at={"failure:refresh"}, at=NOW) == ([], [])
     assert names(store.list_alerts(only_open=True)) == ["stale:shop"]
 
 
