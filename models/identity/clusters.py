@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 __all__ = ["ClusterLimits", "Refusal", "cluster"]
 
@@ -69,6 +71,85 @@ def cluster(
     order of the links: they are taken by weight, then by records.
     """
     limits = limits or ClusterLimits()
+    together, apart, exclusive = list(together), list(apart), exclusive or {}
+    if exact is None:
+        exact = np.zeros(len(first), np.bool_)
+    labels, left, numbers = _join_pairs(
+        records, first, second, weights, exact, together, apart, exclusive, limits
+    )
+    old = np.flatnonzero(left)
+    inside = left[first] & left[second]
+
+    def renumbered(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        return [(int(numbers[a]), int(numbers[b])) for a, b in pairs if left[a] and left[b]]
+
+    found, refusals = _join_groups(
+        len(old),
+        numbers[first[inside]],
+        numbers[second[inside]],
+        weights[inside],
+        exact[inside],
+        renumbered(together),
+        renumbered(apart),
+        {int(numbers[record]): group for record, group in exclusive.items() if left[record]},
+        limits,
+    )
+    labels[old] = old[found]
+    return labels, [
+        Refusal(int(old[refusal.record_a]), int(old[refusal.record_b]), refusal.reason)
+        for refusal in refusals
+    ]
+
+
+def _join_pairs(
+    records: int,
+    first: IntArray,
+    second: IntArray,
+    weights: FloatArray,
+    exact: npt.NDArray[np.bool_],
+    together: list[tuple[int, int]],
+    apart: list[tuple[int, int]],
+    exclusive: dict[int, int],
+    limits: ClusterLimits,
+) -> tuple[IntArray, npt.NDArray[np.bool_], IntArray]:
+    """Settle what needs no thought: records without a strong link, and two with one and no more.
+
+    Returns labels, which records are left to be looked at, and their numbers among those left.
+    Most customers are settled here, at a hundredth of the cost.
+    """
+    strong = weights >= limits.join_weight
+    said = np.array(together, np.int64).reshape(-1, 2)
+    a = np.concatenate([first[strong], said[:, 0]])
+    b = np.concatenate([second[strong], said[:, 1]])
+    graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(records, records))
+    _, component = connected_components(graph, directed=False)
+    sizes = np.bincount(component, minlength=1)
+    bound = np.zeros(records, np.bool_)
+    for pairs in (together, apart):
+        bound[[record for pair in pairs for record in pair]] = True
+    bound[list(exclusive)] = True
+    left = (sizes[component] > 1) if records else bound
+    plain = strong & (exact | (weights >= limits.mean_weight)) & (limits.max_records >= 2)
+    plain &= sizes[component[first]] == 2
+    plain &= ~bound[first] & ~bound[second]
+    labels = np.arange(records, dtype=np.int64)
+    labels[second[plain]] = np.minimum(first[plain], second[plain])
+    labels[first[plain]] = labels[second[plain]]
+    left[first[plain]] = left[second[plain]] = False
+    return labels, left, np.cumsum(left, dtype=np.int64) - 1
+
+
+def _join_groups(
+    records: int,
+    first: IntArray,
+    second: IntArray,
+    weights: FloatArray,
+    exact: npt.NDArray[np.bool_],
+    together: list[tuple[int, int]],
+    apart: list[tuple[int, int]],
+    exclusive: dict[int, int],
+    limits: ClusterLimits,
+) -> tuple[IntArray, list[Refusal]]:
     parent = list(range(records))
     members: dict[int, list[int]] = {}
     forbidden: dict[int, set[int]] = {}
@@ -83,7 +164,6 @@ def cluster(
     for a, b in apart:
         forbidden.setdefault(a, set()).add(b)
         forbidden.setdefault(b, set()).add(a)
-    exclusive = exclusive or {}
 
     between: dict[int, dict[int, tuple[float, int]]] = {}
     capped = np.clip(weights, -limits.cap, limits.cap)
@@ -134,8 +214,9 @@ def cluster(
     refusals: list[Refusal] = []
     strong = np.flatnonzero(weights >= limits.join_weight)
     order = strong[np.lexsort((second[strong], first[strong], -np.round(weights[strong], 6)))]
-    shares_key = exact[order].tolist() if exact is not None else [False] * len(order)
-    proposed = zip(first[order].tolist(), second[order].tolist(), shares_key, strict=True)
+    proposed = zip(
+        first[order].tolist(), second[order].tolist(), exact[order].tolist(), strict=True
+    )
     for a, b, is_exact in proposed:
         root_a, root_b = find(a), find(b)
         if root_a == root_b:

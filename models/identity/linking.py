@@ -20,8 +20,8 @@ from splink import DuckDBAPI, Linker
 from splink.internals.exceptions import EMTrainingException
 
 __all__ = [
-    "Blocking", "LinkLimits", "block", "certain_pairs", "known_columns", "link_settings",
-    "linker_of", "matching_prior", "train",
+    "Blocking", "LinkLimits", "block", "candidate_pairs", "certain_pairs", "known_columns",
+    "link_settings", "linker_of", "matching_prior", "score", "train",
 ]  # fmt: skip
 
 
@@ -104,47 +104,97 @@ def known_columns(con: duckdb.DuckDBPyConnection, limits: LinkLimits) -> frozens
 def block(
     con: duckdb.DuckDBPyConnection, columns: frozenset[str], limits: LinkLimits
 ) -> list[Blocking]:
-    """Count the pairs of every rule, bound them, and keep the keys in ``identity_blocks``.
+    """Count the pairs of every rule, bound them, and keep the keys in ``identity_keys``.
 
-    ``identity_blocks`` is ``identity_records`` with a column ``block_<n>`` a rule, null where the
-    value would make too many pairs. A rule is left out when even small blocks exceed its bound.
+    ``identity_keys`` is a record's number with a column ``block_<n>`` a rule: the hash of its
+    value, null where the value would make too many pairs. A rule whose bound would leave out
+    more than half of what it could find is left out whole: finer rules do its work.
     """
+    rules = [
+        (f"block_{number}", rule, expression)
+        for number, (rule, needed, expression) in enumerate(_BLOCKING)
+        if set(needed) <= columns
+    ]
+    hashed = "".join(
+        f", case when {expression} is not null then hash({expression}) end as {column}"
+        for column, _, expression in rules
+    )
+    con.execute(f"""
+        create or replace temp table _identity_hashes as
+        select record{hashed} from identity_records
+    """)
     records = int(con.execute("select count(*) from identity_records").fetchall()[0][0])
     budget = max(limits.pairs_floor, int(limits.pairs_per_record * records))
     found: list[Blocking] = []
     keys: list[str] = []
-    for number, (rule, needed, expression) in enumerate(_BLOCKING):
-        if not set(needed) <= columns:
-            continue
-        column = f"block_{number}"
+    for column, rule, _ in rules:
         sizes = con.execute(f"""
             select size, count(*) from (
-                select count(*) as size from identity_records
-                where {expression} is not null group by {expression}
+                select count(*) as size from _identity_hashes
+                where {column} is not null group by {column} having size > 1
             ) group by size order by size
         """).fetchall()
-        pairs, allowed, largest = 0, 1, 1
+        pairs, kept, allowed = 0, 0, 1
         for size, times in sizes:
             more = size * (size - 1) // 2 * times
             if size > limits.max_block or pairs + more > budget:
                 break
-            pairs, allowed, largest = pairs + more, size, size
+            pairs, kept, allowed = pairs + more, kept + size * times, size
         dropped = sum(times for size, times in sizes if size > allowed)
-        is_used = pairs > 0
-        found.append(Blocking(rule, column, pairs, largest, dropped, is_used))
+        is_used = pairs > 0 and 2 * kept >= sum(size * times for size, times in sizes)
+        found.append(Blocking(rule, column, pairs, allowed, dropped, is_used))
         if is_used and dropped:
             keys.append(
-                f"case when {expression} not in (select {expression} from identity_records"
-                f" where {expression} is not null group by {expression}"
-                f" having count(*) > {allowed}) then {expression} end as {column}"
+                f"case when {column} not in (select {column} from _identity_hashes"
+                f" where {column} is not null group by {column} having count(*) > {allowed})"
+                f" then {column} end as {column}"
             )
         elif is_used:
-            keys.append(f"{expression} as {column}")
-    con.execute(
-        f"create or replace table identity_blocks as select *{''.join(', ' + key for key in keys)}"
-        " from identity_records order by record"
-    )
+            keys.append(column)
+    con.execute(f"""
+        create or replace temp table identity_keys as
+        select {", ".join(["record", *keys])} from _identity_hashes
+    """)
+    con.execute("drop table _identity_hashes")
     return found
+
+
+def candidate_pairs(con: duckdb.DuckDBPyConnection, blocking: Sequence[Blocking]) -> int:
+    """The pairs worth weighing, each once: ``identity_candidates``; how many they are.
+
+    Of the pairs that the rules propose, those are left out in which first and last names both
+    differ and neither e-mail nor phone is shared: no other agreement would make one person of
+    them, and in a large population they are most of the pairs.
+    """
+    rules = [rule.column for rule in blocking if rule.is_used]
+    proposed = " union all ".join(
+        f"""select l.record::bigint << 32 | r.record::bigint as pair
+        from identity_keys as l join identity_keys as r using ({column})
+        where l.record < r.record"""
+        for column in rules
+    )
+    con.execute(f"""
+        create or replace temp table identity_candidates as
+        with proposed as (
+            select (pair >> 32)::integer as join_key_l, (pair & 4294967295)::integer as join_key_r
+            from (select distinct pair from ({proposed}))
+        )
+        select '0' as match_key, join_key_l, join_key_r
+        from proposed
+        join identity_records as l on l.record = join_key_l
+        join identity_records as r on r.record = join_key_r
+        where {_alike("given")} or {_alike("family")}
+            or l.given = r.family or l.family = r.given or l.email = r.email or l.phone = r.phone
+    """)
+    return int(con.execute("select count(*) from identity_candidates").fetchall()[0][0])
+
+
+def _alike(name: str) -> str:
+    return (
+        f"l.{name} is null or r.{name} is null or not (l.has_plain_{name} and r.has_plain_{name})"
+        f" or length(l.{name}) < 4 or length(r.{name}) < 4"
+        f" or jaro_winkler_similarity(l.{name}, r.{name}) >= 0.7"
+    )
 
 
 Level = dict[str, Any]
@@ -184,11 +234,14 @@ def _comparisons(columns: frozenset[str]) -> list[dict[str, Any]]:
             _nothing("given"),
             _level("same first name", "given_l = given_r", tf_adjustment_column="given"),
             _level("first and last name swapped", _SWAPPED),
-            _level("short form", "list_has_any(given_roots_l, given_roots_r)"),
+            _level("short form",
+                "not (has_plain_given_l and has_plain_given_r)"
+                " and list_has_any(given_roots_l, given_roots_r)"),
             _level(
                 "initial or part of it",
                 "(length(given_l) = 1 or length(given_r) = 1) and left(given_l, 1) ="
-                " left(given_r, 1) or list_has_any(first_roots_l, first_roots_r)",
+                " left(given_r, 1) or (not (has_plain_given_l and has_plain_given_r)"
+                " and list_has_any(first_roots_l, first_roots_r))",
             ),
             _level(
                 "one typing error",
@@ -202,7 +255,9 @@ def _comparisons(columns: frozenset[str]) -> list[dict[str, Any]]:
             _nothing("family"),
             _level("counted with the first name", _SWAPPED, is_null_level=True),
             _level("same last name", "family_l = family_r", tf_adjustment_column="family"),
-            _level("part of a double name", "list_has_any(family_parts_l, family_parts_r)"),
+            _level("part of a double name",
+                "not (has_plain_family_l and has_plain_family_r)"
+                " and list_has_any(family_parts_l, family_parts_r)"),
             _level(
                 "one typing error",
                 "jaro_winkler_similarity(family_l, family_r) >= 0.93"
@@ -280,14 +335,14 @@ def _comparisons(columns: frozenset[str]) -> list[dict[str, Any]]:
     ]
 
 
-def link_settings(columns: frozenset[str], blocking: Sequence[Blocking]) -> dict[str, Any]:
-    """Splink's settings: what is compared, and the rules that give the pairs."""
+def link_settings(columns: frozenset[str]) -> dict[str, Any]:
+    """Splink's settings: what is compared. The pairs to compare are handed to it."""
     return {
         "link_type": "dedupe_only",
         "unique_id_column_name": "record",
         "probability_two_random_records_match": 1e-5,
         "comparisons": _comparisons(columns),
-        "blocking_rules_to_generate_predictions": _pair_rules(blocking),
+        "blocking_rules_to_generate_predictions": ["l.record = r.record"],
         "retain_matching_columns": False,
         "retain_intermediate_calculation_columns": True,
         "em_convergence": 0.001,
@@ -295,12 +350,8 @@ def link_settings(columns: frozenset[str], blocking: Sequence[Blocking]) -> dict
     }
 
 
-def _pair_rules(blocking: Sequence[Blocking]) -> list[str]:
-    return [f"l.{rule.column} = r.{rule.column}" for rule in blocking if rule.is_used]
-
-
 def _make_linker(con: duckdb.DuckDBPyConnection, settings: dict[str, Any]) -> Linker:
-    frame = DuckDBAPI(connection=con).register("identity_blocks")
+    frame = DuckDBAPI(connection=con).register("identity_records")
     return Linker(frame, settings, log_level=logging.ERROR)
 
 
@@ -339,11 +390,22 @@ def matching_prior(
 ) -> float:
     """Probability that two records taken at random are one person.
 
-    Counted from pairs that are certain, taken for ``recall`` of all.
+    Counted from the candidate pairs that are certain, taken for ``recall`` of all.
     """
     records = int(con.execute("select count(*) from identity_records").fetchall()[0][0])
+    agree = " or ".join(
+        "(" + " and ".join(f"l.{name} = r.{name}" for name in rule) + ")"
+        for rule in _CERTAIN
+        if set(rule) <= columns
+    )
+    certain: int = con.execute(f"""
+        select count(*) from identity_candidates
+        join identity_records as l on l.record = join_key_l
+        join identity_records as r on r.record = join_key_r
+        where {agree or "false"}
+    """).fetchall()[0][0]
     everything = max(1.0, records * (records - 1) / 2)
-    return min(0.2, max(certain_pairs(con, columns) / recall, 1.0) / everything)
+    return min(0.2, max(certain / recall, 1.0) / everything)
 
 
 @contextmanager
@@ -358,6 +420,17 @@ def quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
+@contextmanager
+def _one_thread(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Samples drawn by several threads are not the same twice."""
+    threads = con.execute("select current_setting('threads')").fetchall()[0][0]
+    con.execute("set threads = 1")
+    try:
+        yield
+    finally:
+        con.execute(f"set threads = {int(threads)}")
+
+
 TRAINING_RULES: tuple[tuple[str, ...], ...] = (
     ("email",),
     ("phone",),
@@ -370,7 +443,7 @@ TRAINING_RULES: tuple[tuple[str, ...], ...] = (
 def train(
     con: duckdb.DuckDBPyConnection,
     columns: frozenset[str],
-    blocking: Sequence[Blocking],
+    prior: float,
     *,
     max_pairs: float = 1e6,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -379,9 +452,12 @@ def train(
     Returns Splink's settings with the weights, and the specifications of the charts that show
     them.
     """
-    settings = link_settings(columns, blocking)
-    settings["probability_two_random_records_match"] = matching_prior(con, columns)
-    with quiet():
+    settings = link_settings(columns)
+    settings["probability_two_random_records_match"] = prior
+    with quiet(), _one_thread(con):
+        con.execute(
+            "create or replace table identity_records as from identity_records order by record"
+        )
         linker = _make_linker(con, settings)
         linker.training.estimate_u_using_random_sampling(max_pairs=max_pairs, seed=7)
         for rule in TRAINING_RULES:
@@ -395,7 +471,7 @@ def train(
         model: dict[str, Any] = linker.misc.save_model_to_json()
         model.pop("linker_uid", None)
         _fill_untrained(model)
-        shown = linker_of(con, model, blocking, settings["probability_two_random_records_match"])
+        shown = linker_of(con, model, prior)
         charts = {
             "match_weights": shown.visualisations.match_weights_chart().chart_dict,
             "m_u_parameters": shown.visualisations.m_u_parameters_chart().chart_dict,
@@ -407,17 +483,39 @@ def train(
 def linker_of(
     con: duckdb.DuckDBPyConnection,
     model: dict[str, Any],
-    blocking: Sequence[Blocking],
     prior: float,
 ) -> Linker:
-    """A linker with a trained model's weights, this run's pairs and this run's prior."""
-    settings = {
-        **model,
-        "probability_two_random_records_match": prior,
-        "blocking_rules_to_generate_predictions": _pair_rules(blocking),
-    }
+    """A linker with a trained model's weights and this run's prior."""
     with quiet():
-        return _make_linker(con, settings)
+        return _make_linker(con, {**model, "probability_two_random_records_match": prior})
+
+
+def score(
+    con: duckdb.DuckDBPyConnection, model: dict[str, Any], prior: float, threshold: float = 1e-3
+) -> None:
+    """Weigh ``identity_candidates``: ``identity_pairs``, those of ``threshold`` or more.
+
+    The evidence is the weight of each comparison; with the prior's log-odds they are the pair's.
+    """
+    linker = linker_of(con, model, prior)
+    with quiet():
+        pairs = linker._db_api.register("identity_candidates")
+        linker.table_management.register_blocked_pairs_for_predict(pairs)
+        found = linker.inference.predict(threshold_match_probability=threshold)
+    weights = [
+        name
+        for name, *_ in con.execute(f"select * from {found.physical_name} limit 0").description
+        if name.startswith("mw_")
+    ]
+    con.execute(f"""
+        create or replace table identity_pairs as
+        select record_l, record_r, match_weight,
+            to_json(struct_pack({", ".join(f"{name[3:]} := round({name}, 4)" for name in weights)}))
+                as evidence
+        from {found.physical_name}
+        order by record_l, record_r
+    """)
+    found.drop_table_from_database_and_remove_from_cache()
 
 
 def _fill_untrained(model: dict[str, Any]) -> None:

@@ -189,7 +189,7 @@ def resolve_fully(
         verdict, model, blocking = _model(con, records, columns, folder, now, method, limits)
         prior = 0.0
         if model is not None:
-            prior = _score_pairs(con, model, columns, blocking)
+            prior = _score_pairs(con, model, columns)
             veto_pairs(con, measure_reliability(con))
         else:
             _no_pairs(con)
@@ -257,9 +257,10 @@ def _model(
     blocking = linking.block(con, columns, limits.links)
     if not any(rule.is_used for rule in blocking):
         return "exact links alone: no two records share a name or a date", None, blocking
+    linking.candidate_pairs(con, blocking)
     model = None if retrain else load_model(folder)
     if model is None:
-        settings, charts = linking.train(con, columns, blocking)
+        settings, charts = linking.train(con, columns, linking.matching_prior(con, columns))
         model = save_model(folder, settings, charts, columns=columns, records=records, now=now)
         return f"link model {model.version} trained on {records} records", model, blocking
     verdict = f"link model {model.version} of {model.trained_at[:10]}"
@@ -282,10 +283,7 @@ def _no_pairs(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _score_pairs(
-    con: duckdb.DuckDBPyConnection,
-    model: LinkModel,
-    columns: frozenset[str],
-    blocking: Sequence[linking.Blocking],
+    con: duckdb.DuckDBPyConnection, model: LinkModel, columns: frozenset[str]
 ) -> float:
     """Weigh the candidate pairs: ``identity_pairs``; returns the prior that they imply.
 
@@ -293,22 +291,7 @@ def _score_pairs(
     weights of the candidate pairs. The weight kept is the prior's plus those of the evidence.
     """
     start = linking.matching_prior(con, columns)
-    linker = linking.linker_of(con, model.settings, blocking, start)
-    found = linker.inference.predict(threshold_match_probability=1e-3)
-    weights = [
-        name
-        for name, *_ in con.execute(f"select * from {found.physical_name} limit 0").description
-        if name.startswith("mw_")
-    ]
-    con.execute(f"""
-        create or replace table identity_pairs as
-        select record_l, record_r, match_weight,
-            to_json(struct_pack({", ".join(f"{name[3:]} := round({name}, 4)" for name in weights)}))
-                as evidence
-        from {found.physical_name}
-        order by record_l, record_r
-    """)
-    found.drop_table_from_database_and_remove_from_cache()
+    linking.score(con, model.settings, start)
     records = int(con.execute("select count(*) from identity_records").fetchall()[0][0])
     prior = _fit_prior(
         con.execute("select match_weight from identity_pairs").fetchnumpy()["match_weight"],

@@ -103,11 +103,20 @@ def assign_ids(con: duckdb.DuckDBPyConnection, catalog: str = "map") -> IdChange
             where cluster not in (select cluster from identity_claims)
             group by cluster
         ),
+        named as (
+            select *, {digest_sql("source || chr(31) || contact_id")} as customer_id from founded
+        ),
+        taken as (
+            select cluster, source, contact_id, was_known from named
+            semi join {catalog}.customer_ids using (customer_id)
+        ),
         tried as (
+            select cluster, was_known, 0 as salt, customer_id from named
+            anti join {catalog}.customer_ids using (customer_id)
+            union all
             select cluster, was_known, salt,
                 {digest_sql("source || chr(31) || contact_id || repeat('#', salt::integer)")}
-                    as customer_id
-            from founded, range(0, 8) as salts (salt)
+            from taken, range(1, 8) as salts (salt)
         )
         select cluster, customer_id, case when was_retired then 'revived' else 'kept' end as origin
         from identity_claims where is_kept

@@ -129,52 +129,72 @@ def standardise(con: duckdb.DuckDBPyConnection, max_names: int = 8) -> int:
         {"names": max_names},
     )
     con.execute("""
+        create or replace temp table _identity_kept as
+        select named.record, named.source, named.contact_id,
+            coalesce(said_given, spelt.given) as given,
+            coalesce(said_family, spelt.family) as family,
+            spelt.record is not null as is_spelt,
+            family_parts, given_words,
+            case when shared_email.value is null then named.email end as email,
+            split_part(case when shared_email.value is null then named.email end, '@', 1)
+                as mailbox,
+            split_part(case when shared_email.value is null then named.email end, '@', 2)
+                as domain,
+            case when shared_phone.value is null then named.phone end as phone,
+            case when dates.birth_date is null then named.birth_date end as birth_date,
+            nullif(regexp_replace(upper(postcode), '[^A-Z0-9]', '', 'g'), '') as postcode,
+            city_key as city,
+            nullif(trim(regexp_replace(
+                lower(strip_accents(address_line)), '[^a-z0-9]+', ' ', 'g')), '') as address,
+            nullif(trim(lower(job_title)), '') as occupation
+        from _identity_named as named
+        left join _identity_spelt as spelt using (record)
+        left join _identity_dates as dates on dates.birth_date = named.birth_date
+        left join _identity_shared_values as shared_email
+            on shared_email.field = 'email' and shared_email.value = named.email
+        left join _identity_shared_values as shared_phone
+            on shared_phone.field = 'phone' and shared_phone.value = named.phone
+    """)
+    con.execute("""
         create or replace table identity_records as
         with roots as (
             select nickname, list(root order by root) as roots
             from _identity_nicknames group by nickname
         ),
-        kept as (
-            select named.record, named.source, named.contact_id,
-                coalesce(said_given, spelt.given) as given,
-                coalesce(said_family, spelt.family) as family,
-                spelt.record is not null as is_spelt,
-                family_parts, given_words,
-                case when named.email not in
-                    (select value from _identity_shared_values where field = 'email')
-                    then named.email end as email,
-                case when named.phone not in
-                    (select value from _identity_shared_values where field = 'phone')
-                    then named.phone end as phone,
-                case when birth_date not in (from _identity_dates) then birth_date end
-                    as birth_date,
-                nullif(regexp_replace(upper(postcode), '[^A-Z0-9]', '', 'g'), '') as postcode,
-                city_key as city,
-                nullif(trim(regexp_replace(
-                    lower(strip_accents(address_line)), '[^a-z0-9]+', ' ', 'g')), '') as address,
-                nullif(trim(lower(job_title)), '') as occupation
-            from _identity_named as named left join _identity_spelt as spelt using (record)
+        known_givens as (
+            select given from (select distinct given, family from _identity_kept
+                where length(given) > 2 and family is not null)
+            group by given having count(*) >= 5
+        ),
+        common_domains as (
+            select domain from (select distinct email, domain from _identity_kept
+                where email is not null)
+            group by domain having count(*) >= 50
+        ),
+        compared as (
+            select kept.*,
+                coalesce(roots.roots, case when kept.given is not null then [kept.given] end)
+                    as given_roots,
+                coalesce(first_roots.roots,
+                    case when len(given_words) > 0 then [given_words[1]] end) as first_roots,
+                known_givens.given is not null as is_known_given,
+                common_domains.domain is not null as is_common_domain,
+                regexp_replace(mailbox, '[^a-z]', '', 'g') as mailbox_letters,
+                regexp_replace(mailbox, '[^0-9]', '', 'g') as mailbox_digits
+            from _identity_kept as kept
+            left join roots on roots.nickname = kept.given
+            left join roots as first_roots on first_roots.nickname = given_words[1]
+            left join known_givens on known_givens.given = kept.given
+            left join common_domains on common_domains.domain = kept.domain
         )
         select record, source, contact_id, given, family,
-            coalesce(roots.roots, case when given is not null then [given] end) as given_roots,
-            coalesce(first_roots.roots,
-                case when len(given_words) > 0 then [given_words[1]] end) as first_roots,
-            family_parts, is_spelt,
+            given_roots, first_roots,
+            given_roots = [given] and first_roots = [given] as has_plain_given,
+            family_parts, len(family_parts) = 1 as has_plain_family, is_spelt,
             given || ' ' || family as name,
             least(given, family) || ' ' || greatest(given, family) as name_either_way,
-            email,
-            split_part(email, '@', 1) as mailbox,
-            given in (
-                select given from kept where length(given) > 2
-                group by given having count(distinct family) >= 5
-            ) as is_known_given,
-            regexp_replace(split_part(email, '@', 1), '[^a-z]', '', 'g') as mailbox_letters,
-            regexp_replace(split_part(email, '@', 1), '[^0-9]', '', 'g') as mailbox_digits,
-            split_part(email, '@', 2) as domain,
-            domain in (
-                select split_part(email, '@', 2) from kept
-                group by 1 having count(distinct email) >= 50
-            ) as is_common_domain,
+            email, mailbox, is_known_given, mailbox_letters, mailbox_digits,
+            domain, is_common_domain,
             case when length(mailbox_digits) >= 2
                 or (given is not null and family is not null
                     and not contains(mailbox_letters, left(family, 4))
@@ -184,12 +204,9 @@ def standardise(con: duckdb.DuckDBPyConnection, max_names: int = 8) -> int:
             birth_date,
             strftime(birth_date, '%Y%m%d') as birth_text,
             postcode, city, address, occupation
-        from kept
-        left join roots on roots.nickname = given
-        left join roots as first_roots on first_roots.nickname = given_words[1]
-        order by record
+        from compared
     """)
-    for table in ("named", "spelt", "dates", "shared_values"):
+    for table in ("named", "spelt", "dates", "shared_values", "kept"):
         con.execute(f"drop table temp._identity_{table}")
     con.unregister("_identity_nicknames")
     return int(con.execute("select count(*) from identity_records").fetchall()[0][0])
