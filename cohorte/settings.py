@@ -195,7 +195,8 @@ class WorkspaceSettings(Declared):
     """One company's choices.
 
     ``as_of`` pins the day that the pipeline looks from, for data that stopped; without it the
-    day is today in the workspace's time zone. ``reject_limit`` is a share of a file's records.
+    day is today in the workspace's time zone. ``reject_limit`` is a share of a file's records. A
+    file written to within ``settle_seconds`` is watched for so long before it is taken.
     """
 
     company: str = Field(min_length=1, max_length=200)
@@ -209,6 +210,7 @@ class WorkspaceSettings(Declared):
     lead_scoring: LeadScoringSettings = LeadScoringSettings()
     value_scoring: ValueScoringSettings = ValueScoringSettings()
     identity: IdentitySettings = IdentitySettings()
+    settle_seconds: float = Field(default=2.0, ge=0, le=600)
     memory_limit: str = Field(default="2GB", pattern=r"^\d+(\.\d+)?(MB|GB|MiB|GiB)$")
     threads: int = Field(default=2, ge=1, le=256)
     reject_limit: float = Field(default=0.05, ge=0, le=1)

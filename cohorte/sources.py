@@ -13,6 +13,10 @@ from cohorte.settings import CurrencyCode, Declared, Name, Timing, checked_time_
 from cohorte.yamlfile import read_yaml
 
 Transform = Literal["lower", "upper", "trim", "digits", "integer"]
+Mode = Literal["append", "upsert", "snapshot"]
+Format = Literal[
+    "delimited", "fixed_width", "excel", "json", "json_lines", "parquet", "database", "rest"
+]
 
 
 class Mapped(Declared):
@@ -65,11 +69,14 @@ class Where(Declared):
 class EntityMapping(Declared):
     """How the rows of a feed become rows of one entity.
 
-    ``version`` names the contract column that tells the latest row of a key; ``distinct`` loads
-    equal rows of one file once; ``explode`` is the path of a list in JSON, one row an element.
+    ``mode`` says what a delivery is: ``append`` events, ``upsert`` new and changed records,
+    ``snapshot`` all records, so that one which is absent is closed. ``version`` names the contract
+    column that tells the latest row of a key; ``distinct`` loads equal rows of one file once;
+    ``explode`` is the path of a list in JSON, one row an element.
     """
 
     columns: dict[str, Mapped]
+    mode: Mode | None = None
     version: str | None = None
     distinct: bool = False
     where: Where | None = None
@@ -86,12 +93,59 @@ class EntityMapping(Declared):
         }
 
 
+class FixedField(Declared):
+    """A field of fixed-width text: its first character, counted from 1, and how many it has."""
+
+    name: str
+    start: int = Field(ge=1)
+    length: int = Field(ge=1)
+
+
+class Rest(Declared):
+    """How an HTTP interface gives its records.
+
+    ``paging`` asks for the next page by its number, by how many records came, by a cursor that
+    the answer names at ``next_path``, or by the address in the answer (``next_path``, else its
+    ``Link`` header). ``headers`` carry the token, as ``Authorization: Bearer ${SHOP_TOKEN}``.
+    """
+
+    headers: dict[str, str] = {}
+    parameters: dict[str, str] = {}
+    paging: Literal["none", "page", "offset", "cursor", "link"] = "none"
+    page_parameter: str = "page"
+    first_page: int = 1
+    size_parameter: str | None = None
+    page_size: int = Field(default=100, ge=1, le=10_000)
+    next_path: str | None = None
+    since_parameter: str | None = None
+    requests_per_minute: float = Field(default=300, gt=0)
+    retries: int = Field(default=5, ge=0, le=20)
+    timeout_seconds: float = Field(default=60, gt=0)
+
+    @model_validator(mode="after")
+    def _next_is_named(self) -> Rest:
+        if self.paging == "cursor" and self.next_path is None:
+            raise ValueError("paging: cursor needs next_path, where the answer names the cursor")
+        return self
+
+
 class Feed(Declared):
-    """Files or a query of one shape. What is not declared of a text's dialect is detected."""
+    """Files or a query of one shape. What is not declared of a text's dialect is detected.
+
+    ``done_mark`` is the end of a name, such as ``.done``: a file counts once its name with that
+    end lies beside it. ``incremental`` names a column of a database, or a path of a record of an
+    HTTP interface, that only grows: what is at or above the largest one known is asked for.
+    """
 
     feed: Name
-    format: Literal["delimited", "excel", "json_lines", "parquet", "database"] = "delimited"
+    format: Format = "delimited"
     files: list[str] = []
+    done_mark: str | None = Field(default=None, min_length=1)
+    fields: list[FixedField] | None = None
+    record_length: int | None = Field(default=None, ge=1)
+    records: str | None = None
+    incremental: str | None = None
+    rest: Rest | None = None
     url: str | None = None
     table: str | None = None
     query: str | None = None
@@ -125,14 +179,27 @@ class Feed(Declared):
         if self.format == "database":
             if not self.url or (self.table is None) == (self.query is None):
                 raise ValueError("a database feed states url and exactly one of table, query")
+        elif self.format == "rest":
+            if not self.url:
+                raise ValueError("a rest feed states url")
         elif not self.files:
             raise ValueError("state files, such as orders_*.csv")
+        if self.format == "fixed_width" and not self.fields:
+            raise ValueError("fixed-width text needs fields: [{name, start, length}, ...]")
         if not self.header and not self.columns:
             raise ValueError("a file without header needs columns: [name, ...]")
         known = contracts()
         for entity, mapping in self.entities.items():
             if entity not in known:
                 raise ValueError(f'"{entity}" is no entity; they are {", ".join(known)}')
+            has_key = bool(known[entity].key) and all(
+                name in mapping.columns for name in known[entity].key
+            )
+            if mapping.mode in ("upsert", "snapshot") and not has_key:
+                needed = ", ".join(known[entity].key) or "a key, which it has not"
+                raise ValueError(f"{entity} with mode {mapping.mode} needs {needed}")
+            if mapping.mode == "snapshot" and (self.incremental or mapping.explode):
+                raise ValueError(f"{entity} as a snapshot is neither incremental nor exploded")
             names = known[entity].column_names
             for name in (*mapping.columns, *([mapping.version] if mapping.version else [])):
                 if name not in names:
@@ -143,6 +210,11 @@ class Feed(Declared):
                 if name not in mapping.columns:
                     raise ValueError(f"{entity} needs {name}, which is not mapped")
         return self
+
+    @property
+    def is_of_files(self) -> bool:
+        """Whether its deliveries are files, not answers of another system."""
+        return self.format not in ("database", "rest")
 
 
 class Source(Declared):

@@ -7,25 +7,36 @@ message that names file, line, column and remedy, and the others go on.
 from __future__ import annotations
 
 import hashlib
-import os
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import duckdb
 
 from cohorte.contracts import contracts
 from cohorte.errors import CohorteError, SettingsError
 from cohorte.logs import logger
+from cohorte.settings import WorkspaceSettings
 from cohorte.sources import Feed, Source
 from cohorte.warehouse import RAW_DDL, connect_raw, writer_config
 from cohorte.workspace import Workspace
 from pipelines.check import project_feed
 from pipelines.connectors import CONNECTORS
+from pipelines.connectors.archive import (
+    GZIP_MARK,
+    Member,
+    first_bytes,
+    is_zip,
+    members,
+    unpack_gzip,
+    unpack_member,
+)
+from pipelines.connectors.dialect import mapped_columns
 from pipelines.connectors.extract import (
     WORK_TABLES,
     Delivery,
@@ -35,8 +46,10 @@ from pipelines.connectors.extract import (
 )
 from pipelines.connectors.inspection import content_hash
 from pipelines.connectors.quoting import literal
+from pipelines.inbox import Found, Stamp, find_files, safe_name, stamp
 from pipelines.load import (
     FileRow,
+    Snapshots,
     first_rejects,
     load,
     load_quarantined,
@@ -46,10 +59,11 @@ from pipelines.load import (
 )
 
 WILDCARDS = "*?["
-BATCH_BYTES = 64_000_000
+BATCH_BYTES = 192_000_000  # JSON lines are wide: fewer bytes do not fill a second core
 BATCH_FILES = 400
 FILE_ERRORS = (QuarantineError, SettingsError, duckdb.Error)
-Status = Literal["loaded", "empty", "quarantined", "known", "missing"]
+Status = Literal["loaded", "empty", "quarantined", "known", "missing", "unfinished"]
+READS_NOTHING = ("feed", "files", "done_mark", "url", "rest", "incremental")
 
 
 @dataclass(frozen=True)
@@ -57,7 +71,8 @@ class FileReport:
     """What became of one delivery. Counts are records of the file.
 
     ``status`` is loaded, empty (a header without records), quarantined, known (the same content
-    came before), or missing (no file for a pattern). ``rows`` counts rows entered by entity.
+    came before), missing (no file for a pattern), or unfinished (still being written). ``rows``
+    counts rows entered by entity. ``is_replay``: read again, because its mapping has changed.
     """
 
     source: str
@@ -70,6 +85,7 @@ class FileReport:
     seconds: float = 0.0
     messages: tuple[str, ...] = ()
     rows: tuple[tuple[str, int], ...] = ()
+    is_replay: bool = False
 
 
 @dataclass
@@ -161,7 +177,7 @@ def _rehearsal(workspace: Workspace) -> duckdb.DuckDBPyConnection:
     connection.execute(RAW_DDL)
     if workspace.raw_path.is_file():
         connection.execute(f"attach {literal(str(workspace.raw_path))} as _real (read_only)")
-        connection.execute("insert into files select * from _real.files")
+        connection.execute("insert into files by name select * from _real.files")
         connection.execute("detach _real")
     return connection
 
@@ -183,6 +199,7 @@ class _Station:
         self.temp_dir = temp_dir
         self.report = report
         self.progress = progress
+        self.stale: set[int] = set()
         self._now = now.astimezone(UTC).replace(tzinfo=None)
         self._first_id = self._next_id = next_file_id(connection)
 
@@ -196,8 +213,24 @@ class _Station:
         return self._now + timedelta(microseconds=file_id - self._first_id)
 
 
+@dataclass(frozen=True)
+class _Known:
+    """A delivery whose content came before, and the mapping under which it was read."""
+
+    file_id: int
+    status: str
+    reason: str | None
+    mapping: str
+    limit: float | None
+    loaded_at: datetime | None
+
+
 class _Intake:
-    """One feed: what of it is new, and taking that in."""
+    """One feed: what of it is new, and taking that in.
+
+    A content that came before is read again when the mapping has changed since: what it gave then
+    is replaced in the same transaction, under the same number and time of arrival.
+    """
 
     def __init__(self, station: _Station, source: Source, feed: Feed) -> None:
         self.station = station
@@ -208,9 +241,12 @@ class _Intake:
         settings = station.workspace.settings
         limit = source.reject_limit
         self.limit = settings.reject_limit if limit is None else limit
-        described = f"{feed.model_dump_json()}{source.time_zone}{self.limit}"
-        self.mapping = hashlib.sha256(described.encode()).hexdigest()[:12]
+        self.mapping = mapping_hash(feed, source, settings)
         self.hashes: dict[int, tuple[str, int]] = {}
+        self.replaces: dict[int, _Known] = {}
+        self.stamps: dict[int, tuple[Path, Stamp]] = {}
+        self.members: dict[int, Member] = {}
+        self.columns = self._last_columns()
         self.done = 0
         self.total = 1
 
@@ -242,43 +278,99 @@ class _Intake:
 
     def _new_deliveries(self) -> Iterator[Delivery]:
         """The feed's query, or its files whose content did not come before."""
-        if self.feed.format == "database":
-            yield Delivery(self.station.number(), self.feed.table or "query")
+        if not self.feed.is_of_files:
+            name = self.feed.table or ("query" if self.feed.query else "answers")
+            yield Delivery(self.station.number(), name, since=self._watermark())
             return
         try:
-            paths = self._paths()
+            found = self._files()
         except CohorteError as error:
             self._tell("missing", "", messages=(str(error),))
             return
-        self.total = len(paths)
+        self.total = len(found.files)
+        for name in found.unfinished:
+            said = f"{name}: still being written; it is taken once it is whole"
+            self._tell("unfinished", name, messages=(said,))
         known = self._known()
-        for name, path in paths:
+        for name, path in found.files:
             try:
+                before_hash = stamp(path)
                 file_hash = content_hash(path)
+                packed = self._members(name, path, file_hash, known)
             except (FileNotFoundError, PermissionError) as error:
                 self._quarantine_once(name, _unreadable(name, error.strerror or "no reason given"))
                 continue
-            if file_hash in known:
-                reason = known[file_hash]
-                if reason is None:
-                    self._tell("known", name)
-                else:
-                    self._tell("quarantined", name, messages=(f"{reason} (as before)",))
+            except QuarantineError as error:
+                if delivery := self._new(name, path, file_hash, before_hash, known):
+                    self._refuse(delivery, error)
                 continue
-            known[file_hash] = None
-            delivery = Delivery(self.station.number(), name, path)
-            self.hashes[delivery.file_id] = (file_hash, path.stat().st_size)
-            yield delivery
+            if packed is None:
+                if delivery := self._new(name, path, file_hash, before_hash, known):
+                    yield delivery
+                continue
+            for member in packed:
+                inner_hash = hashlib.sha256(f"{file_hash}/{member.name}".encode()).hexdigest()
+                inner_name = f"{name}/{safe_name(member.name)}"
+                if delivery := self._new(inner_name, path, inner_hash, before_hash, known):
+                    self.members[delivery.file_id] = member
+                    yield delivery
+
+    def _members(
+        self, name: str, path: Path, file_hash: str, known: dict[str, _Known]
+    ) -> list[Member] | None:
+        """The files of a zip archive; none for any other file. A workbook is no archive."""
+        if file_hash in known or not is_zip(path):
+            return None
+        if self.feed.format == "excel" and not path.name.lower().endswith(".zip"):
+            return None
+        return members(path, name)
+
+    def _new(
+        self, name: str, path: Path, file_hash: str, seen: Stamp, known: dict[str, _Known]
+    ) -> Delivery | None:
+        """The delivery of a content that is new or is read again; else what it is, is told."""
+        before = known.get(file_hash)
+        if before is not None and before.mapping == self.mapping:
+            if before.status != "quarantined":
+                self._tell("known", name)
+                return None
+            if before.limit == self.limit:
+                self._tell("quarantined", name, messages=(f"{before.reason} (as before)",))
+                return None
+        number = self.station.number() if before is None else before.file_id
+        if before is not None:
+            self.replaces[number] = before
+        known[file_hash] = _Known(number, "loaded", None, self.mapping, self.limit, None)
+        self.hashes[number] = (file_hash, seen.size)
+        self.stamps[number] = (path, seen)
+        return Delivery(number, name, path)
 
     def _prepared(self, delivery: Delivery) -> Prepared | None:
         """A delivery looked at; what is wrong with it is told, and there is none."""
         try:
             return self.connector.prepare(
-                self.connection, delivery, self.feed, self.station.temp_dir
+                self.connection, self._unpacked(delivery), self.feed, self.station.temp_dir
             )
         except FILE_ERRORS as error:
             self._refuse(delivery, error)
             return None
+
+    def _unpacked(self, delivery: Delivery) -> Delivery:
+        """The delivery with the path of its plain bytes, where its reader wants them so."""
+        if delivery.path is None:
+            return delivery
+        is_workbook = self.feed.format == "excel"
+        target = self.station.temp_dir / f"{delivery.file_id}.plain"
+        member = self.members.get(delivery.file_id)
+        if member is not None:
+            unpack_member(delivery.path, member, delivery.name, target, is_workbook=is_workbook)
+        elif is_workbook or self.feed.format == "parquet":
+            if not first_bytes(delivery.path).startswith(GZIP_MARK):
+                return delivery
+            unpack_gzip(delivery.path, delivery.name, target, is_workbook=is_workbook)
+        else:
+            return delivery
+        return replace(delivery, path=target)
 
     def _take_group(self, group: Sequence[Prepared]) -> None:
         """Read deliveries together and take them in; where that fails, each by itself."""
@@ -310,13 +402,19 @@ class _Intake:
             return False
         self.hashes[delivery.file_id] = (extract.content_hash, 0)
         known = self._known()
-        if extract.content_hash not in known:
+        before = known.get(extract.content_hash)
+        if before is None or before.mapping != self.mapping:
+            stale = [one for one in known.values() if one.mapping != self.mapping]
+            self.station.stale |= {one.file_id for one in stale}
             return False
-        reason = known[extract.content_hash]
+        is_refused = before.status == "quarantined"
+        if is_refused and before.limit != self.limit:
+            self.station.stale.add(before.file_id)
+            return False
         self._tell(
-            "quarantined" if reason else "known",
+            "quarantined" if is_refused else "known",
             delivery.name,
-            messages=(f"{reason} (as before)",) if reason else (),
+            messages=(f"{before.reason} (as before)",) if is_refused else (),
         )
         return True
 
@@ -337,7 +435,7 @@ class _Intake:
         else:
             self._quarantine_once(delivery.name, wrong)
 
-    def _paths(self) -> list[tuple[str, Path]]:
+    def _files(self) -> Found:
         """The feed's files with their names below the folder; what is missing is reported."""
         folder = self.station.workspace.source_dir(self.source)
         if not folder.is_dir():
@@ -347,19 +445,10 @@ class _Intake:
                 where=f"sources/{self.source.source}.yml",
                 remedy="make it, or correct folder",
             )
-        found: dict[str, Path] = {}
-        for pattern in self.feed.files:
-            start = Path(Path(pattern).anchor) if Path(pattern).is_absolute() else folder
-            matches = [
-                path
-                for path in start.glob(pattern.removeprefix(Path(pattern).anchor))
-                if path.is_file() and not path.name.startswith((".", "~$"))
-            ]
-            for path in matches:
-                found[Path(os.path.relpath(path, folder)).as_posix()] = path
-            if not matches:
-                self._report_missing(pattern, folder)
-        return sorted(found.items())
+        found = find_files(folder, self.feed, self.station.workspace.settings.settle_seconds)
+        for pattern in found.unmet:
+            self._report_missing(pattern, folder)
+        return found
 
     def _report_missing(self, pattern: str, folder: Path) -> None:
         """Tell of a name or pattern without a file, unless one came before."""
@@ -396,24 +485,38 @@ class _Intake:
         else:
             self._quarantine(Delivery(self.station.number(), name), error)
 
-    def _known(self) -> dict[str, str | None]:
-        """Contents that came before, with the reason where they are in quarantine still.
+    def _known(self) -> dict[str, _Known]:
+        """Deliveries that came before, by content; of several with one content the last."""
+        return {
+            file_hash: _Known(file_id, status, reason, mapping or "", limit, loaded_at)
+            for file_hash, file_id, status, reason, mapping, limit, loaded_at in (
+                self.connection.execute(
+                    "select content_hash, file_id, status, reason, dialect ->> '$.mapping',"
+                    " try_cast(dialect ->> '$.limit' as double), loaded_at from files"
+                    " where source = ? and feed = ? and content_hash is not null order by file_id",
+                    [self.source.source, self.feed.feed],
+                ).fetchall()
+            )
+        }
 
-        A quarantined content counts as new once the mapping or the limit has changed.
-        """
-        known: dict[str, str | None] = {}
-        for file_hash, status, reason, mapping in self.connection.execute(
-            "select content_hash, status, reason, dialect ->> '$.mapping' from files"
-            " where source = ? and feed = ? and content_hash is not null order by file_id",
+    def _last_columns(self) -> list[str] | None:
+        """The columns of the feed's last delivery, where it has any."""
+        found = self.connection.execute(
+            "select dialect -> '$.columns' from files where source = ? and feed = ?"
+            " and status in ('loaded', 'empty') order by file_id desc limit 1",
             [self.source.source, self.feed.feed],
-        ).fetchall():
-            if status != "quarantined":
-                known[file_hash] = None
-            elif mapping == self.mapping:
-                known[file_hash] = reason
-            else:
-                known.pop(file_hash, None)
-        return known
+        ).fetchall()
+        return json.loads(found[0][0]) if found and found[0][0] else None
+
+    def _watermark(self) -> str | None:
+        """The largest value known of the incremental column, under this mapping."""
+        found = self.connection.execute(
+            "select dialect ->> '$.watermark' from files where source = ? and feed = ?"
+            " and status in ('loaded', 'empty') and dialect ->> '$.mapping' = ?"
+            " and dialect ->> '$.watermark' is not null order by file_id desc limit 1",
+            [self.source.source, self.feed.feed, self.mapping],
+        ).fetchall()
+        return str(found[0][0]) if found else None
 
     def _finish(self, deliveries: Sequence[Delivery], extract: Extract, started: float) -> None:
         """Check and load what was read."""
@@ -422,31 +525,49 @@ class _Intake:
         rejected = rejected_records(self.connection)
         first = first_rejects(self.connection) if rejected else {}
         files: list[FileRow] = []
+        told: dict[int, list[str]] = {}
         for delivery in deliveries:
-            file = self._row(delivery, extract.dialects.get(delivery.file_id, {}))
-            file.records = extract.records[delivery.file_id]
-            file.rejected = rejected.get(delivery.file_id, 0)
-            if file.records == 0:
+            file_id = delivery.file_id
+            dialect = extract.dialects.get(file_id, {})
+            told[file_id] = [*extract.messages.get(file_id, [])]
+            told[file_id] += self._column_changes(delivery.name, dialect)
+            file = self._row(delivery, dialect)
+            file.records = extract.records[file_id]
+            file.rejected = rejected.get(file_id, 0)
+            if self._was_written_to(file_id):
+                file.status = "quarantined"
+                file.reason = f"{file.name}: it changed while it was read; the next run reads it"
+                file.rejected = file.records
+            elif file.records == 0:
                 file.status = "empty"
             elif file.rejected > self.limit * file.records:
                 file.status = "quarantined"
-                file.reason = self._over_limit(file, first[file.file_id])
+                file.reason = self._over_limit(file, first[file_id])
                 file.rejected = file.records
             file.accepted = file.records - file.rejected
             files.append(file)
+        loading = [file for file in files if not self._stays(file.file_id, file.status)]
+        replaced = {file.file_id for file in loading if file.file_id in self.replaces}
         try:
-            rows = load(self.connection, files, typed)
+            rows = load(
+                self.connection,
+                loading,
+                typed,
+                replaced=replaced | self.station.stale,
+                snapshots=Snapshots.of_feed(self.feed, loading),
+            )
         except duckdb.Error as error:
             raise CohorteError(
                 f"the raw database could not be written: {str(error).partition(chr(10))[0]}",
                 where=self.station.workspace.raw_path.name,
                 remedy="see that the disk has room, then run again: what came so far is whole",
             ) from error
+        self.station.stale.clear()
         seconds = (time.perf_counter() - started) / len(files)
         for file in files:
-            messages = list(extract.messages.get(file.file_id, []))
+            messages = told[file.file_id]
             if file.reason:
-                messages.append(file.reason)
+                messages.append(self._with_what_stays(file.reason, file.file_id))
             elif file.rejected:
                 messages.append(
                     f"{file.name}: {file.rejected:,} of {file.records:,} records rejected;"
@@ -460,6 +581,52 @@ class _Intake:
                 messages=tuple(messages),
                 rows=tuple(rows.get(file.file_id, {}).items()),
             )
+
+    def _was_written_to(self, file_id: int) -> bool:
+        """Whether a file is no longer the one whose content was hashed."""
+        if file_id not in self.stamps:
+            return False
+        path, seen = self.stamps[file_id]
+        return not path.exists() or stamp(path) != seen
+
+    def _stays(self, file_id: int, status: str) -> bool:
+        """Whether a delivery keeps what it gave: a mapping that does not fit takes nothing away."""
+        before = self.replaces.get(file_id)
+        return status == "quarantined" and before is not None and before.status != "quarantined"
+
+    def _with_what_stays(self, reason: str, file_id: int) -> str:
+        if self._stays(file_id, "quarantined"):
+            return f"{reason}; what the mapping before made of it stays"
+        return reason
+
+    def _column_changes(self, name: str, dialect: dict[str, Any]) -> list[str]:
+        """What came and went of columns since the delivery before, in words; noted in the dialect.
+
+        A mapped column that is absent is told by its reader.
+        """
+        columns, before = dialect.get("columns"), self.columns
+        if columns is None:
+            return []
+        self.columns = columns
+        if before is None:
+            return []
+        mapped = mapped_columns(self.feed)
+        new = [column for column in columns if column not in before]
+        gone = [column for column in before if column not in columns]
+        if new:
+            dialect["new_columns"] = new
+        if gone:
+            dialect["gone_columns"] = gone
+        told = []
+        if unmapped := [column for column in new if column not in mapped]:
+            told.append(
+                f"{name}: new column {_quoted(unmapped)}, kept in _extra; map it in"
+                f" sources/{self.source.source}.yml if it says anything (cohorte sources check"
+                f" {self.source.source} proposes how)"
+            )
+        if unmapped := [column for column in gone if column not in mapped]:
+            told.append(f"{name}: column {_quoted(unmapped)} is no longer delivered")
+        return told
 
     def _over_limit(self, file: FileRow, first: str) -> str:
         return (
@@ -478,15 +645,24 @@ class _Intake:
             name=delivery.name,
             content_hash=file_hash,
             bytes=size,
-            loaded_at=self.station.loaded_at(delivery.file_id),
-            dialect=dialect | {"mapping": self.mapping},
+            loaded_at=self._arrived_at(delivery.file_id),
+            dialect=dialect | {"mapping": self.mapping, "limit": self.limit},
         )
+
+    def _arrived_at(self, file_id: int) -> datetime:
+        before = self.replaces.get(file_id)
+        if before is not None and before.loaded_at is not None:
+            return before.loaded_at
+        return self.station.loaded_at(file_id)
 
     def _quarantine(self, delivery: Delivery, error: QuarantineError) -> None:
         file = self._row(delivery, {"code": error.code})
         file.status, file.reason = "quarantined", str(error)
-        load_quarantined(self.connection, file, error)
-        self._tell("quarantined", delivery.name, file=file, messages=(str(error),))
+        if not self._stays(file.file_id, "quarantined"):
+            replaced = {file.file_id} & set(self.replaces)
+            load_quarantined(self.connection, file, error, replaced=replaced)
+        said = self._with_what_stays(str(error), file.file_id)
+        self._tell("quarantined", delivery.name, file=file, messages=(said,))
 
     def _tell(
         self,
@@ -509,7 +685,11 @@ class _Intake:
         )
         if file is not None:
             report = replace(
-                report, records=file.records, accepted=file.accepted, rejected=file.rejected
+                report,
+                records=file.records,
+                accepted=file.accepted,
+                rejected=file.rejected,
+                is_replay=file.file_id in self.replaces,
             )
         self.station.report.files.append(report)
         self.done += 1
@@ -529,6 +709,24 @@ class _Intake:
         )
         if self.station.progress is not None:
             self.station.progress(report, self.done, max(self.total, self.done))
+
+
+def mapping_hash(feed: Feed, source: Source, settings: WorkspaceSettings) -> str:
+    """What stands for all that decides which rows a content gives; not where it lies."""
+    described = feed.model_dump(mode="json", exclude_defaults=True, exclude=set(READS_NOTHING))
+    decides = [
+        described,
+        list(feed.entities),
+        source.time_zone or settings.time_zone,
+        source.currency_code or settings.currency,
+        source.country_code,
+    ]
+    text = json.dumps(decides, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names[:20])
 
 
 def _unreadable(name: str, reason: str) -> QuarantineError:

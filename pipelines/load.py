@@ -7,18 +7,26 @@ so that a crash leaves whole deliveries only.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import duckdb
 
+from cohorte.contracts import contracts
+from cohorte.sources import Feed
 from pipelines.check import Projection
 from pipelines.connectors.extract import READER_REJECTS_TABLE, QuarantineError
 from pipelines.connectors.quoting import identifier, literal
 
 REJECTS_TABLE = "_rejects"
+ROW_TEXT_CHARACTERS = 16_000
+MOMENT_IN_NAME = re.compile(
+    r"(?<!\d)(20\d\d|19\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])"
+    r"(?:[-_. T]?([01]\d|2[0-3])[-_.h:]?([0-5]\d)(?:[-_.:]?([0-5]\d))?)?(?!\d)"
+)
 
 WORDS = {
     "missing_required": "is missing",
@@ -31,6 +39,8 @@ WORDS = {
     "malformed_row": "the row does not read",
     "wrong_encoding": "the row does not read",
     "nul_byte": "the row does not read",
+    "field_too_long": "holds a field over 64 KiB",
+    "not_a_list": "is not a list",
 }
 
 
@@ -59,6 +69,50 @@ class Typed:
 
     projection: Projection
     table: str
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """Deliveries that hold all records of some entities, and the moment that each shows.
+
+    The moment is the date in the file's name, so that one which comes late counts as early as it
+    is; without one, the time of loading.
+    """
+
+    entities: tuple[str, ...] = ()
+    moments: tuple[tuple[int, datetime, bool], ...] = ()
+
+    @classmethod
+    def of_feed(cls, feed: Feed, files: Sequence[FileRow]) -> Snapshots:
+        entities = tuple(
+            entity for entity, mapping in feed.entities.items() if mapping.mode == "snapshot"
+        )
+        if not entities:
+            return cls()
+        return cls(
+            entities,
+            tuple(
+                (
+                    file.file_id,
+                    moment_in_name(file.name) or file.loaded_at,
+                    moment_in_name(file.name) is not None,
+                )
+                for file in files
+                if file.status == "loaded"
+            ),
+        )
+
+
+def moment_in_name(name: str) -> datetime | None:
+    """The last date, with its time if it has one, in a file's name."""
+    found = None
+    for match in MOMENT_IN_NAME.finditer(name):
+        year, month, day, hour, minute, second = (int(part or 0) for part in match.groups())
+        try:
+            found = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001
+        except ValueError:
+            continue
+    return found
 
 
 def next_file_id(connection: duckdb.DuckDBPyConnection) -> int:
@@ -147,32 +201,52 @@ def reject_in_words(entity: str | None, column: str | None, reason: str, value: 
 
 
 def load(
-    connection: duckdb.DuckDBPyConnection, files: Sequence[FileRow], typed: Sequence[Typed]
+    connection: duckdb.DuckDBPyConnection,
+    files: Sequence[FileRow],
+    typed: Sequence[Typed],
+    *,
+    replaced: Collection[int] = (),
+    snapshots: Snapshots = Snapshots(),
 ) -> dict[int, dict[str, int]]:
     """Load checked deliveries in one transaction; rows that entered, by file and entity.
 
-    Of files whose status is not ``loaded`` no row enters; their rejected rows are kept.
+    Of files whose status is not ``loaded`` no row enters; their rejected rows are kept. What
+    ``replaced`` deliveries gave before is taken out in the same transaction.
     """
     connection.execute(
         "create or replace temp table _deliveries"
         " (file_id integer, source varchar, feed varchar, loaded_at timestamp, enters boolean)"
     )
-    connection.executemany(
-        "insert into _deliveries values (?, ?, ?, ?, ?)",
-        [
-            [file.file_id, file.source, file.feed, file.loaded_at, file.status == "loaded"]
-            for file in files
-        ],
-    )
+    if files:
+        connection.executemany(
+            "insert into _deliveries values (?, ?, ?, ?, ?)",
+            [
+                [file.file_id, file.source, file.feed, file.loaded_at, file.status == "loaded"]
+                for file in files
+            ],
+        )
     rows: dict[int, dict[str, int]] = {}
     connection.begin()
     try:
+        _take_out(connection, replaced)
         for one in typed:
-            for file_id, count in _insert_rows(connection, one):
+            for file_id, count in _insert_rows(connection, one, snapshots):
                 rows.setdefault(file_id, {})[one.projection.entity] = count
+            _count_columns(connection, one)
+        if snapshots.moments:
+            connection.executemany(
+                "insert into snapshots select file_id, source, feed, ?, ? from _deliveries"
+                " where file_id = ?",
+                [
+                    [entity, moment, file_id]
+                    for entity in snapshots.entities
+                    for file_id, moment, _ in snapshots.moments
+                ],
+            )
         connection.execute(
             "insert into rejected_rows select file_id, source, feed, entity, line, column_name,"
-            f" reason, value, row_text, loaded_at from {REJECTS_TABLE} join _deliveries"
+            f" reason, left(value, {ROW_TEXT_CHARACTERS}), left(row_text, {ROW_TEXT_CHARACTERS}),"
+            f" loaded_at from {REJECTS_TABLE} join _deliveries"
             " on file_id = _file_id order by file_id, line"
         )
         _insert_files(connection, files)
@@ -186,11 +260,16 @@ def load(
 
 
 def load_quarantined(
-    connection: duckdb.DuckDBPyConnection, file: FileRow, error: QuarantineError
+    connection: duckdb.DuckDBPyConnection,
+    file: FileRow,
+    error: QuarantineError,
+    *,
+    replaced: Collection[int] = (),
 ) -> None:
     """Record a delivery that was refused as a whole, before its rows were read."""
     connection.begin()
     try:
+        _take_out(connection, replaced)
         connection.execute(
             "insert into rejected_rows values (?, ?, ?, null, ?, ?, ?, null, null, ?)",
             [
@@ -210,7 +289,33 @@ def load_quarantined(
         raise
 
 
-def _insert_rows(connection: duckdb.DuckDBPyConnection, typed: Typed) -> list[tuple[int, int]]:
+def _take_out(connection: duckdb.DuckDBPyConnection, file_ids: Collection[int]) -> None:
+    """Take out all that deliveries gave."""
+    if not file_ids:
+        return
+    ids = ", ".join(str(int(file_id)) for file_id in sorted(file_ids))
+    for entity in contracts():
+        connection.execute(f"delete from {identifier(entity)} where _file_id in ({ids})")
+    for table in ("files", "rejected_rows", "column_counts", "snapshots"):
+        connection.execute(f"delete from {table} where file_id in ({ids})")
+
+
+def _count_columns(connection: duckdb.DuckDBPyConnection, typed: Typed) -> None:
+    """Note how many of the accepted rows have a value, by column."""
+    columns = typed.projection.columns
+    names = ", ".join(literal(name) for name in columns)
+    counts = ", ".join(f"count({identifier(name)})" for name in columns)
+    connection.execute(
+        "insert into column_counts select _file_id, "
+        f"{literal(typed.projection.entity)}, unnest([{names}]), rows_count, unnest(filled)"
+        f" from (select _file_id, count(*) as rows_count, [{counts}] as filled from {typed.table}"
+        " join _deliveries on file_id = _file_id where enters and _fault is null group by 1)"
+    )
+
+
+def _insert_rows(
+    connection: duckdb.DuckDBPyConnection, typed: Typed, snapshots: Snapshots
+) -> list[tuple[int, int]]:
     """Append the accepted rows of an entity, equal rows of a file numbered from one.
 
     Gives how many rows of each file entered.
@@ -230,11 +335,20 @@ def _insert_rows(connection: duckdb.DuckDBPyConnection, typed: Typed) -> list[tu
             " semi join _repeated using (_file_id, _row_hash) where _fault is null)"
             f" on _row = {table}.rowid"
         )
+    version = "_version"
+    if typed.projection.entity in snapshots.entities and not typed.projection.has_version:
+        dated = [
+            f"when {file_id} then timestamp '{moment}'"
+            for file_id, moment, is_dated in snapshots.moments
+            if is_dated
+        ]
+        if dated:
+            version = f"case _file_id {' '.join(dated)} end"
     connection.execute(
         f"insert into {identifier(typed.projection.entity)} ({', '.join(columns)}, _source,"
         " _file_id, _line, _loaded_at, _row_hash, _occurrence, _version, _extra)"
         f" select {', '.join(columns)}, source, _file_id, _line, loaded_at, _row_hash,"
-        f" {occurrence}, _version, _extra from {table}"
+        f" {occurrence}, {version}, _extra from {table}"
         f" join (select * from _deliveries where enters) on file_id = _file_id{numbered}"
         " where _fault is null"
     )
@@ -245,6 +359,8 @@ def _insert_rows(connection: duckdb.DuckDBPyConnection, typed: Typed) -> list[tu
 
 
 def _insert_files(connection: duckdb.DuckDBPyConnection, files: Sequence[FileRow]) -> None:
+    if not files:
+        return
     connection.executemany(
         "insert into files values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pipelines.connectors import database, delimited, excel, json_lines, parquet
+from pipelines.connectors import database, delimited, excel, fixed_width, json_lines, parquet, rest
 from pipelines.connectors.extract import Connector
 
 CONNECTORS: dict[str, Connector] = {
     "delimited": delimited,
+    "fixed_width": fixed_width,
     "excel": excel,
+    "json": json_lines,
     "json_lines": json_lines,
     "parquet": parquet,
     "database": database,
+    "rest": rest,
 }

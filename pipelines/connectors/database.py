@@ -1,18 +1,23 @@
-"""Databases by SQLAlchemy's URL: a table or a query, streamed in batches, every value as text.
+"""Databases: a table or a query, streamed in batches of Arrow, never whole in memory.
 
-The line is the row's place in the result. A result counts as new when its rows are, whatever
-their order.
+PostgreSQL goes by ADBC, a DuckDB file by DuckDB itself, read-only, all others by SQLAlchemy. Of a
+feed with an ``incremental`` column only what is at or above the largest value known is asked for:
+at, because rows of the same moment may have come later. The line is the row's place in the result.
+A result counts as new when its rows are, whatever their order.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import sqlglot
+from sqlglot import exp
 
 from cohorte.sources import Feed
 from cohorte.yamlfile import resolve_environment
@@ -28,10 +33,13 @@ from pipelines.connectors.extract import (
     json_leftover,
     json_row_text,
     positional,
+    too_long,
     whole_rows,
 )
 
 BATCH_ROWS = 20_000
+DIALECTS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
+DRIVERS = {"mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
 
 
 def prepare(
@@ -51,14 +59,15 @@ def read(connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prep
     connection.execute(READER_REJECTS_DDL)
     columns = positional([])
     warnings: list[str] = []
-    for place, (names, batch) in enumerate(_batches(delivery, feed)):
+    for place, batch in enumerate(_batches(delivery, feed)):
         if place == 0:
+            names = batch.schema.names
             columns = positional(names)
             warnings = checked_columns(names, feed, delivery.name, None)
             declared = ", ".join(f"{column.sql} varchar" for column in columns.values())
             connection.execute(f"create or replace temp table {EXTRACT_TABLE} ({declared})")
         if batch.num_rows:
-            connection.register("_query_batch", batch)
+            connection.register("_query_batch", _texts(batch))
             connection.execute(f"insert into {EXTRACT_TABLE} select * from _query_batch")
             connection.unregister("_query_batch")
     fields = ", ".join(column.sql for column in columns.values())
@@ -68,72 +77,208 @@ def read(connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prep
         f" from {EXTRACT_TABLE}"
     ).fetchall()[0]
     described = "\x1f".join([*columns, str(count), str(total)])
+    dialect: dict[str, Any] = {"format": "database", "columns": list(columns)}
+    if feed.incremental:
+        dialect["watermark"] = _watermark(connection, feed, columns, delivery)
     relation = Relation(
         sql=f"(select {delivery.file_id} as _file_id, rowid + 1 as _line, {fields}"
         f" from {EXTRACT_TABLE})",
         columns=columns,
         row_text=json_row_text(columns),
         leftover=json_leftover(columns),
+        fault=too_long(columns),
     )
     return Extract(
         records={delivery.file_id: int(count)},
         relation=whole_rows(relation),
-        dialects={delivery.file_id: {"format": "database", "columns": list(columns)}},
+        dialects={delivery.file_id: dialect},
         messages={delivery.file_id: warnings},
         content_hash=hashlib.sha256(described.encode()).hexdigest(),
     )
 
 
-def _batches(delivery: Delivery, feed: Feed) -> Iterator[tuple[list[str], pa.Table]]:
-    """Column names and rows, in batches; at least one batch, which may be without rows."""
+def _watermark(
+    connection: duckdb.DuckDBPyConnection, feed: Feed, columns: Any, delivery: Delivery
+) -> str | None:
+    """The largest value of the incremental column, or the one before when nothing came.
+
+    Whole numbers compare as such, all else as text, as ISO times do.
+    """
+    column = columns.get(feed.incremental)
+    if column is None:
+        raise QuarantineError(
+            "missing_column",
+            f'no column "{feed.incremental}", which incremental names',
+            where=delivery.name,
+            remedy=f'correct incremental of feed "{feed.feed}"',
+        )
+    numbers, texts = connection.execute(
+        f"select case when count(*) = count(try_cast({column.sql} as hugeint))"
+        f" then max(try_cast({column.sql} as hugeint)) end, max({column.sql})"
+        f" from {EXTRACT_TABLE} where {column.sql} is not null"
+    ).fetchall()[0]
+    found = numbers if numbers is not None else texts
+    return delivery.since if found is None else str(found)
+
+
+def _batches(delivery: Delivery, feed: Feed) -> Iterator[pa.RecordBatch]:
+    """Rows in batches with their columns' names; at least one batch, which may be without rows."""
     import sqlalchemy
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import ArgumentError
 
     address = resolve_environment(feed.url or "", f'feed "{feed.feed}" key url')
     try:
         url = sqlalchemy.make_url(address)
-        if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-            raise QuarantineError(
-                "missing_file",
-                f"there is no database {url.database}",
-                where=delivery.name,
-                remedy=f'correct url of feed "{feed.feed}"',
-            )
+    except ArgumentError:
+        raise _unreachable("the url does not read", delivery, feed) from None
+    backend = url.get_backend_name()
+    if backend in ("sqlite", "duckdb") and not Path(url.database or "").is_file():
+        raise QuarantineError(
+            "missing_file",
+            f"there is no database {url.database}",
+            where=delivery.name,
+            remedy=f'correct url of feed "{feed.feed}"',
+        )
+    query = _query(feed, delivery, DIALECTS.get(backend, "duckdb"))
+    if backend == "postgresql":
+        yield from _by_adbc(url, query, delivery, feed)
+    elif backend == "duckdb":
+        yield from _by_duckdb(Path(url.database or ""), query, delivery, feed)
+    else:
+        driver = DRIVERS.get(url.drivername)
+        yield from _by_sqlalchemy(
+            url.set(drivername=driver) if driver else url, query, delivery, feed
+        )
+
+
+def _by_adbc(url: Any, query: str, delivery: Delivery, feed: Feed) -> Iterator[pa.RecordBatch]:
+    import adbc_driver_postgresql.dbapi
+    from adbc_driver_manager import Error
+
+    address = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    try:
+        with (
+            closing(adbc_driver_postgresql.dbapi.connect(address)) as source,
+            closing(source.cursor()) as opened,
+        ):
+            cursor: Any = opened
+            cursor.execute("set transaction read only")
+            cursor.execute("set local time zone 'UTC'")
+            cursor.execute(query)
+            reader = cursor.fetch_record_batch()
+            yield pa.RecordBatch.from_pylist([], schema=reader.schema)
+            yield from reader
+    except Error as error:
+        raise _unreachable(str(error), delivery, feed) from None
+
+
+def _by_duckdb(path: Path, query: str, delivery: Delivery, feed: Feed) -> Iterator[pa.RecordBatch]:
+    """Read a DuckDB file by a connection that can read it and nothing else."""
+    try:
+        with duckdb.connect(
+            str(path), read_only=True, config={"enable_external_access": False}
+        ) as source:
+            source.execute("set TimeZone = 'UTC'")
+            answer: Any = source.execute(query)
+            reader = answer.to_arrow_reader(BATCH_ROWS)
+            yield pa.RecordBatch.from_pylist([], schema=reader.schema)
+            yield from reader
+    except duckdb.Error as error:
+        raise _unreachable(str(error), delivery, feed) from None
+
+
+def _by_sqlalchemy(
+    url: Any, query: str, delivery: Delivery, feed: Feed
+) -> Iterator[pa.RecordBatch]:
+    import sqlalchemy
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
         engine = sqlalchemy.create_engine(url)
         with engine.connect().execution_options(stream_results=True) as source:
-            result = source.execute(sqlalchemy.text(_query(engine, feed)))
+            result = source.exec_driver_sql(query.replace("%", "%%") if _formats(engine) else query)
             names = [str(name) for name in result.keys()]  # noqa: SIM118
-            yield names, _table(names, [])
+            yield _columnar(names, [])
             for rows in result.partitions(BATCH_ROWS):
-                yield names, _table(names, rows)
+                yield _columnar(names, rows)
         engine.dispose()
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
+        raise _unreachable(reason, delivery, feed) from None
+    except ImportError as error:
         raise QuarantineError(
-            "unreadable_database",
-            f"the database does not answer: {reason}",
+            "missing_driver",
+            f"the driver of {url.get_backend_name()} is not installed: {error.name}",
             where=delivery.name,
-            remedy=f'correct url, table or query of feed "{feed.feed}", or start the database',
+            remedy="install it beside Cohorte",
         ) from None
 
 
-def _query(engine: Any, feed: Feed) -> str:
-    if feed.query is not None:
+def _formats(engine: Any) -> bool:
+    """Whether the driver takes a percent sign for a place of a value."""
+    return engine.dialect.paramstyle in ("format", "pyformat")
+
+
+def _unreachable(reason: str, delivery: Delivery, feed: Feed) -> QuarantineError:
+    return QuarantineError(
+        "unreadable_database",
+        f"the database does not answer: {reason.partition(chr(10))[0]}",
+        where=delivery.name,
+        remedy=f'correct url, table or query of feed "{feed.feed}", or start the database',
+    )
+
+
+def _query(feed: Feed, delivery: Delivery, dialect: str) -> str:
+    """What is asked: the table or the query, of it what is new where that is told by a column."""
+    if feed.query is not None and not (feed.incremental and delivery.since):
         return feed.query
-    quote = engine.dialect.identifier_preparer.quote_identifier
-    return f"select * from {'.'.join(quote(part) for part in (feed.table or '').split('.'))}"
+    asked: Any
+    if feed.query is not None:
+        parsed: Any = sqlglot.parse_one(feed.query, read=dialect)
+        asked = exp.select("*").from_(parsed.subquery("asked"))
+    else:
+        parts = [exp.to_identifier(part, quoted=True) for part in (feed.table or "").split(".")]
+        table = exp.Table(this=parts[-1], db=parts[-2] if len(parts) > 1 else None)
+        asked = exp.select("*").from_(table)
+    if feed.incremental and delivery.since is not None:
+        since = (
+            exp.Literal.number(delivery.since)
+            if delivery.since.lstrip("-").isdigit()
+            else exp.Literal.string(delivery.since)
+        )
+        column = exp.column(exp.to_identifier(feed.incremental, quoted=True))
+        asked = asked.where(exp.GTE(this=column, expression=since))
+    return str(asked.sql(dialect=dialect))
 
 
-def _table(names: Sequence[str], rows: Sequence[Any]) -> pa.Table:
-    places = [f"c{place}" for place in range(len(names))]
+def _columnar(names: Sequence[str], rows: Sequence[Any]) -> pa.RecordBatch:
     if not rows:
-        return pa.table([pa.array([], pa.string()) for _ in places], names=places)
-    return pa.table([_texts(values) for values in zip(*rows, strict=True)], names=places)
+        empty = [pa.array([], pa.string()) for _ in names]
+        return pa.RecordBatch.from_arrays(empty, names=list(names))
+    arrays = [_array(values) for values in zip(*rows, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, names=list(names))
 
 
-def _texts(values: Sequence[Any]) -> pa.Array:
-    """A column as texts; where its values are of several types, each by itself."""
+def _array(values: Sequence[Any]) -> pa.Array:
+    """A column as Arrow; where its values are of several types, each as text by itself."""
     try:
-        return pa.array(values).cast(pa.string())
+        return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
         return pa.array([None if value is None else str(value) for value in values], pa.string())
+
+
+def _texts(batch: pa.RecordBatch) -> pa.Table:
+    """A batch with every column as text, by place: names of a database are never identifiers."""
+    places = [f"c{place}" for place in range(batch.num_columns)]
+    return pa.table([_as_texts(column) for column in batch.columns], names=places)
+
+
+def _as_texts(column: pa.Array) -> pa.Array:
+    if isinstance(column, pa.ExtensionArray):
+        column = column.storage
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        return pa.array([None if v is None else v.hex() for v in column.to_pylist()], pa.string())
+    try:
+        return column.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())

@@ -30,6 +30,7 @@ from pipelines.connectors.extract import (
     json_leftover,
     place_of,
     positional,
+    too_long,
     whole_rows,
 )
 from pipelines.connectors.inspection import LINE_ENDS, Inspection, inspect_text
@@ -95,6 +96,7 @@ def read(connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prep
         columns=columns,
         row_text=_row_text(dialect, fields),
         leftover=json_leftover(columns),
+        fault=too_long(columns),
     )
     return Extract(
         records=records,

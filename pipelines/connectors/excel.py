@@ -21,6 +21,7 @@ from pipelines.connectors.extract import (
     json_leftover,
     json_row_text,
     positional,
+    too_long,
     whole_rows,
 )
 
@@ -82,6 +83,7 @@ def read(connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prep
         columns=columns,
         row_text=json_row_text(columns),
         leftover=json_leftover(columns),
+        fault=too_long(columns),
     )
     return Extract(
         records={delivery.file_id: int(count)},

@@ -15,6 +15,8 @@ from cohorte.errors import SourceError
 from cohorte.sources import EntityMapping, Feed
 from pipelines.connectors.quoting import identifier, literal
 
+MAXIMUM_COLUMNS = 500
+MAXIMUM_FIELD_BYTES = 64 * 1024
 EXTRACT_TABLE = "_extract"
 READER_REJECTS_TABLE = "_reader_rejects"
 
@@ -52,11 +54,15 @@ class QuarantineError(SourceError):
 
 @dataclass(frozen=True)
 class Delivery:
-    """One file or query result that is new: its number, its name, where its bytes lie."""
+    """One file or query result that is new: its number, its name, where its bytes lie.
+
+    ``since`` is the largest value known of a feed's incremental column.
+    """
 
     file_id: int
     name: str
     path: Path | None = None
+    since: str | None = None
 
     @property
     def whole_path(self) -> Path:
@@ -161,6 +167,15 @@ def json_leftover(columns: Mapping[str, RelationColumn]) -> Leftover:
     return leftover
 
 
+def too_long(columns: Mapping[str, RelationColumn]) -> tuple[str, str] | None:
+    """The fault of a row in which a text is longer than any field may be."""
+    lengths = [f"strlen({column.sql})" for column in columns.values() if column.type == "VARCHAR"]
+    if not lengths:
+        return None
+    longest = f"greatest({', '.join(lengths)})" if len(lengths) > 1 else lengths[0]
+    return f"coalesce({longest}, 0) > {MAXIMUM_FIELD_BYTES}", "field_too_long"
+
+
 def json_row_text(columns: Mapping[str, RelationColumn]) -> str:
     """The whole row as JSON, for formats without a text of their own."""
     pairs = ", ".join(f"{literal(name)}, {column.sql}" for name, column in columns.items())
@@ -185,6 +200,13 @@ def checked_columns(names: Sequence[str], feed: Feed, where: str, line: int | No
     Raises QuarantineError when a name stands twice, or when a column that fills a required
     contract column, or that a ``where`` reads, is absent.
     """
+    if len(names) > MAXIMUM_COLUMNS:
+        raise QuarantineError(
+            "too_many_columns",
+            f"the file has {len(names):,} columns, over {MAXIMUM_COLUMNS}",
+            where=where,
+            remedy="export those that are needed; its delimiter may also be another",
+        )
     seen: set[str] = set()
     for name in names:
         if name in seen:

@@ -7,24 +7,24 @@ A file that is UTF-8 but for a few bytes stays UTF-8; the lines that hold them a
 from __future__ import annotations
 
 import codecs
-import gzip
 import hashlib
-import zlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cohorte.sources import Feed
+from pipelines.connectors.archive import ARCHIVE_MARKS, GZIP_MARK, first_bytes, unpack_gzip
+from pipelines.connectors.ebcdic import is_ebcdic, register_codecs
 from pipelines.connectors.extract import Delivery, QuarantineError
 
 CHUNK = 1 << 20
-GZIP_FREE_BYTES = 100_000_000
-GZIP_MAXIMUM_RATIO = 100
-GZIP_MAXIMUM_BYTES = 50_000_000_000
 DAMAGED_TOLERANCE = 10
+LINE_MAXIMUM_BYTES = 16 * CHUNK
 GLOB_CHARACTERS = "*?[]{}"
 LINE_ENDS = {"\n": "\\n", "\r\n": "\\r\\n", "\r": "\\r"}
 _BEYOND_ASCII = bytes(range(128, 256))
+_BLANK_ENDS = {ord(end): " " for end in "\n\r\x85"}
 
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -54,6 +54,7 @@ class Inspection:
     is_damaged: bool
     ends_with_line_end: bool
     size: int
+    longest: int = 0
 
 
 @dataclass
@@ -64,8 +65,11 @@ class _Counts:
     nul: int = 0
     size: int = 0
     last: bytes = b""
+    without_end: int = 0
+    longest: int = 0
 
     def add(self, chunk: bytes) -> None:
+        ends = self.lf + self.cr
         self.lf += chunk.count(b"\n")
         if b"\r" in chunk or self.last == b"\r":
             self.cr += chunk.count(b"\r")
@@ -73,6 +77,8 @@ class _Counts:
         if b"\0" in chunk:
             self.nul += chunk.count(b"\0")
         self.size += len(chunk)
+        self.without_end = 0 if self.lf + self.cr > ends else self.without_end + len(chunk)
+        self.longest = max(self.longest, self.without_end)
         self.last = chunk[-1:] or self.last
 
     def line_end(self) -> str:
@@ -100,6 +106,7 @@ class _Counts:
             is_damaged=is_damaged,
             ends_with_line_end=ended,
             size=self.size,
+            longest=self.longest,
         )
 
 
@@ -116,13 +123,21 @@ def inspect_text(delivery: Delivery, feed: Feed, temp_dir: Path) -> Inspection:
     file that is cut or swells beyond reason.
     """
     copy_path = temp_dir / f"{delivery.file_id}.txt"
-    found = _inspect(delivery.whole_path, delivery.name, feed.feed, feed.encoding, copy_path)
+    found = _inspect(delivery.whole_path, delivery.name, feed, copy_path)
+    if found.longest > LINE_MAXIMUM_BYTES:
+        raise QuarantineError(
+            "line_too_long",
+            f"a line is over {LINE_MAXIMUM_BYTES:,} bytes long: this is no text of records",
+            where=delivery.name,
+            remedy="see what the file is, and export it again",
+        )
     return replace(found, text_path=plain_path(found.text_path, temp_dir, delivery.file_id))
 
 
 def plain_path(path: Path, temp_dir: Path, file_id: int) -> Path:
-    """A path that DuckDB does not read as a pattern: the file's own, or a link to it."""
-    if not any(character in str(path) for character in GLOB_CHARACTERS):
+    """A path that DuckDB reads as a name and no pattern: the file's own, or a link to it."""
+    named = str(path)
+    if named.isprintable() and not any(character in named for character in GLOB_CHARACTERS):
         return path
     link = temp_dir / f"{file_id}.link"
     link.unlink(missing_ok=True)
@@ -130,22 +145,29 @@ def plain_path(path: Path, temp_dir: Path, file_id: int) -> Path:
     return link
 
 
-def _inspect(path: Path, name: str, feed: str, declared: str | None, copy_path: Path) -> Inspection:
+def _inspect(path: Path, name: str, feed: Feed, copy_path: Path) -> Inspection:
     if path.stat().st_size == 0:
         raise QuarantineError(
             "empty_file", "the file is empty", where=name, remedy="export it again"
         )
-    with path.open("rb") as file:
-        head = file.read(4)
-    if head[:2] == b"\x1f\x8b":
-        _unzip(path, name, copy_path)
+    head = first_bytes(path)
+    if head.startswith(GZIP_MARK):
+        unpack_gzip(path, name, copy_path)
         path, copy_path = copy_path, copy_path.with_suffix(".utf8")
-        with path.open("rb") as file:
-            head = file.read(4)
+        head = first_bytes(path)
+    if head.startswith(ARCHIVE_MARKS):
+        raise QuarantineError(
+            "nested_archive",
+            "an archive of another kind is no text",
+            where=name,
+            remedy="deliver its files, alone or in a .zip",
+        )
     marked = next((encoding for mark, encoding in BYTE_ORDER_MARKS if head.startswith(mark)), None)
-    encoding = marked or (_known_codec(declared, name, feed) if declared else None)
-    if encoding is not None and encoding not in ("utf-8", "utf-8-sig"):
-        return _transcode(path, name, feed, encoding, copy_path)
+    declared = feed.encoding
+    encoding = marked or (_known_codec(declared, name, feed.feed) if declared else None)
+    is_utf8 = encoding in (None, "utf-8", "utf-8-sig")
+    if not is_utf8 or feed.record_length is not None:
+        return _transcode(path, name, feed, encoding or "utf-8", copy_path)
     counts, is_utf8 = _Counts(), True
     decoder = codecs.getincrementaldecoder("utf-8")()
     pending = False
@@ -168,12 +190,13 @@ def _inspect(path: Path, name: str, feed: str, declared: str | None, copy_path: 
             f"byte 0x{first_byte:02X} is not UTF-8",
             where=f"{name} line {first_line}",
             line=first_line,
-            remedy=f'declare the encoding of feed "{feed}", such as encoding: cp1252',
+            remedy=f'declare the encoding of feed "{feed.feed}", such as encoding: cp1252',
         )
     return _transcode(path, name, feed, "cp1252", copy_path)
 
 
 def _known_codec(declared: str, name: str, feed: str) -> str:
+    register_codecs()
     try:
         return codecs.lookup(declared).name
     except LookupError:
@@ -219,11 +242,14 @@ def _damage(path: Path) -> tuple[int, int, int, int]:
     return good, bad, line, byte
 
 
-def _transcode(path: Path, name: str, feed: str, encoding: str, copy_path: Path) -> Inspection:
+def _transcode(path: Path, name: str, feed: Feed, encoding: str, copy_path: Path) -> Inspection:
+    """A UTF-8 copy; records of a fixed length become lines, and EBCDIC's new line a line feed."""
     counts, lines = _Counts(), 0
     decoder = codecs.getincrementaldecoder(encoding)()
+    new_line = "\x85" if is_ebcdic(encoding) else None
+    chunks = _records(path, feed.record_length, name) if feed.record_length else _chunks(path)
     with copy_path.open("wb") as copy:
-        for chunk in (*_chunks(path), b""):
+        for chunk in itertools.chain(chunks, [b""]):
             try:
                 text = decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
@@ -234,8 +260,12 @@ def _transcode(path: Path, name: str, feed: str, encoding: str, copy_path: Path)
                     f"byte 0x{error.object[error.start]:02X} is {tried}",
                     where=f"{name} line {line}",
                     line=line,
-                    remedy=f'declare the encoding of feed "{feed}"',
+                    remedy=f'declare the encoding of feed "{feed.feed}"',
                 ) from None
+            if feed.record_length and chunk:
+                text = text.translate(_BLANK_ENDS) + "\n"
+            elif new_line is not None:
+                text = text.replace(new_line, "\n")
             lines += text.count("\n")
             plain = text.encode("utf-8")
             counts.add(plain)
@@ -243,29 +273,17 @@ def _transcode(path: Path, name: str, feed: str, encoding: str, copy_path: Path)
     return counts.inspection(copy_path, encoding, False, False)
 
 
-def _unzip(path: Path, name: str, copy_path: Path) -> None:
-    limit = min(GZIP_MAXIMUM_BYTES, max(GZIP_FREE_BYTES, GZIP_MAXIMUM_RATIO * path.stat().st_size))
-    written = 0
-    try:
-        with gzip.open(path, "rb") as packed, copy_path.open("wb") as copy:
-            while chunk := packed.read(CHUNK):
-                written += len(chunk)
-                if written > limit:
-                    raise QuarantineError(
-                        "swollen_archive",
-                        f"the compressed file swells beyond {limit:,} bytes",
-                        where=name,
-                        remedy="deliver it uncompressed if that is right",
-                    )
-                copy.write(chunk)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+def _records(path: Path, length: int, name: str) -> Iterator[bytes]:
+    """Records of a fixed length; QuarantineError when the last one breaks off."""
+    size = path.stat().st_size
+    if size % length:
         raise QuarantineError(
             "truncated_file",
-            f"the compressed file is cut or damaged: {error}",
-            where=name,
-            remedy="transfer it again",
-        ) from None
-    if written == 0:
-        raise QuarantineError(
-            "empty_file", "the file is empty", where=name, remedy="export it again"
+            f"the file breaks off: {size:,} bytes are no whole number of records of {length}",
+            where=f"{name} line {size // length + 1}",
+            line=size // length + 1,
+            remedy="transfer it again, whole and as binary, or correct record_length",
         )
+    with path.open("rb") as file:
+        while record := file.read(length):
+            yield record

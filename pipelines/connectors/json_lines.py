@@ -1,26 +1,24 @@
-"""JSON lines: one object a line; columns are paths such as ``$.customer.email``.
+"""JSON: one object a line, or a document that holds a list of them; columns are paths.
 
-The text is read line by line, so that each line is accounted for: an object, blank, or rejected.
-With ``explode`` an entity has a row per element of a list, whose paths start with ``@``.
+A column is a path such as ``$.customer.email``. Each line, or each element of the list, is
+accounted for: an object, blank, or rejected. With ``explode`` an entity has a row per element of a
+list, whose paths start with ``@``.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from cohorte.sources import EntityMapping, Feed
 from pipelines.connectors.extract import (
     EXTRACT_TABLE,
-    READER_REJECTS_DDL,
-    READER_REJECTS_TABLE,
+    MAXIMUM_FIELD_BYTES,
     Delivery,
     Extract,
     Leftover,
@@ -28,164 +26,117 @@ from pipelines.connectors.extract import (
     QuarantineError,
     Relation,
     RelationColumn,
-    place_of,
 )
-from pipelines.connectors.inspection import LINE_ENDS, Inspection, inspect_text
+from pipelines.connectors.inspection import Inspection, inspect_text
+from pipelines.connectors.lines import LineRule, PreparedLines, read_lines
 from pipelines.connectors.quoting import literal, literals
-from pipelines.connectors.tolerant import physical_lines
 
-LINES_TABLE = "_json_lines"
-LINES_DDL = f"""
-create or replace temp table {LINES_TABLE} (
-    _file_id integer, _line bigint, line varchar, _refused varchar, _is_object boolean
+DOCUMENT_MAXIMUM_BYTES = 500_000_000
+OBJECTS = LineRule(
+    "case when json_valid(line) then json_type(line) = 'OBJECT' else false end",
+    "not a JSON object",
 )
-"""
 _SIMPLE_PATH = re.compile(r"\$(\.([A-Za-z_][A-Za-z0-9_ \-]*|\"[^\"]+\"))+")
 _KEY = re.compile(r"\.(?:\"([^\"]+)\"|([^.\"]+))")
-
-
-@dataclass(frozen=True)
-class PreparedLines(Prepared):
-    """A file of JSON lines that was inspected; the key is its line end."""
-
-    inspection: Inspection
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether DuckDB's reader may try it: one kind of line end, clean bytes."""
-        found = self.inspection
-        return found.is_uniform and not (found.has_nul or found.is_damaged or found.has_mark)
 
 
 def prepare(
     connection: duckdb.DuckDBPyConnection, delivery: Delivery, feed: Feed, temp_dir: Path
 ) -> PreparedLines:
-    """Inspect a file; QuarantineError when it is empty or its encoding does not hold."""
+    """Inspect a file; QuarantineError when it is empty, or is no text or document of JSON."""
     found = inspect_text(delivery, feed, temp_dir)
+    if feed.format == "json":
+        records = _records(found, feed, delivery.name)
+        return prepare_records(delivery, records, temp_dir, found.encoding)
     return PreparedLines(delivery, found.line_end, found.size, found)
+
+
+def prepare_records(
+    delivery: Delivery, records: Iterable[Any], temp_dir: Path, encoding: str = "utf-8"
+) -> PreparedLines:
+    """Records already parsed, as lines of a file of their own; the line is the record's place."""
+    path = temp_dir / f"{delivery.file_id}.lines"
+    count = 0
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for record in records:
+            file.write(json.dumps(record, ensure_ascii=False))
+            file.write("\n")
+            count += 1
+    size = path.stat().st_size
+    lines = Inspection(
+        text_path=path,
+        encoding=encoding,
+        lines=count,
+        line_end="\n",
+        is_uniform=True,
+        has_nul=False,
+        has_mark=False,
+        is_damaged=False,
+        ends_with_line_end=True,
+        size=size,
+    )
+    return PreparedLines(delivery, "\n", size, lines)
+
+
+def _records(found: Inspection, feed: Feed, name: str) -> list[Any]:
+    """The list of a document: the document itself, or what lies at ``records``."""
+    if found.size > DOCUMENT_MAXIMUM_BYTES:
+        raise QuarantineError(
+            "document_too_large",
+            f"a JSON document of {found.size:,} bytes is over {DOCUMENT_MAXIMUM_BYTES:,}",
+            where=name,
+            remedy="export it as JSON lines, one object a line",
+        )
+    text = found.text_path.read_text(encoding="utf-8-sig", errors="replace")
+    try:
+        document = json.loads(text, parse_float=str)
+    except json.JSONDecodeError as error:
+        raise QuarantineError(
+            "unreadable_file",
+            f"it is no JSON document: {error.msg}",
+            where=f"{name} line {error.lineno}",
+            line=error.lineno,
+            remedy="transfer it again, or declare format: json_lines",
+        ) from None
+    except RecursionError:
+        raise QuarantineError(
+            "unreadable_file",
+            "it nests deeper than any record",
+            where=name,
+            remedy="export it again",
+        ) from None
+    records = value_at(document, feed.records)
+    if not isinstance(records, list):
+        raise QuarantineError(
+            "missing_records",
+            f"there is no list at {feed.records or '$'}",
+            where=name,
+            remedy=f'correct records of feed "{feed.feed}", such as $.data',
+        )
+    return records
+
+
+def value_at(document: Any, path: str | None) -> Any:
+    """What lies at a path such as ``$.data.items`` of a parsed document; none when nothing does."""
+    value = document
+    for quoted, bare in _KEY.findall((path or "$").removeprefix("$")):
+        value = value.get(quoted or bare) if isinstance(value, dict) else None
+    return value
 
 
 def read(connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prepared]) -> Extract:
     """Read files of JSON lines; those whose last line breaks off are refused."""
     files = [file for file in group if isinstance(file, PreparedLines)]
-    connection.execute(READER_REJECTS_DDL)
-    connection.execute(LINES_DDL)
-    whole = _read_fast(connection, [file for file in files if file.is_plain])
-    _read_slowly(connection, [file for file in files if file.delivery.file_id not in whole])
-    refused = _broken_off(connection, files)
-    for file_id in refused:
-        connection.execute(f"delete from {LINES_TABLE} where _file_id = {file_id}")
-    connection.execute(
-        f"insert into {READER_REJECTS_TABLE} select _file_id, _line, coalesce(_refused,"
-        f" 'malformed_row'), case when _refused is null then 'not a JSON object' end, line"
-        f" from {LINES_TABLE} where not _is_object"
-    )
-    connection.execute(
-        f"create or replace temp table {EXTRACT_TABLE} as select _file_id, _line, line"
-        f" from {LINES_TABLE} where _is_object"
-    )
-    counts = dict(
-        connection.execute(f"select _file_id, count(*) from {LINES_TABLE} group by 1").fetchall()
-    )
-    connection.execute(f"drop table {LINES_TABLE}")
-    ids = [file.delivery.file_id for file in files]
+    records, refused = read_lines(connection, files, OBJECTS)
     return Extract(
-        records={file_id: counts.get(file_id, 0) for file_id in ids if file_id not in refused},
+        records=records,
         relation=_relation,
         dialects={
-            file.delivery.file_id: {"format": "json_lines", "encoding": file.inspection.encoding}
+            file.delivery.file_id: {"format": feed.format, "encoding": file.inspection.encoding}
             for file in files
         },
         refused=refused,
     )
-
-
-def _keep_lines(
-    connection: duckdb.DuckDBPyConnection, origin: str, file_id: str, line: str, refused: str
-) -> None:
-    """Lines that are not blank, each with whether it is a JSON object."""
-    connection.execute(
-        f"insert into {LINES_TABLE} select {file_id}, {line}, line, {refused}, {refused} is null"
-        " and case when json_valid(line) then json_type(line) = 'OBJECT' else false end"
-        f" from {origin} where trim(line, ' ' || chr(9)) <> ''"
-    )
-
-
-def _read_fast(connection: duckdb.DuckDBPyConnection, files: Sequence[PreparedLines]) -> set[int]:
-    """Read lines with DuckDB; gives the ids of files of which it gives back every line."""
-    if not files:
-        return set()
-    paths = literals(str(file.inspection.text_path) for file in files)
-    try:
-        connection.execute(
-            f"create or replace temp table {EXTRACT_TABLE} as select file_index::integer as"
-            f" _file_index, line from read_csv([{paths}], auto_detect = false, header = false,"
-            " columns = {'line': 'VARCHAR'}, delim = chr(7), quote = '', escape = '',"
-            f" new_line = '{LINE_ENDS[files[0].inspection.line_end]}', strict_mode = false,"
-            " ignore_errors = true)"
-        )
-    except (duckdb.InvalidInputException, duckdb.ConversionException):
-        return set()
-    first, whole = [0] * len(files), []
-    for index, low, high, count in connection.execute(
-        f"select _file_index, min(rowid), max(rowid), count(*) from {EXTRACT_TABLE} group by all"
-    ).fetchall():
-        first[index] = low
-        if high - low + 1 == count == files[index].inspection.lines:
-            whole.append(index)
-    if whole:
-        ids = [file.delivery.file_id for file in files]
-        _keep_lines(
-            connection,
-            f"(from {EXTRACT_TABLE} select *, rowid as _row"
-            f" where _file_index in ({', '.join(map(str, whole))}))",
-            place_of(ids, "_file_index"),
-            f"_row + {place_of([1 - row for row in first], '_file_index')}",
-            "null",
-        )
-    return {files[index].delivery.file_id for index in whole}
-
-
-def _read_slowly(connection: duckdb.DuckDBPyConnection, files: Sequence[PreparedLines]) -> None:
-    """Read the lines one by one, of files that DuckDB's reader does not give back whole."""
-    for file in files:
-        for lines in physical_lines(file.inspection.text_path, file.inspection.line_end):
-            batch = pa.table(
-                {
-                    "_row": pa.array([line.number for line in lines], pa.int64()),
-                    "line": pa.array([line.text for line in lines], pa.string()),
-                    "why": pa.array([line.refused for line in lines], pa.string()),
-                }
-            )
-            connection.register("_line_batch", batch)
-            _keep_lines(connection, "_line_batch", f"{file.delivery.file_id}", "_row", "why")
-            connection.unregister("_line_batch")
-
-
-def _broken_off(
-    connection: duckdb.DuckDBPyConnection, files: Sequence[PreparedLines]
-) -> dict[int, QuarantineError]:
-    """Files whose last line has no end and is no object."""
-    open_ended = {
-        file.delivery.file_id: file for file in files if not file.inspection.ends_with_line_end
-    }
-    if not open_ended:
-        return {}
-    refused: dict[int, QuarantineError] = {}
-    for file_id, last in connection.execute(
-        f"select _file_id, _line from {LINES_TABLE} where not _is_object and _refused is null"
-        f" and _file_id in ({', '.join(map(str, open_ended))})"
-    ).fetchall():
-        file = open_ended[file_id]
-        if last == file.inspection.lines:
-            refused[file_id] = QuarantineError(
-                "truncated_file",
-                "the file breaks off in its last line, which is no JSON object and has no end",
-                where=f"{file.delivery.name} line {last}",
-                line=last,
-                remedy="transfer it again, whole",
-            )
-    return refused
 
 
 def _path(column: str) -> str:
@@ -233,6 +184,9 @@ def _relation(mapping: EntityMapping) -> Relation:
         name: RelationColumn(f"e{place}") for place, name in enumerate(of_element, start=1)
     }
     kept = "_file_id, _line, line" + (", element, _is_no_list" if fault else "")
+    if fault is None and columns:
+        lengths = ", ".join(f"strlen({column.sql})" for column in columns.values())
+        fault = (f"list_max([{lengths}]) > {MAXIMUM_FIELD_BYTES}", "field_too_long")
     fielded = f"(select *, {', '.join(parts)} from {rows})"
     return Relation(
         sql=f"(select {', '.join([kept, *fields])} from {fielded})",

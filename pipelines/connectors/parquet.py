@@ -21,6 +21,7 @@ from pipelines.connectors.extract import (
     json_leftover,
     json_row_text,
     place_of,
+    too_long,
     whole_rows,
 )
 from pipelines.connectors.inspection import plain_path
@@ -79,6 +80,7 @@ def read(connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prep
         columns=columns,
         row_text=json_row_text(columns),
         leftover=json_leftover(columns),
+        fault=too_long(columns),
     )
     return Extract(
         records=records,

@@ -249,7 +249,7 @@ def test_a_cut_gzip_is_quarantined(bench):
 
 
 def test_a_gzip_that_swells_beyond_reason_is_refused(bench, monkeypatch):
-    monkeypatch.setattr("pipelines.connectors.inspection.GZIP_FREE_BYTES", 1_000_000)
+    monkeypatch.setattr("pipelines.connectors.archive.FREE_BYTES", 1_000_000)
     bench.orders("orders.csv.gz")
     report = bench.ingest_one("orders.csv.gz", gzip.compress(b"x" * 50_000_000))
     assert (report.status, codes(bench)) == ("quarantined", ["swollen_archive"])

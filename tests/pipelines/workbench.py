@@ -45,7 +45,8 @@ class Bench:
         self.settings()
 
     def settings(self, **settings: Any) -> None:
-        declared = {"company": "Test", "time_zone": "UTC", "threads": 1} | settings
+        usual = {"company": "Test", "time_zone": "UTC", "threads": 1, "settle_seconds": 0}
+        declared = usual | settings
         (self.root / "cohorte.yml").write_text(yaml.safe_dump(declared), encoding="utf-8")
 
     def source(self, *feeds: dict[str, Any], name: str = "shop", **keys: Any) -> None:
