@@ -37,7 +37,7 @@ from cohorte.warehouse import (
     writer_lock,
 )
 from cohorte.workspace import Workspace, make_workspace, open_workspace, templates
-from flows import identity_cli
+from flows import identity_cli, operations_cli
 from flows.run import RunOptions, RunReport, execute, new_context
 from flows.stations import STATIONS
 
@@ -49,6 +49,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(identity_cli.app, name="identity")
+app.add_typer(operations_cli.app)
 out = Console()
 err = Console(stderr=True)
 
@@ -71,6 +72,13 @@ class OutputFormat(StrEnum):
     table = "table"
     csv = "csv"
     json = "json"
+
+
+class RunKind(StrEnum):
+    refresh = "refresh"
+    ingest = "ingest"
+    score = "score"
+    retrain = "retrain"
 
 
 @app.callback(invoke_without_command=True)
@@ -153,11 +161,26 @@ def run(
     plain: Annotated[
         bool, typer.Option("--plain", help="Without a Prefect server: the same stations.")
     ] = False,
+    kind: Annotated[
+        RunKind, typer.Option(help="ingest: take in only; score, retrain: from what is taken in.")
+    ] = RunKind.refresh,
+    source: Annotated[list[str] | None, typer.Option(help="Take in this source alone.")] = None,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for another run to end.")
+    ] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Run the pipeline: from the sources to a published version."""
     opened = open_workspace(workspace)
-    options = RunOptions(only, full_refresh, as_of.date() if as_of else None, dry_run)
+    options = RunOptions(
+        only,
+        full_refresh,
+        as_of.date() if as_of else None,
+        dry_run,
+        kind.value,
+        tuple(source or ()),
+        patience,
+    )
     with _progress() as progress:
         bar = progress.add_task("starting", total=None)
 
@@ -281,18 +304,16 @@ def serve(
 
 @app.command()
 def schedule(workspace: WorkspaceOption = None) -> None:
-    """Run the pipeline on the workspace's cron line, until stopped."""
+    """Run the pipeline when the workspace's schedule says so, until stopped."""
     from flows.prefect_flow import scheduling_server
 
     opened = open_workspace(workspace)
-    settings = opened.settings
-    zone = settings.schedule.time_zone or settings.time_zone
     with scheduling_server(opened) as address:
-        err.print(
-            f'Refreshing on "{settings.schedule.cron}", {zone}; Prefect answers at {address}'
-            " (Ctrl+C stops it)",
-            markup=False,
-        )
+        for name, timing in opened.settings.schedule.timings().items():
+            if timing.is_set:
+                when = timing.cron or f"every {timing.every}"
+                err.print(f"{name}: {when}", markup=False, highlight=False)
+        err.print(f"Prefect answers at {address} (Ctrl+C stops it)", markup=False)
         from flows.schedule import serve_schedule
 
         serve_schedule(opened)
