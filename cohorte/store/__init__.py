@@ -4,6 +4,7 @@ from cohorte.store.store import Store, open_store
 from cohorte.store.tables import (
     Alert,
     AuditEntry,
+    Correction,
     Export,
     IdentityDecision,
     IdentityVerdict,
@@ -19,6 +20,7 @@ from cohorte.store.tables import (
 __all__ = [
     "Alert",
     "AuditEntry",
+    "Correction",
     "Export",
     "IdentityDecision",
     "IdentityVerdict",

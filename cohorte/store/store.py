@@ -30,6 +30,7 @@ from cohorte.store.migrations import HEAD
 from cohorte.store.tables import (
     Alert,
     AuditEntry,
+    Correction,
     Export,
     IdentityDecision,
     IdentityVerdict,
@@ -540,6 +541,68 @@ class Store:
             if held.withdrawn_at is None
         }
         return sorted(latest.values(), key=lambda held: held.decision_id)
+
+    def correct(
+        self,
+        record: tuple[str, str],
+        values: Mapping[str, str],
+        *,
+        who: str,
+        at: datetime,
+    ) -> list[Correction]:
+        """Set values of a person right, by one of their records, each (source, contact_id).
+
+        They rule over every source from the next run on; a later correction of a field replaces
+        the one before.
+        """
+        source, contact_id = record
+        made = [
+            Correction(
+                source=source,
+                contact_id=contact_id,
+                field=field,
+                value=value,
+                author=who,
+                made_at=at,
+            )
+            for field, value in values.items()
+        ]
+        with self._writing() as session:
+            session.add_all(made)
+            session.add(
+                _entry(
+                    at, who, "customer.corrected", "contacts", f"{source} {contact_id}",
+                    {"fields": sorted(values)},
+                )
+            )  # fmt: skip
+            return made
+
+    def withdraw_correction(self, correction_id: int, *, who: str, at: datetime) -> None:
+        """Take a correction back: the sources rule again. NotFoundError when there is none."""
+        with self._writing() as session:
+            held = _found(session.get(Correction, correction_id), f"correction {correction_id}")
+            if held.withdrawn_at is None:
+                held.withdrawn_at, held.withdrawn_by = at, who
+                session.add(
+                    _entry(at, who, "customer.correction_withdrawn", "correction",
+                        str(correction_id))
+                )  # fmt: skip
+
+    def list_corrections(
+        self, records: Collection[tuple[str, str]] | None = None
+    ) -> list[Correction]:
+        """Corrections that hold, of some records or of all, in the order they were made."""
+        query = (
+            select(Correction)
+            .where(Correction.withdrawn_at.is_(None))
+            .order_by(Correction.correction_id)
+        )
+        with self._reading() as session:
+            held = list(session.scalars(query))
+        if records is None:
+            return held
+        wanted = set(records)
+        return [row for row in held if (row.source, row.contact_id) in wanted]
 
     # Targets
 

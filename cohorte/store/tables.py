@@ -270,3 +270,23 @@ class IdentityDecision(Base):
     decided_at: Mapped[datetime]
     withdrawn_by: Mapped[str | None]
     withdrawn_at: Mapped[datetime | None]
+
+
+class Correction(Base):
+    """One row per value of a person set right; only withdrawal changes it.
+
+    Kept by source record, never by customer id, so that it outlives merges, splits and reloads.
+    """
+
+    __tablename__ = "corrections"
+    __table_args__ = (Index(None, "source", "contact_id"),)
+
+    correction_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    source: Mapped[str] = mapped_column(String(80))
+    contact_id: Mapped[str] = mapped_column(String(200))
+    field: Mapped[str] = mapped_column(String(40))
+    value: Mapped[str]
+    author: Mapped[str]
+    made_at: Mapped[datetime]
+    withdrawn_by: Mapped[str | None]
+    withdrawn_at: Mapped[datetime | None]
