@@ -2,6 +2,7 @@
 
 from models.identity.exact import IdentityLimits, IdentityReport, resolve
 from models.identity.resolution import (
+    Correction,
     Decision,
     FullLimits,
     ResolutionReport,
@@ -11,6 +12,7 @@ from models.identity.resolution import (
 )
 
 __all__ = [
+    "Correction",
     "Decision",
     "FullLimits",
     "IdentityLimits",

@@ -19,6 +19,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from cohorte.errors import GateError
+from cohorte.settings import IdentityGates, IdentitySettings
 from cohorte.store import Store
 from cohorte.warehouse import writer_config
 from cohorte.workspace import Workspace
@@ -36,7 +38,10 @@ from models.identity.exact import (
 from models.identity.stable_ids import MAP_DDL, IdChanges, assign_ids, save_ids
 from models.identity.standardise import standardise
 
-__all__ = ["Decision", "FullLimits", "ResolutionReport", "identify", "resolve_fully", "train_links"]
+__all__ = [
+    "Correction", "Decision", "FullLimits", "ResolutionReport", "identify", "resolve_fully",
+    "train_links",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,24 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class Correction:
+    """What a person set right on one record; the later of two holds."""
+
+    source: str
+    contact_id: str
+    field: str
+    value: str
+
+    @classmethod
+    def of_store(cls, store: Store) -> list[Correction]:
+        """The corrections that hold, in the order they were made."""
+        return [
+            cls(held.source, held.contact_id, held.field, held.value)
+            for held in store.list_corrections()
+        ]
+
+
+@dataclass(frozen=True)
 class FullLimits:
     """When probable links are used, and from where."""
 
@@ -74,6 +97,18 @@ class FullLimits:
 
     review_probability: float = 0.5
     """Probability from which a pair that was not joined waits for a person."""
+
+    gates: IdentityGates | None = None
+    """What stops the pass before an id is changed; None when nothing does."""
+
+    @classmethod
+    def of_settings(cls, settings: IdentitySettings, *, accept_changes: bool = False) -> FullLimits:
+        """As the workspace declares; ``accept_changes`` opens the gates for once."""
+        return cls(
+            clusters=ClusterLimits(join_weight=math.log2(settings.false_merge_cost)),
+            review_probability=settings.review_probability,
+            gates=None if accept_changes else settings.gates,
+        )
 
 
 @dataclass(frozen=True)
@@ -116,6 +151,7 @@ def identify(
     *,
     now: datetime,
     decisions: Sequence[Decision] = (),
+    corrections: Sequence[Correction] = (),
     method: Literal["full", "exact"] = "full",
     unique_sources: frozenset[str] = frozenset(),
     limits: FullLimits | None = None,
@@ -125,18 +161,13 @@ def identify(
     Reads ``staging.stg_contacts`` of the work database and the map of ids in
     ``warehouse/identity.duckdb``; updates the map in one transaction, then writes the tables of
     schema ``identity`` of the work database: ``identity_map`` (one row per record), ``edges``
-    (one row per pair looked at that matters), ``refused_values``, ``redirects``, ``events``.
-    Trains the link model when there is none yet.
+    (one row per pair looked at that matters), ``refused_values``, ``redirects``, ``events`` and
+    ``corrections`` (one row per customer and field that a person set right).
+    Trains the link model when there is none yet. Raises GateError, with nothing changed, when the
+    pass would change more than the limits allow.
     """
-    workspace.temp_dir.mkdir(parents=True, exist_ok=True)
-    config = writer_config(workspace.settings, workspace.temp_dir)
-    con = duckdb.connect(":memory:", config=config)
-    try:
-        con.execute("set TimeZone = 'UTC'")
-        con.execute(f"attach '{_quoted(workspace.work_path)}' as work (read_only)")
+    with _staged(workspace) as con:
         con.execute(f"attach '{_quoted(map_path(workspace))}' as map")
-        con.execute("create schema staging")
-        con.execute("create view staging.stg_contacts as from work.staging.stg_contacts")
         con.execute(MAP_DDL.format(map="map"))
         report = resolve_fully(
             con,
@@ -151,8 +182,22 @@ def identify(
         con.execute("drop view staging.stg_contacts")
         con.execute("detach work")
         con.execute(f"attach '{_quoted(workspace.work_path)}' as work")
-        _publish(con)
+        _publish(con, corrections)
         return report
+
+
+@contextmanager
+def _staged(workspace: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in memory that reads the workspace's staged contacts."""
+    workspace.temp_dir.mkdir(parents=True, exist_ok=True)
+    config = writer_config(workspace.settings, workspace.temp_dir)
+    con = duckdb.connect(":memory:", config=config)
+    try:
+        con.execute("set TimeZone = 'UTC'")
+        con.execute(f"attach '{_quoted(workspace.work_path)}' as work (read_only)")
+        con.execute("create schema staging")
+        con.execute("create view staging.stg_contacts as from work.staging.stg_contacts")
+        yield con
     finally:
         con.close()
 
@@ -199,6 +244,8 @@ def resolve_fully(
         _cluster(con, records, unique_sources, limits, is_exact=model is None)
         _refused_values(con)
     changes = assign_ids(con)
+    if limits.gates is not None:
+        check_gates(con, changes, limits.gates)
     save_ids(con, now.astimezone(UTC).replace(tzinfo=None))
     return _report(con, verdict, model is not None, prior, blocking, changes, limits)
 
@@ -208,13 +255,7 @@ def train_links(
 ) -> tuple[str, LinkModel | None]:
     """Train the link model anew on the staged contacts; the verdict, and None when too few."""
     limits = limits or FullLimits()
-    workspace.temp_dir.mkdir(parents=True, exist_ok=True)
-    config = writer_config(workspace.settings, workspace.temp_dir)
-    con = duckdb.connect(":memory:", config=config)
-    try:
-        con.execute(f"attach '{_quoted(workspace.work_path)}' as work (read_only)")
-        con.execute("create schema staging")
-        con.execute("create view staging.stg_contacts as from work.staging.stg_contacts")
+    with _staged(workspace) as con:
         folder = workspace.artifacts_dir / "identity"
         with scratch_tables(con):
             records = link_exactly(con, limits.exact)
@@ -224,8 +265,43 @@ def train_links(
                 con, records, columns, folder, now, "full", limits, retrain=True
             )
         return verdict, model
-    finally:
-        con.close()
+
+
+def check_gates(
+    con: duckdb.DuckDBPyConnection, changes: IdChanges, gates: IdentityGates, catalog: str = "map"
+) -> None:
+    """Raise GateError when the ids about to be given change more than the gates allow."""
+    before = con.execute(
+        f"select count(*) from {catalog}.customer_ids where retired_at is null"
+    ).fetchall()[0][0]
+    after, largest = con.execute("""
+        select count(*), coalesce(max(records), 0) from (
+            select count(*) as records from identity_clusters group by cluster)
+    """).fetchall()[0]
+    wrong = []
+    if largest > gates.max_records_of_customer:
+        wrong.append(
+            f"a customer would have {largest} records ({gates.max_records_of_customer} are allowed)"
+        )
+    if before >= max(gates.min_customers, 1):
+        retired = changes.merged + changes.retired
+        if retired > gates.max_retired_share * before:
+            wrong.append(
+                f"{retired} of {before} customers would be merged into others or disappear"
+                f" ({gates.max_retired_share:.0%} are allowed)"
+            )
+        if abs(after - before) > gates.max_customers_change * before:
+            wrong.append(
+                f"{before} customers would become {after}"
+                f" (a change of {gates.max_customers_change:.0%} is allowed)"
+            )
+    if wrong:
+        raise GateError(
+            "identity: " + "; ".join(wrong),
+            where="identity.gates",
+            remedy="look at the sources' ids and keys; when the change is meant,"
+            " cohorte identity run --accept-changes, or raise the limit in cohorte.yml",
+        )
 
 
 def _model(
@@ -577,8 +653,15 @@ def _transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
     con.execute("commit")
 
 
-def _publish(con: duckdb.DuckDBPyConnection) -> None:
+def _publish(con: duckdb.DuckDBPyConnection, corrections: Sequence[Correction]) -> None:
     """Copy what later stations read into the work database, in one transaction."""
+    said = pa.table(
+        {
+            name: pa.array([getattr(held, name) for held in corrections], pa.string())
+            for name in ("source", "contact_id", "field", "value")
+        }
+    ).append_column("number", pa.array(range(len(corrections)), pa.int64()))
+    con.register("_identity_said", said)
     redirects = con.sql(
         "select customer_id, merged_into, retired_at from map.customer_ids"
         " where merged_into is not null order by 1"
@@ -599,6 +682,13 @@ def _publish(con: duckdb.DuckDBPyConnection) -> None:
         )
         con.execute("create or replace table work.identity.redirects as from _identity_redirects")
         con.execute("create or replace table work.identity.events as from _identity_events")
+        con.execute("""
+            create or replace table work.identity.corrections as
+            select customer_id, field, arg_max(value, number) as value
+            from _identity_said join identity_current using (source, contact_id)
+            group by customer_id, field order by all
+        """)
+    con.unregister("_identity_said")
 
 
 def _report(

@@ -119,13 +119,16 @@ answers as (
     where answer_rank = 1
 ),
 
+-- A cart that became an order later was still abandoned on the day looked from.
 abandoned as (
-    select distinct customer_id
-    from {{ ref('carts') }}
+    select distinct carts.customer_id
+    from {{ ref('carts') }} as carts
+    left join {{ ref('orders') }} as orders
+        on carts.source = orders.source and carts.order_id = orders.order_id
     where
-        is_abandoned
-        and customer_id is not null
-        and {{ within(local_date('created_at'), 30) }}
+        carts.customer_id is not null
+        and {{ within(local_date('carts.created_at'), 30) }}
+        and (carts.is_abandoned or orders.order_date > {{ as_of() }})
 )
 
 select

@@ -1,0 +1,24 @@
+"""Any question of the form: will these customers do that within so many days?"""
+
+from models.propensity.definition import Propensity, find_propensity, read_propensities
+from models.propensity.score import (
+    PropensityReport,
+    TrainReport,
+    create_table,
+    score_propensity,
+    train_propensity,
+)
+from models.propensity.words import reason_sentence, verdict_sentence
+
+__all__ = [
+    "Propensity",
+    "PropensityReport",
+    "TrainReport",
+    "create_table",
+    "find_propensity",
+    "read_propensities",
+    "reason_sentence",
+    "score_propensity",
+    "train_propensity",
+    "verdict_sentence",
+]

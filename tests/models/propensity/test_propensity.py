@@ -1,0 +1,405 @@
+"""A propensity learns from days past only, serves if it deserves to, and scores by one SELECT."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import polars as pl
+import pytest
+from threadpoolctl import threadpool_limits
+
+from cohorte.clock import now
+from cohorte.errors import CohorteError, NotFoundError, SettingsError
+from models.asof import CustomersAt
+from models.monitoring import History
+from models.propensity import (
+    Propensity,
+    create_table,
+    find_propensity,
+    read_propensities,
+    reason_sentence,
+    score_propensity,
+    train_propensity,
+    verdict_sentence,
+)
+from models.propensity.score import SCHEMA, Served, compare, opened
+from models.propensity.screening import too_good
+from models.propensity.training import Day, read_examples, step_of, train
+from models.registry import Registry
+from tests.models.propensity.invented import AS_OF, FEATURES_SQL, work_database
+
+REORDER: dict[str, Any] = {
+    "propensity": "reorder",
+    "name": {"en": "Will order again", "fr": "Va recommander"},
+    "who": {"all": [{"field": "lifetime_orders_count", "op": "greater_or_equal", "value": 1}]},
+    "will": {"all": [{"field": "last_order_date", "op": "within_days", "value": 60}]},
+    "within_days": 60,
+    "leave_out": ["spoiled"],
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Threads that wait for each other make small fits slow on a busy machine."""
+    with threadpool_limits(limits=1, user_api="openmp"):
+        yield
+
+
+def asked(**changes: Any) -> Propensity:
+    return Propensity.model_validate(REORDER | changes)
+
+
+@pytest.fixture(scope="module")
+def con() -> Iterator[duckdb.DuckDBPyConnection]:
+    with work_database() as connection:
+        yield connection
+
+
+@pytest.fixture
+def customers(con: duckdb.DuckDBPyConnection) -> Iterator[CustomersAt]:
+    at = CustomersAt(con, FEATURES_SQL, "UTC")
+    yield at
+    at.close()
+
+
+@pytest.fixture(scope="module")
+def registry(con: duckdb.DuckDBPyConnection, tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """A registry in which the question was learned once, on AS_OF."""
+    found = Registry(tmp_path_factory.mktemp("artifacts"))
+    at = CustomersAt(con, FEATURES_SQL, "UTC")
+    report = train_propensity(at, asked(), as_of=AS_OF, registry=found, now=now())
+    at.close()
+    assert report.is_promoted, report
+    return found
+
+
+def served(registry: Registry) -> Served:
+    found = registry.usable("propensity_reorder", opened)
+    assert found is not None
+    return found
+
+
+def today(con: duckdb.DuckDBPyConnection, day: date = AS_OF) -> str:
+    at = CustomersAt(con, FEATURES_SQL, "UTC")
+    return at.relation(day)
+
+
+def test_nothing_dated_after_a_day_changes_what_is_learned_from_it(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    day = AS_OF - timedelta(days=200)
+
+    def features(connection: duckdb.DuckDBPyConnection) -> list[Any]:
+        at = CustomersAt(connection, FEATURES_SQL, "UTC")
+        return connection.sql(f"from {at.relation(day)} order by customer_id").fetchall()
+
+    before = features(con)
+    with work_database() as other:
+        other.execute("delete from marts.orders where order_date > ?", [day])
+        assert features(other) == before
+        other.execute(
+            "insert into marts.orders select 'C00001', ?, 'web', true, null from range(50)",
+            [day + timedelta(days=1)],
+        )
+        assert features(other) == before
+
+
+def test_a_customer_not_known_yet_has_no_row(con: duckdb.DuckDBPyConnection) -> None:
+    with work_database(20) as other:
+        other.execute(
+            "insert into marts.customers values ('new', ?), ('early', ?)",
+            [AS_OF, AS_OF - timedelta(days=100)],
+        )
+        at = CustomersAt(other, FEATURES_SQL, "UTC")
+        day = AS_OF - timedelta(days=60)
+        found = {row[0] for row in other.sql(f"from {at.relation(day)}").fetchall()}
+    assert "early" in found
+    assert "new" not in found
+
+
+def test_sql_that_does_not_hang_on_the_day_is_refused(con: duckdb.DuckDBPyConnection) -> None:
+    with pytest.raises(CohorteError, match="hang on the day"):
+        CustomersAt(con, "select 1", "UTC")
+
+
+@pytest.mark.parametrize(("days", "step"), [(90, 45), (91, 91), (60, 60), (30, 30), (365, 73)])
+def test_a_label_falls_on_a_day_that_is_read_anyway(days: int, step: int) -> None:
+    assert step_of(days) == step
+    assert days % step == 0
+
+
+def test_labels_are_what_came_after_the_day(customers: CustomersAt) -> None:
+    examples = read_examples(customers, asked(), AS_OF)
+    newest = examples.days[0]
+    assert newest.day == AS_OF - timedelta(days=60)
+    came = {
+        row[0]
+        for row in customers.con.execute(
+            "select customer_id from marts.orders where order_date > ? and order_date <= ?",
+            [newest.day, AS_OF],
+        ).fetchall()
+    }
+    did = {
+        customer
+        for customer, label in zip(newest.frame["customer_id"], newest.did, strict=True)
+        if label
+    }
+    assert did == came & set(newest.frame["customer_id"])
+    assert all(
+        earlier.day < later.day
+        for later, earlier in zip(examples.days, examples.days[1:], strict=False)
+    )
+
+
+def test_the_chronological_test_learns_from_labels_known_by_the_day(
+    customers: CustomersAt,
+) -> None:
+    examples = read_examples(customers, asked(), AS_OF)
+    training = train(examples, asked())
+    assert training.outcome in ("learned", "no_better_than_rule")
+    assert training.evaluation["counts"] == "chronological"
+    assert training.evaluation["learned"]["auc"] > 0.65
+    assert training.evaluation["shuffled"]["auc"] > 0.65
+    assert (
+        training.evaluation["lift"][0]["precision"]
+        > training.evaluation["base_rate"]["observed_rate"]
+    )
+
+
+def test_labels_that_mean_nothing_are_not_learned(customers: CustomersAt) -> None:
+    examples = read_examples(customers, asked(), AS_OF)
+    random = np.random.default_rng(0)
+    days = tuple(
+        type(day)(day.day, day.frame, random.permutation(day.did)) for day in examples.days
+    )
+    training = train(type(examples)(days, examples.kinds, examples.step), asked())
+    assert abs(training.evaluation["learned"]["auc"] - 0.5) < 0.06
+
+
+def test_a_feature_filled_after_the_outcome_is_left_out_with_its_reason() -> None:
+    random = np.random.default_rng(0)
+    did = random.random(2000) < 0.3
+    frame = pl.DataFrame(
+        {
+            "closed_at": [1.0 if one else None for one in did],
+            "call_seconds": np.where(did, 300, 20) + random.normal(0, 5, 2000),
+            "reason": np.where(did, "won", "lost"),
+            "honest": random.normal(size=2000) + did,
+            "number": [f"N{n}" for n in range(2000)],
+        }
+    )
+    kinds: dict[str, Any] = {
+        "closed_at": "number", "call_seconds": "number", "reason": "category",
+        "honest": "number", "number": "category",
+    }  # fmt: skip
+    assert set(too_good(frame, did, kinds)) == {"closed_at", "call_seconds", "reason"}
+    assert set(too_good(frame, did, kinds, keep=("reason",))) == {"closed_at", "call_seconds"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({"within_days": 400}, "too_short_to_test"),
+        (
+            {"will": {"all": [{"field": "lifetime_orders_count", "op": "greater", "value": 9999}]}},
+            "too_few_positives",
+        ),
+        (
+            {"will": {"all": [{"field": "lifetime_orders_count", "op": "greater", "value": 0}]}},
+            "one_class",
+        ),
+    ],
+)
+def test_too_little_to_learn_from_is_a_stated_verdict(
+    customers: CustomersAt, tmp_path: Path, changes: dict[str, Any], outcome: str
+) -> None:
+    registry = Registry(tmp_path)
+    question = asked(**changes)
+    report = train_propensity(customers, question, as_of=AS_OF, registry=registry, now=now())
+    assert report.outcome == outcome
+    assert report.version is None
+    assert registry.names() == []
+
+
+def test_a_rule_about_what_is_not_known_of_days_past_is_refused(customers: CustomersAt) -> None:
+    question = asked(will={"all": [{"field": "city", "op": "equals", "value": "Paris"}]})
+    with pytest.raises(SettingsError, match="city"):
+        read_examples(customers, question, AS_OF)
+
+
+def test_training_again_gives_the_same_version(customers: CustomersAt, registry: Registry) -> None:
+    again = train_propensity(customers, asked(), as_of=AS_OF, registry=registry, now=now())
+    assert again.version == served(registry).version
+    assert "nothing new" in again.reason
+
+
+def test_what_looks_from_an_earlier_day_or_has_no_later_outcome_does_not_serve(
+    customers: CustomersAt, registry: Registry
+) -> None:
+    before = served(registry).version
+    for days, reason in ((-20, "earlier day"), (7, "nothing to tell them apart")):
+        day = AS_OF + timedelta(days=days)
+        report = train_propensity(customers, asked(), as_of=day, registry=registry, now=now())
+        assert not report.is_promoted
+        assert reason in report.reason
+    assert served(registry).version == before
+    assert registry.decisions("propensity_reorder")[-1].decision == "kept_back"
+
+
+@pytest.mark.parametrize(("noise", "is_better"), [(0.0, False), (0.02, False), (1.5, True)])
+def test_a_challenger_serves_only_when_it_beats_the_champion_by_more_than_the_noise(
+    registry: Registry, customers: CustomersAt, noise: float, is_better: bool
+) -> None:
+    champion = served(registry)
+    day = AS_OF + timedelta(days=10)
+    frame = customers.con.sql(f"from {customers.relation(day)}").pl()
+    random = np.random.default_rng(3)
+    truth = champion.scorer.decision_function(champion.encoder.encode(frame))
+    truth = truth + noise * random.normal(size=len(truth))
+    did = random.random(len(truth)) < 1 / (1 + np.exp(-truth))
+    challenge = 1 / (1 + np.exp(-truth))
+    promoted, reason = compare(champion, Day(day, frame, did), challenge)
+    assert promoted == is_better, reason
+    assert ("no better than" in reason) != is_better
+
+
+def test_the_select_equals_the_estimator_and_its_reasons_sum(
+    con: duckdb.DuckDBPyConnection, registry: Registry
+) -> None:
+    create_table(con)
+    relation = today(con)
+    report = score_propensity(
+        con, asked(), as_of=AS_OF, registry=registry, time_zone="UTC", relation=relation
+    )
+    assert report.outcome == "scored"
+    estimator = served(registry)
+    rows = con.sql("from scores.propensity_scores order by customer_id").pl()
+    frame = con.sql(
+        f"select * from {relation} where lifetime_orders_count >= 1 order by customer_id"
+    ).pl()
+    assert rows["customer_id"].to_list() == frame["customer_id"].to_list()
+    assert np.abs(rows["probability"].to_numpy() - estimator.probability(frame)).max() < 1e-8
+    matrix = estimator.encoder.encode(frame)
+    contributions = estimator.scorer.explain(matrix)
+    for row in (0, 5, 17):
+        told = json.loads(rows["reasons"][row])
+        expected = sorted(contributions[row].tolist(), key=abs, reverse=True)[: len(told)]
+        assert [one["contribution"] for one in told] == pytest.approx(expected, abs=1e-8)
+    assert set(rows["estimator_version"]) == {estimator.version}
+
+
+def test_scores_given_are_judged_once_their_horizon_is_over(
+    con: duckdb.DuckDBPyConnection, registry: Registry
+) -> None:
+    create_table(con)
+    score_propensity(
+        con, asked(), as_of=AS_OF, registry=registry, time_zone="UTC", relation=today(con),
+        keep_always=True,
+    )  # fmt: skip
+    later = AS_OF + timedelta(days=60)
+    create_table(con)
+    report = score_propensity(
+        con, asked(), as_of=later, registry=registry, time_zone="UTC", relation=today(con, later)
+    )
+    found = {check.measure: check for check in report.checks}
+    assert found["past_auc"].value > 0.6
+    assert found["past_auc"].subject == AS_OF.isoformat()
+    assert 0 <= found["score_drift"].value < 1
+    assert found["coverage"].value == 1
+
+
+def test_scores_that_moved_too_far_leave_the_ones_before(
+    con: duckdb.DuckDBPyConnection, registry: Registry
+) -> None:
+    create_table(con)
+    con.execute(f"create or replace temp table strange as from {today(con)}")
+    con.execute("update strange set orders_count_90d = 40, days_since_last_order = 0")
+    con.execute("update strange set lifetime_orders_count = 400")
+    con.execute(f"create or replace temp table before ({SCHEMA})")
+    con.execute("insert into before values ('reorder', 'C1', date '2026-01-01', 60, .5, '[]', 'x')")
+    report = score_propensity(
+        con, asked(), as_of=AS_OF, registry=registry, time_zone="UTC", relation="strange",
+        scores_before="before",
+    )  # fmt: skip
+    assert report.outcome == "drifted"
+    assert any(check.is_alert and check.measure == "score_drift" for check in report.checks)
+    assert con.sql("select customer_id, as_of from scores.propensity_scores").fetchall() == [
+        ("C1", date(2026, 1, 1))
+    ]
+
+
+def test_a_day_before_a_version_learned_is_not_scored_by_it(
+    con: duckdb.DuckDBPyConnection, registry: Registry
+) -> None:
+    create_table(con)
+    day = AS_OF - timedelta(days=30)
+    report = score_propensity(
+        con, asked(), as_of=day, registry=registry, time_zone="UTC", relation=today(con, day)
+    )
+    assert report.outcome == "not_learned_yet"
+    assert con.sql("from scores.propensity_scores").fetchall() == []
+
+
+def test_another_question_and_a_retired_score_are_not_answered(
+    con: duckdb.DuckDBPyConnection, registry: Registry, tmp_path: Path
+) -> None:
+    create_table(con)
+    shorter = asked(within_days=30)
+
+    def outcome(question: Propensity, found: Registry) -> str:
+        return score_propensity(
+            con, question, as_of=AS_OF, registry=found, time_zone="UTC", relation=today(con)
+        ).outcome
+
+    assert outcome(shorter, registry) == "another_question"
+    assert outcome(asked(), Registry(tmp_path)) == "not_trained"
+    registry.retire("propensity_reorder", reason="a test", now=now())
+    try:
+        assert outcome(asked(), registry) == "retired"
+    finally:
+        promoted = registry.decisions("propensity_reorder")[0].version
+        registry.promote("propensity_reorder", promoted, reason="a test", now=now())
+
+
+def test_the_history_keeps_a_file_a_week(tmp_path: Path) -> None:
+    history = History(tmp_path, "propensity_reorder")
+    frame = pl.DataFrame({"id": ["a"], "probability": [0.5], "estimator_version": ["v"]})
+    kept = [history.keep(AS_OF + timedelta(days=day), frame) for day in range(15)]
+    assert sum(kept) == 3
+    assert history.due(AS_OF + timedelta(days=60), 60) == AS_OF
+    assert history.due(AS_OF + timedelta(days=59), 60) is None
+
+
+def test_the_files_of_a_workspace_are_read_and_named(tmp_path: Path) -> None:
+    folder = tmp_path / "propensities"
+    folder.mkdir()
+    (folder / "reorder.yml").write_text(json.dumps(REORDER), encoding="utf-8")
+    [found] = read_propensities(tmp_path)
+    assert found == asked()
+    assert find_propensity(tmp_path, "propensity_reorder") == found
+    with pytest.raises(NotFoundError, match="buys_garden"):
+        find_propensity(tmp_path, "buys_garden")
+    (folder / "other.yml").write_text(json.dumps(REORDER), encoding="utf-8")
+    with pytest.raises(SettingsError, match="rename"):
+        read_propensities(tmp_path)
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_cards_verdicts_and_reasons_read_in_both_languages(
+    registry: Registry, language: str
+) -> None:
+    artifact = registry.load("propensity_reorder", served(registry).version)
+    card = artifact.card(language)
+    assert ("Épreuve chronologique" in card) == (language == "fr")
+    verdict = verdict_sentence("not_trained", {"name": "reorder"}, language)
+    assert "cohorte train reorder" in verdict
+    reason = {"feature": "days_since_last_order", "value": 12.0, "contribution": 0.6931}
+    assert ("cote × 2,00" if language == "fr" else "odds × 2.00") in reason_sentence(
+        reason, language
+    )
