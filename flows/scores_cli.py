@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
@@ -29,7 +29,10 @@ from models.propensity import (
 )
 from models.registry import Registry
 
+app = typer.Typer()
 models_app = typer.Typer(no_args_is_help=True, help="The versions of the scores' estimators.")
+
+app.add_typer(models_app, name="models")
 
 LEADS, VALUE = "lead_score", "customer_value"
 
@@ -68,6 +71,7 @@ class Done:
         return f"{told}\n  {self.rows} rows scored" if self.rows else told
 
 
+@app.command()
 def train(
     name: NameArgument = "all",
     workspace: WorkspaceOption = None,
@@ -79,6 +83,7 @@ def train(
     _print(train_scores(opened, name, as_of.date() if as_of else None, clock_now()), as_json)
 
 
+@app.command()
 def score(
     name: NameArgument = "all",
     workspace: WorkspaceOption = None,
@@ -90,6 +95,7 @@ def score(
     _print(apply_scores(opened, name, as_of.date() if as_of else None, clock_now()), as_json)
 
 
+@app.command()
 def evaluate(name: OneName, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """How the served version did when tested, and how scores given since did."""
     figures = evaluate_score(open_workspace(workspace), name, clock_now())
@@ -391,7 +397,3 @@ def _print(done: list[Done], as_json: bool) -> None:
         return
     for one in done:
         typer.echo(one.line())
-
-
-COMMANDS: tuple[Callable[..., None], ...] = (train, score, evaluate)
-"""Commands that main mounts by their own names."""
