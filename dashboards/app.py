@@ -12,7 +12,7 @@ from cohorte.errors import CohorteError
 from cohorte.i18n import LANGUAGES, N_, Language, language_of
 from cohorte.logs import logger
 from cohorte.settings import WorkspaceSettings
-from dashboards import address, components, language
+from dashboards import address, components, language, reports
 from dashboards.language import Words
 from dashboards.markup import div, span, tag
 from dashboards.queries import Served, pin, workspace
@@ -33,6 +33,7 @@ SCREENS = [
     ("customers", "people", N_("Customers"), ":material/group:"),
     ("rfm", "people", N_("RFM"), ":material/grid_view:"),
     ("segments", "people", N_("Segments"), ":material/filter_alt:"),
+    ("explore", "analysis", N_("Explore"), ":material/query_stats:"),
     ("data", "data", N_("Data"), ":material/database:"),
 ]
 
@@ -42,6 +43,7 @@ BEHIND = {"customer": "customers"}
 
 def main() -> None:
     """Pin the served version, choose the language, draw the frame, run the screen."""
+    reports.begin()
     st.set_page_config(page_title="Cohorte", page_icon=str(ICON), layout="wide")
     components.style()
     try:
@@ -71,7 +73,7 @@ def main() -> None:
     chosen = st.navigation([*pages.values(), customer], position="hidden")
     here = chosen.url_path or "overview"
     _rail(pages, BEHIND.get(here, here), _)
-    _top_bar(settings, served, fallback, _)
+    _top_bar(settings, served, here, fallback, _)
     st.html(
         f"<script>document.documentElement.lang = '{_.code}'</script>",
         unsafe_allow_javascript=True,
@@ -105,7 +107,9 @@ def _rail(pages: dict[str, st.Page], here: str, _: Words) -> None:
                         st.page_link(pages[name], width="stretch", query_params=address.link())
 
 
-def _top_bar(settings: WorkspaceSettings, served: Served | None, fallback: str, _: Words) -> None:
+def _top_bar(
+    settings: WorkspaceSettings, served: Served | None, here: str, fallback: str, _: Words
+) -> None:
     with st.container(
         key="topbar",
         horizontal=True,
@@ -113,13 +117,16 @@ def _top_bar(settings: WorkspaceSettings, served: Served | None, fallback: str, 
         vertical_alignment="center",
         wrap=False,
     ):
-        components.draw(
+        st.html(
             div(
                 tag("b", served.company if served else settings.company),
                 _freshness(settings, served, _),
                 cls="co-served",
             )
         )
+        if served is not None:
+            _search(_)
+            _report(served, here, _)
         chosen = st.segmented_control(
             _("Language"),
             LANGUAGES,
@@ -130,6 +137,54 @@ def _top_bar(settings: WorkspaceSettings, served: Served | None, fallback: str, 
             label_visibility="collapsed",
         )
         address.keep(language.KEY, chosen, fallback)
+
+
+def _search(_: Words) -> None:
+    """Find a customer from anywhere."""
+
+    def look() -> None:
+        st.session_state["looked_for"] = st.session_state.get("find", "")
+        st.session_state["find"] = ""
+
+    st.text_input(
+        _("Find a customer"),
+        key="find",
+        max_chars=200,
+        placeholder=_("Find a customer"),
+        label_visibility="collapsed",
+        icon=":material/search:",
+        on_change=look,
+    )
+    if looked_for := st.session_state.pop("looked_for", ""):
+        st.switch_page("screens/customers.py", query_params=address.link(q=looked_for))
+
+
+def _report(served: Served, here: str, _: Words) -> None:
+    """This page to take away. What is drawn after this is in it: it is made when asked for."""
+    written = reports.record()
+    about = reports.About(
+        served.company, served.info.version, _.day(served.as_of, "long"), _.at(now())
+    )
+    name = f"cohorte-{here}-{served.as_of.isoformat()}"
+    with st.popover("", icon=":material/ios_share:", help=_("Take this page away")):
+        st.download_button(
+            _("PDF"),
+            lambda: reports.as_pdf(written, about, _),
+            f"{name}.pdf",
+            "application/pdf",
+            on_click="ignore",
+            key="report-pdf",
+            width="stretch",
+        )
+        st.download_button(
+            _("One HTML file, to read offline"),
+            lambda: reports.as_html(written, about, _),
+            f"{name}.html",
+            "text/html",
+            on_click="ignore",
+            key="report-html",
+            width="stretch",
+        )
 
 
 def _freshness(settings: WorkspaceSettings, served: Served | None, _: Words) -> str:

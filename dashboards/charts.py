@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import altair as alt
 import polars as pl
@@ -18,6 +20,7 @@ from dashboards.language import Words
 from dashboards.theme import Tokens
 
 Drawn = alt.Chart | alt.LayerChart
+Spec = dict[str, Any]
 AnyDrawn = TypeVar("AnyDrawn", alt.Chart, alt.LayerChart)
 
 
@@ -285,3 +288,373 @@ def deliveries(frame: pl.DataFrame, words: Words, tokens: Tokens) -> Drawn:
 def source_colours(sources: list[str]) -> list[str]:
     """One colour per source, in order; from the seventh on, grey."""
     return [SOURCE_COLOURS[min(i, len(SOURCE_COLOURS) - 1)] for i in range(len(sources))]
+
+
+# Charts as plain Vega-Lite: drawn on the page, and in reports by the same description.
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A chart with its data in it, and the table that says the same in words."""
+
+    spec: Spec
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One course through the buckets of a chart. None: no figure there."""
+
+    name: str
+    values: Sequence[float | None]
+    colour: str
+    dashed: bool = False
+
+
+SERIES_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
+_FONT = "Inter, sans-serif"
+X_LABELS = 9
+
+
+def configured(spec: Spec, tokens: Tokens, height: int) -> Spec:
+    """The look that all plain charts share."""
+    axis = {
+        "labelFont": _FONT,
+        "labelFontSize": 12,
+        "labelColor": tokens.ink_faint,
+        "labelPadding": 8,
+        "gridColor": tokens.line,
+        "domain": False,
+        "ticks": False,
+        "title": None,
+    }
+    return {
+        "height": height,
+        "width": "container",
+        "padding": {"left": 4, "right": 4, "top": 6, "bottom": 6},
+        "autosize": {"type": "fit-x", "contains": "padding"},
+        "config": {
+            "background": "transparent",
+            "font": _FONT,
+            "view": {"stroke": None},
+            "axis": axis,
+            "axisX": {"grid": False, "labelPadding": 6},
+        },
+        **spec,
+    }
+
+
+def ticks_between(low: float, high: float, count: int = 4) -> list[float]:
+    """Round values from 0, or from below the lowest when it is negative, past the highest."""
+    if low >= 0:
+        return nice_ticks(high, count)
+    step = nice_ticks(max(high, 0) - low, count)[1]
+    first, last = math.floor(low / step + 1e-9), math.ceil(max(high, 0) / step - 1e-9)
+    return [i * step for i in range(first, last + 1)]
+
+
+def _value_axis(ticks: Sequence[float], said: Callable[[float], str]) -> Spec:
+    step = ticks[1] - ticks[0]
+    labels = json.dumps({str(round(tick / step)): said(tick) for tick in ticks})
+    return {
+        "values": list(ticks),
+        "labelExpr": f"{labels}[toString(round(datum.value / {step!r}))]",
+    }
+
+
+def _x(labels: Sequence[str]) -> Spec:
+    """Positions 0, 1, 2 ... with the labels that there is room for."""
+    each = max(1, -(-len(labels) // X_LABELS))
+    shown = {str(i): label for i, label in enumerate(labels) if i % each == 0}
+    return {
+        "field": "at",
+        "type": "ordinal",
+        "axis": {
+            "values": [int(i) for i in shown],
+            "labelExpr": f"{json.dumps(shown)}[toString(datum.value)]",
+            "labelAngle": 0,
+            "labelOverlap": "parity",
+        },
+    }
+
+
+def course(
+    labels: Sequence[str],
+    names: Sequence[str],
+    lines: Sequence[Line],
+    said: Callable[[float | None, bool], str],
+    words: Words,
+    tokens: Tokens,
+    *,
+    partial: bool = False,
+    height: int = 260,
+) -> Plot:
+    """Lines through time, each named at its end. `said` writes a value, short or in full.
+
+    `labels` stand on the axis, `names` in the table. With `partial` the last step is faded: it is
+    not over.
+    """
+    _ = words
+    values = [
+        {"at": i, "name": names[i], "line": line.name, "value": value, "said": said(value, False)}
+        for line in lines
+        for i, value in enumerate(line.values)
+        if value is not None
+    ]
+    known = [each["value"] for each in values] or [0.0, 1.0]
+    ticks = ticks_between(min(known), max(known))
+    last = len(labels) - 1
+    colour = {
+        "field": "line",
+        "type": "nominal",
+        "legend": None,
+        "scale": {
+            "domain": [line.name for line in lines],
+            "range": [line.colour for line in lines],
+        },
+    }
+    dash = {
+        "field": "line",
+        "type": "nominal",
+        "legend": None,
+        "scale": {
+            "domain": [line.name for line in lines],
+            "range": [[4, 4] if line.dashed else [1, 0] for line in lines],
+        },
+    }
+    y = {
+        "field": "value",
+        "type": "quantitative",
+        "scale": {"domain": [ticks[0], ticks[-1]], "nice": False},
+        "axis": _value_axis(ticks, lambda tick: said(tick, True)),
+    }
+    x = _x(labels)
+    tooltip = [
+        {"field": "name", "type": "nominal", "title": _("Period")},
+        {"field": "line", "type": "nominal", "title": _("What")},
+        {"field": "said", "type": "nominal", "title": _("Value")},
+    ]
+    encoding = {"x": x, "y": y, "color": colour, "tooltip": tooltip}
+    whole = f"datum.at < {last}" if partial else "true"
+    layers = [
+        {
+            "transform": [{"filter": whole}],
+            "mark": {"type": "line", "strokeWidth": 2.2, "interpolate": "monotone"},
+            "encoding": encoding | {"strokeDash": dash},
+        },
+        {
+            "mark": {"type": "point", "filled": True, "size": 40 if len(labels) <= 40 else 4},
+            "encoding": encoding
+            | {
+                "opacity": {
+                    "condition": {"test": f"datum.at == {last}", "value": 0.45 if partial else 1},
+                    "value": 1,
+                }
+            },
+        },
+    ]
+    table = [
+        [name, *(said(line.values[i], False) if i < len(line.values) else "" for line in lines)]
+        for i, name in enumerate(names)
+    ]
+    spec = configured({"data": {"values": values}, "layer": layers}, tokens, height)
+    return Plot(spec, [_("Period"), *(line.name for line in lines)], table)
+
+
+def stacked(
+    labels: Sequence[str],
+    names: Sequence[str],
+    lines: Sequence[Line],
+    said: Callable[[float | None, bool], str],
+    words: Words,
+    tokens: Tokens,
+    *,
+    partial: bool = False,
+    height: int = 240,
+) -> Plot:
+    """Columns, one on top of the other, the first line at the bottom. Values are not negative."""
+    _ = words
+    values = [
+        {
+            "at": i,
+            "name": names[i],
+            "line": line.name,
+            "place": place,
+            "value": value or 0,
+            "said": said(value, False),
+        }
+        for place, line in enumerate(lines)
+        for i, value in enumerate(line.values)
+    ]
+    totals = [sum(line.values[i] or 0 for line in lines) for i in range(len(labels))]
+    ticks = nice_ticks(max([*totals, 0]) or 1)
+    last = len(labels) - 1
+    spec = {
+        "data": {"values": values},
+        "mark": {"type": "bar", "cornerRadius": 2},
+        "encoding": {
+            "x": _x(labels) | {"scale": {"paddingInner": 0.28, "paddingOuter": 0.14}},
+            "y": {
+                "field": "value",
+                "type": "quantitative",
+                "stack": "zero",
+                "scale": {"domain": [0, ticks[-1]], "nice": False},
+                "axis": _value_axis(ticks, lambda tick: said(tick, True)),
+            },
+            "color": {
+                "field": "line",
+                "type": "nominal",
+                "legend": None,
+                "scale": {
+                    "domain": [line.name for line in lines],
+                    "range": [line.colour for line in lines],
+                },
+            },
+            "order": {"field": "place", "type": "ordinal"},
+            "opacity": {
+                "condition": {"test": f"datum.at == {last}", "value": 0.45 if partial else 1},
+                "value": 1,
+            },
+            "tooltip": [
+                {"field": "name", "type": "nominal", "title": _("Period")},
+                {"field": "line", "type": "nominal", "title": _("What")},
+                {"field": "said", "type": "nominal", "title": _("Value")},
+            ],
+        },
+    }
+    table = [
+        [name, *(said(line.values[i], False) for line in lines)] for i, name in enumerate(names)
+    ]
+    head = [_("Period"), *(line.name for line in lines)]
+    return Plot(configured(spec, tokens, height), head, table)
+
+
+def alluvial(
+    columns: Sequence[str],
+    flows: Sequence[tuple[int, str, str, int]],
+    states: Mapping[str, tuple[str, str]],
+    words: Words,
+    tokens: Tokens,
+    *,
+    height: int = 320,
+) -> Plot:
+    """Bands between the states of customers at several moments.
+
+    `flows`: the column they start from, the state there, the state in the next column, and how
+    many; `states`: their names and colours, from top to bottom.
+    """
+    _ = words
+    order = {state: place for place, state in enumerate(states)}
+    total = max(
+        (sum(n for at, _a, _b, n in flows if at == column) for column in range(len(columns) - 1)),
+        default=0,
+    )
+    gap = total * 0.02 or 1
+    bands: list[dict[str, Any]] = []
+    blocks: list[dict[str, Any]] = []
+    tops: dict[tuple[int, str], float] = {}
+    for column in range(len(columns)):
+        sizes = {
+            state: sum(
+                n
+                for at, a, b, n in flows
+                if (at == column and a == state and column < len(columns) - 1)
+                or (column == len(columns) - 1 and at == column - 1 and b == state)
+            )
+            for state in states
+        }
+        y = 0.0
+        for state, size in sizes.items():
+            tops[column, state] = y
+            if size:
+                blocks.append(
+                    {
+                        "x": column - 0.03,
+                        "x2": column + 0.03,
+                        "y": -y,
+                        "y2": -y - size,
+                        "state": state,
+                        "said": f"{states[state][0]}: {words.number(size)}",
+                        "column": columns[column],
+                    }
+                )
+                y += size + gap
+    left, right = dict(tops), dict(tops)
+    for at, a, b, n in sorted(flows, key=lambda f: (f[0], order[f[1]], order[f[2]])):
+        if not n:
+            continue
+        y0, left[at, a] = left[at, a], left[at, a] + n
+        y1, right[at + 1, b] = right[at + 1, b], right[at + 1, b] + n
+        said = _(
+            "{count} from {before} to {after}",
+            count=words.number(n),
+            before=states[a][0],
+            after=states[b][0],
+        )
+        for step in range(13):
+            share = step / 12
+            eased = share * share * (3 - 2 * share)
+            y = y0 + (y1 - y0) * eased
+            bands.append(
+                {
+                    "x": at + 0.03 + 0.94 * share,
+                    "y": -y,
+                    "y2": -y - n,
+                    "flow": f"{at}-{a}-{b}",
+                    "state": a,
+                    "said": said,
+                }
+            )
+    colour = {
+        "field": "state",
+        "type": "nominal",
+        "legend": None,
+        "scale": {"domain": list(states), "range": [colour for _name, colour in states.values()]},
+    }
+    labels = json.dumps({str(i): name for i, name in enumerate(columns)})
+    x = {
+        "field": "x",
+        "type": "quantitative",
+        "scale": {"domain": [-0.05, len(columns) - 0.95], "nice": False},
+        "axis": {
+            "values": list(range(len(columns))),
+            "labelExpr": f"{labels}[toString(datum.value)]",
+            "orient": "top",
+        },
+    }
+    y_axis = {"type": "quantitative", "axis": None}
+    tooltip = [{"field": "said", "type": "nominal", "title": _("Customers")}]
+    layers = [
+        {
+            "data": {"values": bands},
+            "mark": {"type": "area", "opacity": 0.35},
+            "encoding": {
+                "x": x,
+                "y": {"field": "y"} | y_axis,
+                "y2": {"field": "y2"},
+                "detail": {"field": "flow"},
+                "color": colour,
+                "tooltip": tooltip,
+            },
+        },
+        {
+            "data": {"values": blocks},
+            "mark": {"type": "rect"},
+            "encoding": {
+                "x": x,
+                "x2": {"field": "x2"},
+                "y": {"field": "y"} | y_axis,
+                "y2": {"field": "y2"},
+                "color": colour,
+                "tooltip": tooltip,
+            },
+        },
+    ]
+    table = [
+        [f"{columns[at]} → {columns[at + 1]}", states[a][0], states[b][0], words.number(n)]
+        for at, a, b, n in flows
+        if n
+    ]
+    head = [_("Between"), _("From"), _("To"), _("Customers")]
+    return Plot(configured({"layer": layers}, tokens, height), head, table)

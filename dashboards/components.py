@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from cohorte.errors import CohorteError
-from dashboards import theme
+from dashboards import reports, theme
+from dashboards.charts import Drawn as AltairChart
+from dashboards.charts import Plot
 from dashboards.icons import MARK, icon, url
 from dashboards.language import Words, words
 from dashboards.markup import Html, div, join, span, tag, text
@@ -21,6 +24,7 @@ def draw(*markup: Html | None) -> None:
     """Put markup built by `markup.tag` on the page."""
     made = join(*markup)
     if made:
+        reports.keep(made)
         st.html(made)
 
 
@@ -33,12 +37,12 @@ def style() -> None:
 
 
 def brand() -> None:
-    draw(div(MARK, tag("b", "Cohorte"), cls="co-brand"))
+    st.html(div(MARK, tag("b", "Cohorte"), cls="co-brand"))
 
 
 def nav_heading(name: str) -> None:
     """The name of a group of screens in the rail."""
-    draw(div(name, cls="co-nav-group"))
+    st.html(div(name, cls="co-nav-group"))
 
 
 # Heads
@@ -50,10 +54,10 @@ def page_head(title: str, subtitle: str | Html = "") -> Iterator[None]:
     with st.container(
         key="head", horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"
     ):
-        st.html(
-            div(tag("h1", title), tag("p", subtitle) if subtitle else None, cls="co-title"),
-            width="content",
-        )
+        head = div(tag("h1", title), tag("p", subtitle) if subtitle else None, cls="co-title")
+        reports.keep(head)
+        reports.record().title = title
+        st.html(head, width="content")
         with st.container(
             key="head-controls", horizontal=True, width="content", vertical_alignment="bottom"
         ):
@@ -79,6 +83,40 @@ def card(key: str, title: str = "", subtitle: str | Html = "") -> Iterator[Delta
         yield container
 
 
+def plot(drawn: Plot, says: str, *, key: str | None = None) -> None:
+    """A chart, and under it the table that says the same. `says`: what one would be told of it."""
+    _ = words()
+    reports.keep(drawn)
+    st.vega_lite_chart(None, drawn.spec, theme=None, alt=says, key=key)
+    details = tag(
+        "details",
+        tag("summary", _("As a table")),
+        table(
+            [Column(name, "num" if i else "") for i, name in enumerate(drawn.head)],
+            drawn.rows,
+            says,
+        ),
+        cls="co-details",
+    )
+    st.html(details)
+
+
+def picture(builder: Callable[..., AltairChart], *args: Any, says: str) -> None:
+    """A chart of a builder, described once for the same data, language and mode."""
+    spec = _described(builder, builder.__qualname__, args)
+    reports.keep(Plot(spec, (), ()))
+    st.vega_lite_chart(None, spec, theme=None, alt=says)
+
+
+@st.cache_data(show_spinner=False, max_entries=200)
+def _described(
+    _builder: Callable[..., AltairChart], name: str, args: tuple[Any, ...]
+) -> dict[str, Any]:
+    described = _builder(*args).to_dict() | {"width": "container"}
+    plain: dict[str, Any] = json.loads(json.dumps(described, default=float))
+    return plain
+
+
 def insight(sentence: str) -> None:
     """The sentence that a hurried reader takes away."""
     draw(div(icon("spark"), span(sentence), cls="co-insight"))
@@ -86,6 +124,11 @@ def insight(sentence: str) -> None:
 
 def note(sentence: str) -> None:
     draw(tag("p", sentence, cls="co-note"))
+
+
+def warning(sentence: str) -> None:
+    """What makes the figures below less than they seem."""
+    draw(div(sentence, cls="co-warning", role="status"))
 
 
 # Figures
@@ -319,6 +362,7 @@ def open_table(
     A component of our own: Streamlit's data frame is drawn on a canvas, which screen readers
     cannot read, which does not reflow on a phone, and whose rows cannot be followed as links.
     """
+    reports.keep(table(columns, [[_said(each) for each in cells] for _id, cells in rows], label))
     data = {
         "columns": [
             {"label": c.label, "cls": c.cls, "name": c.label if c.named else ""} for c in columns
@@ -330,6 +374,12 @@ def open_table(
         "stack": True,
     }
     return _mount("cohorte_table", "table.js", key, data)
+
+
+def _said(parts: dict[str, Any]) -> str:
+    """A cell of `open_table` in words."""
+    shown = (parts.get("pill") or parts.get("text"), parts.get("sub"))
+    return " · ".join(str(part) for part in shown if part)
 
 
 def rfm_map(
@@ -416,7 +466,9 @@ __all__ = [
     "note",
     "open_table",
     "page_head",
+    "picture",
     "pill",
+    "plot",
     "reach",
     "rfm_map",
     "section",
@@ -426,4 +478,5 @@ __all__ = [
     "swatch",
     "table",
     "text",
+    "warning",
 ]

@@ -108,6 +108,56 @@ class Words:
         """The size of a change, without its sign."""
         return self.percent(abs(ratio), _decimals(ratio))
 
+    def figure(self, value: i18n.Number | None, unit: str, *, short: bool = False) -> str:
+        """A KPI's figure in its unit; `short` for axes and tiles."""
+        if value is None:
+            return self.number(None)
+        match unit:
+            case "money":
+                return self.short_money(value) if short else self.tile_money(value)
+            case "percent":
+                return self.percent(value, 0 if short else 1)
+            case "hours":
+                return self.hours(value)
+            case "points" | "number":
+                return self.number(value, 0 if short and abs(value) >= 10 else 1)
+        return self.short_number(value) if short else self.number(value)
+
+    def hours(self, value: i18n.Number | None) -> str:
+        """A length of time: hours, or days from two days up."""
+        if value is None:
+            return self.number(None)
+        if abs(value) < 48:
+            return _minus(f"{self.number(value, 0 if value == int(value) else 1)}\u00a0h")
+        return self.days(float(value) / 24)
+
+    def difference(self, value: i18n.Number | None, unit: str) -> str:
+        """How far one figure is from another, with its sign."""
+        if value is None:
+            return self.number(None)
+        if unit == "percent":
+            return _minus(i18n.format_change(value, self.code, "points"))
+        sign = "+" if value > 0 else "\u2212" if value < 0 else ""
+        return f"{sign}{self.figure(abs(value), unit)}"
+
+    def bucket(self, day: date, grain: str, *, axis: bool = False) -> str:
+        """The name of a day, week, month, quarter or year that begins on a day."""
+        _ = self
+        match grain:
+            case "year":
+                return str(day.year)
+            case "quarter":
+                return str(dates.format_date(day, "QQQ yyyy", locale=self.locale))
+            case "month":
+                return (
+                    str(dates.format_date(day, "LLL yyyy", locale=self.locale))
+                    if axis
+                    else self.month(day)
+                )
+            case "week":
+                return self.day_month(day) if axis else _("week of {day}", day=self.day(day))
+        return self.day_month(day) if axis else self.day(day)
+
     def day(self, day: date | None, length: i18n.DateLength = "medium") -> str:
         return i18n.format_date(day, self.code, length)
 

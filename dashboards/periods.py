@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from typing import cast
 
 from cohorte.i18n import N_
 from cohorte.kpis import Grain, Period, add_months, last_days
@@ -12,6 +13,13 @@ LABELS = {
     "30d": N_("Last 30 days"),
     "90d": N_("Last 90 days"),
     "12m": N_("Last 12 months"),
+}
+LONGER = {
+    "month": N_("This month"),
+    "quarter": N_("This quarter"),
+    "year": N_("This year"),
+    "24m": N_("Last 24 months"),
+    "60m": N_("Last 5 years"),
 }
 AGAINST = {
     "30d": N_("vs the 30 days before"),
@@ -23,11 +31,26 @@ STEP_DAYS = {"30d": 1, "90d": 7, "12m": 30}
 
 
 def period(key: str, as_of: date) -> Period:
-    """The period of a key of LABELS that ends with `as_of`, included."""
-    if key == "12m":
-        end = as_of + timedelta(days=1)
-        return Period(add_months(end, -12), end)
+    """The period of a key of LABELS or LONGER that ends with `as_of`, included."""
+    end = as_of + timedelta(days=1)
+    match key:
+        case "month":
+            return Period(as_of.replace(day=1), end)
+        case "quarter":
+            return Period(as_of.replace(month=as_of.month - (as_of.month - 1) % 3, day=1), end)
+        case "year":
+            return Period(as_of.replace(month=1, day=1), end)
+    if key.endswith("m"):
+        return Period(add_months(end, -int(key.removesuffix("m"))), end)
     return last_days(int(key.removesuffix("d")), as_of)
+
+
+def grain_for(period: Period) -> Grain:
+    """A grain that cuts a period into a readable number of steps."""
+    for grain, days in (("day", 45), ("week", 200), ("month", 1200), ("quarter", 4000)):
+        if period.days <= days:
+            return cast(Grain, grain)
+    return "year"
 
 
 def in_steps(days: Sequence[float], key: str) -> list[float]:

@@ -22,7 +22,21 @@ import polars as pl
 import streamlit as st
 
 from cohorte.errors import NotFoundError
-from cohorte.kpis import Comparison, Grain, Period, Windows, buckets, compare, series
+from cohorte.kpis import (
+    Comparison,
+    Contribution,
+    Grain,
+    KpiValue,
+    Period,
+    Windows,
+    breakdown,
+    buckets,
+    compare,
+    contributions,
+    kpi_values,
+    rows_behind,
+    series,
+)
 from cohorte.segments import (
     CHANNELS,
     AllOf,
@@ -218,6 +232,77 @@ def course(cursor: Cursor, kpi_id: str, grain: Grain, period: Period) -> list[fl
         for length, (_start, value) in zip(lengths, points, strict=False)
         if length >= whole
     ]
+
+
+Filtered = tuple[tuple[str, tuple[str | None, ...]], ...]
+"""Filters as they are kept in caches: dimensions with the values to keep."""
+
+
+@published
+def kpi_figures(
+    cursor: Cursor, kpi_ids: tuple[str, ...], period: Period, filters: Filtered = ()
+) -> dict[str, KpiValue]:
+    """KPIs over a period."""
+    return kpi_values(cursor.connection, kpi_ids, period, dict(filters), windows())
+
+
+@published
+def kpi_series(
+    cursor: Cursor, kpi_id: str, grain: Grain, period: Period, filters: Filtered = ()
+) -> list[tuple[date, KpiValue]]:
+    """A KPI through the buckets of a period."""
+    return series(cursor.connection, kpi_id, grain, period, dict(filters), windows())
+
+
+@published
+def kpi_parts(
+    cursor: Cursor, kpi_id: str, dimension: str, period: Period, filters: Filtered = ()
+) -> dict[str | None, KpiValue]:
+    """A KPI by the values of a dimension, the largest first."""
+    return breakdown(cursor.connection, kpi_id, dimension, period, dict(filters), windows())
+
+
+@published
+def kpi_contributions(
+    cursor: Cursor,
+    kpi_id: str,
+    dimension: str,
+    period: Period,
+    previous: Period,
+    filters: Filtered = (),
+) -> list[Contribution]:
+    """What each part adds to the change of a KPI, the largest effect first."""
+    return contributions(
+        cursor.connection, kpi_id, dimension, period, previous, dict(filters), windows()
+    )
+
+
+@published
+def kpi_rows(
+    cursor: Cursor, kpi_id: str, period: Period, filters: Filtered, limit: int
+) -> pl.DataFrame:
+    """The rows that a figure counts."""
+    return rows_behind(cursor.connection, kpi_id, period, dict(filters), windows(), limit)
+
+
+@published
+def customer_names(cursor: Cursor, customer_ids: tuple[str, ...]) -> dict[str, str]:
+    """What to call customers, by id."""
+    rows = cursor.rows(
+        """
+        select customer_id, coalesce(full_name, company_name, customer_id) as name
+        from customers where customer_id in (select unnest($ids::varchar[]))
+        """,
+        {"ids": list(customer_ids)},
+    )
+    return {row["customer_id"]: row["name"] for row in rows}
+
+
+@published
+def campaign_names(cursor: Cursor) -> dict[str, str]:
+    """Campaigns by id."""
+    rows = cursor.rows("select campaign_id, max(campaign_name) as name from campaigns group by all")
+    return {row["campaign_id"]: row["name"] for row in rows if row["name"]}
 
 
 def windows() -> Windows:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cohorte.i18n import N_
 from dashboards.language import Words
 
@@ -20,6 +22,8 @@ LINK_RULES = {
     "phone": N_("same phone number"),
     "loyalty_number": N_("same loyalty number"),
     "external_id": N_("same identifier in another system"),
+    "probable": N_("alike in several ways, each weighed"),
+    "declared": N_("someone decided they are the same person"),
 }
 
 REACHED_BY = {
@@ -123,6 +127,77 @@ ORDER_STATUS = {
 }
 ORDER_TONES = {"cancelled": "bad", "returned": "bad", "processing": "warn", "shipped": "accent"}
 
+DIMENSIONS = {
+    "source": N_("Source"),
+    "channel": N_("Channel"),
+    "store": N_("Shop"),
+    "campaign_id": N_("Campaign"),
+    "country_code": N_("Country"),
+    "region": N_("Region"),
+    "party": N_("People or companies"),
+    "rfm_segment": N_("RFM segment"),
+    "lifecycle_status": N_("Status"),
+    "landing_page": N_("Landing page"),
+    "industry": N_("Industry"),
+    "owner": N_("Person"),
+    "team": N_("Team"),
+    "stage": N_("Stage"),
+    "kind": N_("Kind"),
+    "category": N_("Category"),
+    "priority": N_("Priority"),
+}
+
+BESIDE = {
+    "median": N_("Median"),
+    "left_out": N_("Too recent, left out"),
+    "by_value": N_("By value"),
+    "margin": N_("Margin of error, 95%"),
+    "reopened": N_("Reopened"),
+    "opportunities": N_("Opportunities"),
+    "open": N_("Still open"),
+    "costed": N_("Revenue with a known cost"),
+    "spend": N_("Spent"),
+    "cost": N_("Cost"),
+    "amount": N_("Amount left in carts"),
+    "p90": N_("Nine in ten within"),
+    "waiting": N_("Still waiting"),
+    "email": N_("E-mail"),
+    "sms": N_("SMS"),
+    "phone": N_("Phone"),
+    "post": N_("Post"),
+}
+BESIDE_UNITS = {
+    "by_value": "percent",
+    "costed": "percent",
+    "spend": "money",
+    "cost": "money",
+    "amount": "money",
+    "p90": "hours",
+    "email": "percent",
+    "sms": "percent",
+    "phone": "percent",
+    "post": "percent",
+}
+"""Units of what stands beside a figure; a count when not named, and the figure's own for these."""
+BESIDE_OWN = frozenset({"median", "margin"})
+
+TEAMS_OF_KPIS = {
+    "sales": N_("Sales"),
+    "marketing": N_("Marketing"),
+    "service": N_("Service"),
+    "data": N_("Data"),
+}
+
+TICKET_CATEGORIES = {
+    "delivery": N_("Delivery"),
+    "complaint": N_("Complaint"),
+    "return": N_("Return"),
+    "invoice": N_("Invoice"),
+    "question": N_("Question"),
+    "loyalty": N_("Loyalty"),
+    "product": N_("Product"),
+}
+
 REJECT_REASONS = {
     "missing_required": N_("required value missing"),
     "not_a_date": N_("not a date"),
@@ -211,6 +286,27 @@ RFM_ADVICE = {
     "lost": N_("Lowest on every count. Leave out of paid campaigns."),
     "prospect": N_("Known, but have not ordered yet."),
 }
+
+
+OF_DIMENSIONS: dict[str, dict[str, str]] = {
+    "channel": CHANNELS,
+    "party": PARTIES,
+    "lifecycle_status": LIFECYCLE,
+    "kind": KINDS,
+    "category": TICKET_CATEGORIES,
+}
+
+
+def part(
+    dimension: str, value: str | None, _: Words, names: Mapping[str, str] | None = None
+) -> str:
+    """The name of a value of a dimension; `names` are those found in the data."""
+    if value is None:
+        return _("unknown")
+    if names and value in names:
+        return names[value]
+    found = OF_DIMENSIONS.get(dimension, {}).get(value)
+    return _(found) if found else value
 
 
 def named(names: dict[str, str], code: str | None, _: Words) -> str:

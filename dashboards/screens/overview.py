@@ -19,6 +19,7 @@ from dashboards.components import (
     insight,
     legend,
     page_head,
+    picture,
     strip,
     swatch,
     table,
@@ -84,14 +85,10 @@ def render() -> None:
     with left, card("revenue", findings.revenue_finding(frame, _), _("Net revenue by month")):
         items = [(_("This year"), tokens.now), (_("Same month a year before"), tokens.ink, "tick")]
         legend(items)
-        st.altair_chart(
-            charts.revenue_by_month(frame, _, tokens), theme=None, alt=_("Net revenue by month")
-        )
+        picture(charts.revenue_by_month, frame, _, tokens, says=_("Net revenue by month"))
     with right, card("customers", findings.customers_finding(frame, _), _("Buyers by month")):
         legend([(_("Returning"), tokens.now), (_("New"), tokens.second)])
-        st.altair_chart(
-            charts.new_and_returning(frame, _, tokens), theme=None, alt=_("Buyers by month")
-        )
+        picture(charts.new_and_returning, frame, _, tokens, says=_("Buyers by month"))
     _where_revenue_comes_from(_)
 
 
