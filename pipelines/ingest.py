@@ -200,7 +200,7 @@ class _Station:
         self.report = report
         self.progress = progress
         self.stale: set[int] = set()
-        self._now = now.astimezone(UTC).replace(tzinfo=None)
+        self._now = max(now.astimezone(UTC).replace(tzinfo=None), _last_moment(connection))
         self._first_id = self._next_id = next_file_id(connection)
 
     def number(self) -> int:
@@ -727,6 +727,12 @@ def mapping_hash(feed: Feed, source: Source, settings: WorkspaceSettings) -> str
 
 def _quoted(names: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in names[:20])
+
+
+def _last_moment(connection: duckdb.DuckDBPyConnection) -> datetime:
+    """Just after the last delivery: what comes later counts as later though the clock went back."""
+    latest = connection.execute("select max(loaded_at) from files").fetchall()[0][0]
+    return datetime.min if latest is None else latest + timedelta(microseconds=1)
 
 
 def _unreadable(name: str, reason: str) -> QuarantineError:
