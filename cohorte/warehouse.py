@@ -323,7 +323,7 @@ def is_whole(workspace: Workspace, info: VersionInfo) -> bool:
         stat = path.stat()
         key = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns)
         if key not in _whole:
-            _whole[key] = sha256_of(path) if stat.st_size == info.bytes else "of another size"
+            _whole[key] = sha256_of(path)
         return _whole[key] == info.sha256
     except OSError:
         return False
