@@ -151,32 +151,21 @@ def features(context: RunContext) -> StationResult:
 
 def score(context: RunContext) -> StationResult:
     """Estimators read features and orders, and write scores."""
-    from models.leads import score_leads
-    from models.value import score_customers
+    from flows.scoring import features_sql, score_workspace
 
     workspace = context.workspace
+    sql = features_sql(workspace, context.dbt.compile) if context.retrain else None
     with closing(connect_work(workspace)) as work:
-        report = score_leads(
+        report = score_workspace(
             work,
+            workspace,
             as_of=context.as_of,
-            settings=workspace.settings,
-            artifacts_dir=workspace.artifacts_dir,
             now=context.now,
             retrain=context.retrain,
-        )
-        value = score_customers(
-            work,
-            as_of=context.as_of,
-            artifacts_dir=workspace.artifacts_dir,
-            now=context.now,
-            horizon=workspace.settings.value_scoring.horizon_days,
-            retrain=context.retrain,
+            sql=sql,
         )
     return StationResult(
-        "score",
-        rows_in=report.leads + value.customers,
-        rows_out=report.scored + value.scored,
-        messages=(report.verdict, value.verdict),
+        "score", rows_in=report.rows_in, rows_out=report.rows_out, messages=report.messages
     )
 
 

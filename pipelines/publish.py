@@ -43,6 +43,7 @@ TOLD_OF_RUNS = frozenset(
         "source_quality",
         "source_rejects",
         "segment_changes",
+        "score_checks",
         "segment_history",
         "segment_size_history",
         "score_history",

@@ -27,4 +27,23 @@
         reasons varchar,
         estimator_version varchar
     );
+    create table if not exists scores.propensity_scores (
+        propensity varchar,
+        customer_id varchar,
+        as_of date,
+        horizon_days bigint,
+        probability double,
+        reasons varchar,
+        estimator_version varchar
+    );
+    create table if not exists scores.score_checks (
+        score varchar,
+        as_of date,
+        estimator_version varchar,
+        measure varchar,
+        subject varchar,
+        value double,
+        limit_value double,
+        is_alert boolean
+    );
 {%- endmacro %}
