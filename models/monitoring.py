@@ -7,7 +7,7 @@ index of today's features and scores against those of the day on which the versi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ __all__ = [
     "Check",
     "History",
     "drift_checks",
+    "follow",
     "outcome_checks",
     "reference_of",
     "write_checks",
@@ -181,6 +182,14 @@ class History:
     def read(self, day: date) -> pl.DataFrame:
         return pl.read_parquet(self.folder / f"{day.isoformat()}.parquet")
 
+    def first_of(self, version: str) -> date | None:
+        """The first day on which a version scored."""
+        for day in self.days():
+            head = pl.scan_parquet(self.folder / f"{day.isoformat()}.parquet").head(1).collect()
+            if head.height and head["estimator_version"][0] == version:
+                return day
+        return None
+
     def due(self, as_of: date, horizon_days: int) -> date | None:
         """The newest day whose horizon ended on ``as_of`` or in the week before."""
         ended = [day for day in self.days() if day + timedelta(days=horizon_days) <= as_of]
@@ -188,6 +197,36 @@ class History:
         if newest is None or newest + timedelta(days=horizon_days + LATE_DAYS) < as_of:
             return None
         return newest
+
+
+def follow(
+    history: History,
+    score_name: str,
+    as_of: date,
+    horizon_days: int,
+    given: pl.DataFrame,
+    came: Callable[[date], pl.Series],
+) -> list[Check]:
+    """Compare today's scores with the first of their version, and past ones with what came.
+
+    Keeps today's for later. ``given`` has ``id``, ``probability`` and ``estimator_version``;
+    ``came`` tells the ids for whom the outcome came after scores of a day.
+    """
+    checks: list[Check] = []
+    due = history.due(as_of, horizon_days)
+    if due is not None:
+        checks += outcome_checks(score_name, as_of, due, history.read(due), came(due))
+    if given.height == 0:
+        return checks
+    version = str(given["estimator_version"][0])
+    first = history.first_of(version)
+    if first is not None and first != as_of:
+        reference = reference_of(pl.DataFrame(), {}, history.read(first)["probability"].to_numpy())
+        said = given["probability"].to_numpy()
+        checks += drift_checks(score_name, version, as_of, reference, pl.DataFrame(), said)
+    history.keep(as_of, given)
+    checks.append(Check(score_name, as_of, version, "scored", float(given.height)))
+    return checks
 
 
 def outcome_checks(

@@ -1,0 +1,183 @@
+"""The score station's body: every score of a workspace, and whether it can still be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import duckdb
+import polars as pl
+
+from cohorte.errors import SettingsError
+from cohorte.warehouse import served_version, version_path
+from cohorte.workspace import Workspace
+from models.asof import MARK, CustomersAt
+from models.leads import score_leads
+from models.monitoring import Check, History, follow, write_checks
+from models.propensity import (
+    Propensity,
+    create_table,
+    read_propensities,
+    score_propensity,
+    train_propensity,
+)
+from models.registry import Registry
+from models.value import score_customers
+
+__all__ = ["ScoringReport", "features_sql", "score_workspace"]
+
+PROPENSITIES_SERVED = "before.propensity_scores"
+
+
+@dataclass(frozen=True)
+class ScoringReport:
+    """What one pass over all scores did; messages say what a person should know."""
+
+    rows_in: int
+    rows_out: int
+    messages: tuple[str, ...]
+
+
+def features_sql(workspace: Workspace, compile_model: Callable[[str, date], str]) -> str | None:
+    """The SQL of the features as of any day, where a propensity needs it to learn."""
+    if not read_propensities(workspace.root):
+        return None
+    return compile_model("customer_features", MARK)
+
+
+def score_workspace(
+    work: duckdb.DuckDBPyConnection,
+    workspace: Workspace,
+    *,
+    as_of: date,
+    now: datetime,
+    retrain: bool = False,
+    sql: str | None = None,
+) -> ScoringReport:
+    """Write the scores of leads and customers, the propensities, and ``scores.score_checks``.
+
+    Propensities are learned only when ``retrain`` is asked for and ``sql`` says how to read the
+    features of days past; else what serves scores.
+    """
+    settings, artifacts = workspace.settings, workspace.artifacts_dir
+    leads = score_leads(
+        work, as_of=as_of, settings=settings, artifacts_dir=artifacts, now=now, retrain=retrain
+    )
+    horizon = settings.value_scoring.horizon_days
+    value = score_customers(
+        work, as_of=as_of, artifacts_dir=artifacts, now=now, horizon=horizon, retrain=retrain
+    )
+    registry = Registry(artifacts)
+    checks = _follow_leads(work, registry, as_of, settings.lead_scoring.horizon_days)
+    checks += _follow_customers(work, registry, as_of, horizon)
+    messages = [leads.verdict, value.verdict]
+    rows_in, rows_out = leads.leads + value.customers, leads.scored + value.scored
+    create_table(work)
+    before = _attach_served(work, workspace)
+    try:
+        for propensity in read_propensities(workspace.root):
+            try:
+                if retrain and sql:
+                    _learn(work, propensity, sql, as_of, settings.time_zone, registry, now)
+                report = score_propensity(
+                    work,
+                    propensity,
+                    as_of=as_of,
+                    registry=registry,
+                    time_zone=settings.time_zone,
+                    scores_before=before,
+                )
+            except SettingsError as error:
+                messages.append(f"{propensity.propensity}: {error}")
+                continue
+            messages.append(f"{propensity.propensity}: {report.verdict}")
+            checks += report.checks
+            rows_in += report.customers
+            rows_out += report.scored
+    finally:
+        if _is_attached(work):
+            work.execute("detach before")
+    write_checks(work, checks)
+    messages += [_alert(check) for check in checks if check.is_alert]
+    return ScoringReport(rows_in, rows_out, tuple(messages))
+
+
+def _learn(
+    work: duckdb.DuckDBPyConnection,
+    propensity: Propensity,
+    sql: str,
+    as_of: date,
+    time_zone: str,
+    registry: Registry,
+    now: datetime,
+) -> None:
+    customers = CustomersAt(work, sql, time_zone)
+    try:
+        train_propensity(customers, propensity, as_of=as_of, registry=registry, now=now)
+    finally:
+        customers.close()
+
+
+def _attach_served(work: duckdb.DuckDBPyConnection, workspace: Workspace) -> str | None:
+    """The propensities of the served version, for scores that had better stay."""
+    served = served_version(workspace)
+    if served is None or "propensity_scores" not in served.tables:
+        return None
+    path = str(version_path(workspace, served.version)).replace("'", "''")
+    work.execute(f"attach '{path}' as before (read_only)")
+    return PROPENSITIES_SERVED
+
+
+def _is_attached(work: duckdb.DuckDBPyConnection) -> bool:
+    rows = work.execute("select 1 from duckdb_databases() where database_name = 'before'")
+    return bool(rows.fetchall())
+
+
+def _follow_leads(
+    work: duckdb.DuckDBPyConnection, registry: Registry, as_of: date, horizon: int
+) -> list[Check]:
+    given = work.sql(
+        "select source || ':' || lead_id as id, conversion_probability as probability,"
+        " estimator_version from scores.lead_scores where as_of = ?",
+        params=[as_of],
+    ).pl()
+
+    def came(day: date) -> pl.Series:
+        found: pl.DataFrame = work.sql(
+            "select source || ':' || lead_id as id from marts.lead_features where is_converted"
+            " and (converted_at is null or converted_at <= created_at + to_days(?))",
+            params=[horizon],
+        ).pl()
+        return found["id"]
+
+    return follow(History(registry.root, "lead_score"), "lead_score", as_of, horizon, given, came)
+
+
+def _follow_customers(
+    work: duckdb.DuckDBPyConnection, registry: Registry, as_of: date, horizon: int
+) -> list[Check]:
+    given = work.sql(
+        "select customer_id as id, order_probability as probability, estimator_version"
+        " from scores.customer_scores where as_of = ?",
+        params=[as_of],
+    ).pl()
+
+    def came(day: date) -> pl.Series:
+        found: pl.DataFrame = work.sql(
+            "select distinct customer_id as id from marts.orders"
+            " where is_order and customer_id is not null and order_date > ? and order_date <= ?",
+            params=[day, day + timedelta(days=horizon)],
+        ).pl()
+        return found["id"]
+
+    name = "customer_value"
+    return follow(History(registry.root, name), name, as_of, horizon, given, came)
+
+
+def _alert(check: Check) -> str:
+    subject = f" of {check.subject}" if check.subject else ""
+    return (
+        f"alert: {check.score}: {check.measure.replace('_', ' ')}{subject} is {check.value:.2f},"
+        f" over {check.limit:.2f}"
+    )
