@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -34,6 +34,10 @@ Verdict = Literal[
     "contactable", "internal", "no_address", "invalid_address", "refused", "no_consent"
 ]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+FileFormat = Literal["csv", "xlsx", "parquet"]
+FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
+SHEET_ROWS = 1_048_576
 
 _FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
 
@@ -131,7 +135,7 @@ def _reach_sql(relation: str) -> str:
     return _REACH.format(relation=table, prefix=f"{prefix}{dot}")
 
 
-def export_csv(
+def export_audience(
     workspace: Workspace,
     store: Store,
     population: Population,
@@ -142,23 +146,32 @@ def export_csv(
     who: str,
     at: datetime,
     columns: Sequence[str] = (),
+    file_format: FileFormat = "csv",
     version: str | None = None,
     language: str | None = None,
 ) -> tuple[Path, Export]:
     """Write the segment's audience to a new file of the workspace's exports, and log it.
 
-    One row per contactable member: customer_id, contact_point, then `columns`. UTF-8 with BOM; in
-    French, semicolons and decimal commas, as spreadsheets there expect. No cell can be read as a
-    formula. No file is left that the log does not hold. SettingsError as for `audience`.
+    One row per contactable member: customer_id, contact_point, then `columns`. CSV is UTF-8 with
+    BOM; in French, semicolons and decimal commas, as spreadsheets there expect. No cell of CSV or
+    XLSX can be read as a formula. No file is left that the log does not hold. SettingsError as for
+    `audience`, and for more people than a sheet has rows.
     """
     reached = audience(population, segment.rule, channel, purpose, columns)
     table = reached.people.select("customer_id", "contact_point", *_beside(columns))
     chosen = language_of(language or workspace.settings.language)
     workspace.exports_dir.mkdir(parents=True, exist_ok=True)
-    path = _new_path(workspace.exports_dir, segment, channel, at)
+    path = _new_path(workspace.exports_dir, segment, channel, at, file_format)
     draft = path.with_suffix(".part")
     try:
-        write_csv(table, draft, chosen)
+        match file_format:
+            case "csv":
+                write_csv(table, draft, chosen)
+            case "xlsx":
+                write_xlsx(table, draft)
+            case "parquet":
+                table.write_parquet(draft)
+        _remember_people(path, table)
         export = store.log_export(
             who=who,
             segment_id=segment.segment_id,
@@ -179,6 +192,90 @@ def export_csv(
 
 def _beside(columns: Sequence[str]) -> list[str]:
     return [name for name in dict.fromkeys(columns) if name != "customer_id"]
+
+
+def _people_path(path: Path) -> Path:
+    """Who was in an exported file: ids alone, kept beside the exports."""
+    return path.parent / ".people" / f"{path.name}.parquet"
+
+
+def _remember_people(path: Path, table: pl.DataFrame) -> None:
+    kept = _people_path(path)
+    kept.parent.mkdir(exist_ok=True)
+    table.select("customer_id").write_parquet(kept)
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What to know before a file leaves.
+
+    `last` is the segment's export before on this channel, if any; `entered` and `gone` compare with
+    who was in it, None when that is no longer known. `lately` are other segments' exports of the
+    last days that hold some of the same people, with how many.
+    """
+
+    reached: Audience
+    last: Export | None
+    entered: int | None
+    gone: int | None
+    lately: list[tuple[Export, int]]
+
+
+def preflight(
+    workspace: Workspace,
+    store: Store,
+    population: Population,
+    segment: Segment,
+    channel: Channel,
+    purpose: str,
+    at: datetime,
+    days: int = 30,
+) -> Preflight:
+    """Who would be in a file, beside the files that left before. SettingsError as `audience`."""
+    reached = audience(population, segment.rule, channel, purpose)
+    people = set(reached.people["customer_id"])
+    exports = store.list_exports(limit=1000)
+    last = next(
+        (
+            each
+            for each in exports
+            if each.segment_id == segment.segment_id and each.channel == channel
+        ),
+        None,
+    )
+    before = None if last is None else _people_of(workspace, last)
+    lately = []
+    for export in exports:
+        if export.segment_id == segment.segment_id or at - export.exported_at > timedelta(days):
+            continue
+        shared = len(people & (_people_of(workspace, export) or set()))
+        if shared:
+            lately.append((export, shared))
+    return Preflight(
+        reached,
+        last,
+        None if before is None else len(people - before),
+        None if before is None else len(before - people),
+        lately,
+    )
+
+
+def _people_of(workspace: Workspace, export: Export) -> set[str] | None:
+    path = _people_path(workspace.exports_dir / Path(export.file_name).name)
+    return set(pl.read_parquet(path)["customer_id"]) if path.is_file() else None
+
+
+def write_xlsx(table: pl.DataFrame, path: Path) -> None:
+    """Write a sheet whose texts are texts: no formula, no link, and phones keep their digits."""
+    from xlsxwriter import Workbook
+
+    if table.height >= SHEET_ROWS:
+        raise SettingsError(
+            f"{table.height:,} people do not fit on a sheet", remedy="export as csv or parquet"
+        )
+    plain = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    with Workbook(str(path), plain) as book:
+        table.write_excel(book, worksheet="people", autofit=table.height <= 10_000)
 
 
 def write_csv(table: pl.DataFrame, path: Path, language: Language) -> None:
@@ -207,12 +304,14 @@ def formula_safe(table: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _new_path(folder: Path, segment: Segment, channel: Channel, at: datetime) -> Path:
+def _new_path(
+    folder: Path, segment: Segment, channel: Channel, at: datetime, file_format: FileFormat
+) -> Path:
     ascii_id = unicodedata.normalize("NFKD", segment.segment_id).encode("ascii", "ignore").decode()
     stem = re.sub(r"[^A-Za-z0-9]+", "-", ascii_id).strip("-") or "segment"
     stem = f"{stem}_{channel}_{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
-    path, number = folder / f"{stem}.csv", 1
+    path, number = folder / f"{stem}.{file_format}", 1
     while path.exists():
         number += 1
-        path = folder / f"{stem}-{number}.csv"
+        path = folder / f"{stem}-{number}.{file_format}"
     return path

@@ -55,6 +55,13 @@ class _Declared(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class RowsBehind(_Declared):
+    """The things done that a value comes from; of the last days alone when stated."""
+
+    did: tuple[str, ...]
+    last_days: int | None = None
+
+
 class _DeclaredField(_Declared):
     group: str = "other"
     label: dict[str, str] = {}
@@ -65,6 +72,8 @@ class _DeclaredField(_Declared):
     unit: Unit | None = None
     choices: dict[str, dict[str, str]] = {}
     hidden: bool = False
+    rows: RowsBehind | None = None
+    source: str | None = None
 
 
 class _FieldsFile(_Declared):
@@ -113,6 +122,8 @@ class ProfileField:
     choices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     column: str = ""
     of: Mapping[str, str] = field(default_factory=dict)
+    rows: RowsBehind | None = None
+    source: str | None = None
 
     @property
     def column_name(self) -> str:
@@ -323,6 +334,8 @@ def build_catalogue(
             when_false=about.when_false,
             unit=about.unit,
             choices=about.choices,
+            rows=about.rows,
+            source=about.source,
         )
     return Catalogue(
         fields, time_zone=time_zone, currency=currency, is_numbered="customer_number" in columns

@@ -18,6 +18,7 @@ from sqlglot import exp
 from cohorte.errors import SettingsError
 from cohorte.segments.catalogue import ACTIVITIES, PROFILES, Catalogue, ProfileField, sibling
 from cohorte.segments.rules import (
+    Aggregate,
     AllOf,
     AnyOf,
     Behaviour,
@@ -271,19 +272,9 @@ class Compiler:
             )
         tested = behaviour[measure.of]
         value = column(tested.column_name, "acts")
-        moment = exp.Tuple(expressions=[column("occurred_at", "acts"), column("record_id", "acts")])
-        match measure.by:
-            case "sum":
-                figure: exp.Expr = exp.func("coalesce", exp.Sum(this=value), exp.Literal.number(0))
-            case "average":
-                return self._averaged(measure, tested, value, select)
-            case "minimum":
-                figure = exp.Min(this=value)
-            case "maximum":
-                figure = exp.Max(this=value)
-            case _:
-                by = "arg_min" if measure.by == "first" else "arg_max"
-                figure = exp.func(by, value, moment)
+        if measure.by == "average":
+            return self._averaged(measure, tested, value, select)
+        figure = self.figure(measure.by, value)
         met = _test(measure.test, tested, figure, self.catalogue, self.as_of, self.binder)
         if measure.by == "sum" and met_by_zero(measure):
             return Numbers(select.having(exp.not_(exp.paren(met))), others=True)
@@ -291,6 +282,23 @@ class Compiler:
             missed = exp.Coalesce(this=exp.not_(exp.paren(met)), expressions=[exp.false()])
             return Numbers(select.having(missed), others=True)
         return Numbers(select.having(met))
+
+    def figure(self, by: Aggregate, value: exp.Expr) -> exp.Expr:
+        """A figure over activities: of equal moments, the record's id says which is first."""
+        moment = exp.Tuple(expressions=[column("occurred_at", "acts"), column("record_id", "acts")])
+        match by:
+            case "sum":
+                return exp.func("coalesce", exp.Sum(this=value), exp.Literal.number(0))
+            case "average":
+                return exp.Avg(this=value)
+            case "minimum":
+                return exp.Min(this=value)
+            case "maximum":
+                return exp.Max(this=value)
+            case "first":
+                return exp.func("arg_min", value, moment)
+            case "last":
+                return exp.func("arg_max", value, moment)
 
     def _averaged(
         self, measure: Measure, tested: ProfileField, value: exp.Expr, select: exp.Select

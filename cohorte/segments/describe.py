@@ -7,12 +7,13 @@ so that any nesting of them stays grammatical without agreeing genders or number
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from cohorte.i18n import (
     Translator,
     format_date,
+    format_datetime,
     format_enumeration,
     format_money,
     format_number,
@@ -73,6 +74,19 @@ def describe_clause(clause: Clause, language: str, catalogue: Catalogue, as_of: 
 def describe_part(rule: Node, language: str, catalogue: Catalogue, as_of: date) -> str:
     """A leaf or a group, as it stands within a sentence after "Customers"."""
     return _Sentence(translator(language), catalogue, as_of).node(rule)
+
+
+def say_value(value: object, field: ProfileField, language: str, catalogue: Catalogue) -> str:
+    """A value of a field as sentences say it: an amount, a share, a day, the name of a choice."""
+    if isinstance(value, datetime):
+        return format_datetime(value, language, catalogue.time_zone, "long")
+    if isinstance(value, date):
+        return format_date(value, language, "long")
+    if isinstance(value, float):
+        value = round(value, 4)
+    if isinstance(value, Decimal):
+        value = float(value)
+    return _Sentence(translator(language), catalogue, date.min).value(value, field)
 
 
 class _Sentence:
@@ -391,7 +405,7 @@ class _Sentence:
         if field.type in ("date", "timestamp"):
             return self._day_test(clause, field)
         _ = self._
-        said = [self._value(value, field) for value in clause.values]
+        said = [self.value(value, field) for value in clause.values]
         named = {"field": field.phrase(self.language), "value": said[0]}
         if clause.op in ("in", "not_in") and len(said) > 1:
             return self._one_of(clause, field, said)
@@ -485,7 +499,7 @@ class _Sentence:
     def _date(self, day: date | None) -> str:
         return format_date(day, self.language, "long")
 
-    def _value(self, value: object, field: ProfileField) -> str:
+    def value(self, value: object, field: ProfileField) -> str:
         if isinstance(value, str):
             if value in field.choices:
                 return self._("“{text}”", text=field.choice(value, self.language))

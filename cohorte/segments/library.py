@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from cohorte.errors import NotFoundError, SettingsError
 from cohorte.i18n import Language, language_of
-from cohorte.segments.rules import Node, Rule, parse_rule
+from cohorte.segments.population import Population
+from cohorte.segments.rules import Node, Rule, parse_rule, references, rule_json
 from cohorte.store import Store, StoredSegment
 from cohorte.workspace import Workspace
 from cohorte.yamlfile import read_yaml
+
+Tag = Annotated[str, Field(min_length=1, max_length=40)]
 
 
 class SegmentFile(BaseModel):
@@ -26,6 +33,8 @@ class SegmentFile(BaseModel):
     segment: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
     name: dict[Language, str] = Field(min_length=1)
     description: dict[Language, str] = {}
+    owner: str | None = None
+    tags: list[Tag] = []
     rule: Rule
 
     @field_validator("name", "description", mode="before")
@@ -46,6 +55,7 @@ class Segment:
     owner: str | None = None
     updated_at: datetime | None = None
     rule_version: int | None = None
+    tags: Sequence[str] = ()
 
     def name(self, language: str) -> str:
         return _in_language(self.names, language) or self.segment_id
@@ -76,6 +86,8 @@ def file_segments(folder: Path) -> list[Segment]:
                 rule=stated.rule,
                 origin="file",
                 descriptions={str(code): text for code, text in stated.description.items()},
+                owner=stated.owner,
+                tags=tuple(stated.tags),
             )
         )
     return segments
@@ -92,6 +104,7 @@ def stored_segment(row: StoredSegment) -> Segment:
         owner=row.owner,
         updated_at=row.updated_at,
         rule_version=row.rule_version,
+        tags=tuple(row.tags),
     )
 
 
@@ -102,6 +115,60 @@ def all_segments(workspace: Workspace, store: Store) -> list[Segment]:
     """
     stored = [stored_segment(row) for row in store.list_segments()]
     return [*file_segments(workspace.segments_dir), *stored]
+
+
+def with_library(population: Population, segments: Iterable[Segment]) -> Population:
+    """The same customers, with these segments to refer to."""
+    known = list(segments)
+    return population.with_segments(
+        {segment.segment_id: segment.rule for segment in known},
+        {segment.segment_id: segment.names for segment in known},
+    )
+
+
+def referring(segments: Iterable[Segment], segment_id: str) -> list[Segment]:
+    """The segments whose rule refers to this one directly."""
+    return [
+        segment
+        for segment in segments
+        if any(each.segment == segment_id for each in references(segment.rule))
+    ]
+
+
+def segment_yaml(segment: Segment) -> str:
+    """A segment as a file of the workspace states it."""
+    stated = {
+        "segment": file_name(segment.segment_id),
+        "name": dict(segment.names),
+        "description": {code: text for code, text in segment.descriptions.items() if text},
+        "owner": segment.owner,
+        "tags": list(segment.tags),
+        "rule": rule_json(segment.rule),
+    }
+    kept = {key: value for key, value in stated.items() if value}
+    return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=100)
+
+
+def file_name(segment_id: str) -> str:
+    """The name that a file of a segment takes, without its ending."""
+    plain = unicodedata.normalize("NFKD", segment_id).encode("ascii", "ignore").decode().lower()
+    stem = re.sub(r"[^a-z0-9]+", "_", plain).strip("_") or "segment"
+    return (stem if stem[0].isalpha() else f"s_{stem}")[:63]
+
+
+def definition_changes(before: Node, after: Node) -> list[tuple[Literal["-", "+"], str]]:
+    """The lines of YAML that differ between two rules, in order."""
+    old, new = (
+        yaml.safe_dump(rule_json(rule), sort_keys=False, allow_unicode=True, width=100).splitlines()
+        for rule in (before, after)
+    )
+    changed: list[tuple[Literal["-", "+"], str]] = []
+    for line in difflib.ndiff(old, new):
+        if line.startswith("- "):
+            changed.append(("-", line[2:]))
+        elif line.startswith("+ "):
+            changed.append(("+", line[2:]))
+    return changed
 
 
 def find_segment(workspace: Workspace, store: Store, wanted: str) -> Segment:

@@ -24,7 +24,6 @@ from cohorte.segments.rules import (
     expand,
     is_group,
     parts,
-    references,
 )
 
 SIZES_AT_ONCE = 50
@@ -351,15 +350,6 @@ def member_query(population: Population, rule: Node) -> Query:
     select = profile_select([column("customer_id")], population.relation)
     select = select.where(compiler.condition(population.plain(rule)))
     return Query(select.sql(DIALECT), compiler.binder.parameters)
-
-
-def segments_referred(rules: Mapping[str, Node], segment_id: str) -> list[str]:
-    """The segments whose rule refers to this one, directly."""
-    return [
-        name
-        for name, rule in rules.items()
-        if any(each.segment == segment_id for each in references(rule))
-    ]
 
 
 def _fields(population: Population, columns: Sequence[str]) -> exp.Select:

@@ -201,17 +201,19 @@ class Store:
         segment_id: str | None = None,
         description: str = "",
         replaces: int | None = None,
+        tags: Sequence[str] | None = None,
     ) -> StoredSegment:
         """Save a new segment, or a new definition of the segment `segment_id`.
 
-        `replaces` is the rule_version that the author had before them; CohorteError when someone
-        has saved another since. NotFoundError for an unknown `segment_id`. Saving what is saved
-        already changes nothing.
+        Without `tags` those it has stay; they are no part of its definitions. `replaces` is the
+        rule_version that the author had before them; CohorteError when someone has saved another
+        since. NotFoundError for an unknown `segment_id`. Saving what is saved already changes
+        nothing.
         """
         if not name.strip():
             raise CohorteError("a segment needs a name", remedy="name it")
         if segment_id is None:
-            return _retried(lambda: self._add_segment(name, rule, author, at, description))
+            return _retried(lambda: self._add_segment(name, rule, author, at, description, tags))
         with self._writing() as session:
             segment = _found(session.get(StoredSegment, segment_id), f"segment {segment_id}")
             if replaces is not None and segment.rule_version != replaces:
@@ -220,6 +222,8 @@ class Store:
                     where=f'segment "{segment.name}"',
                     remedy="look at their version, then save yours again",
                 )
+            if tags is not None:
+                segment.tags = sorted(set(tags))
             if (segment.name, segment.rule, segment.description) == (name, rule, description):
                 return segment
             segment.name, segment.rule, segment.description = name, rule, description
@@ -230,7 +234,13 @@ class Store:
             return segment
 
     def _add_segment(
-        self, name: str, rule: dict[str, Any], author: str, at: datetime, description: str
+        self,
+        name: str,
+        rule: dict[str, Any],
+        author: str,
+        at: datetime,
+        description: str,
+        tags: Sequence[str] | None,
     ) -> StoredSegment:
         with self._writing() as session:
             segment = StoredSegment(
@@ -240,6 +250,7 @@ class Store:
                 rule=rule,
                 rule_version=1,
                 owner=author,
+                tags=sorted(set(tags or ())),
                 created_at=at,
                 updated_at=at,
                 archived_at=None,

@@ -100,6 +100,7 @@ class StoredSegment(Base):
     rule: Mapped[dict[str, Any]]
     rule_version: Mapped[int] = mapped_column(default=1)
     owner: Mapped[str]
+    tags: Mapped[list[str]] = mapped_column(default=list)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     archived_at: Mapped[datetime | None]

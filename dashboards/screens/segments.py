@@ -20,7 +20,7 @@ from cohorte.segments import (
     Segment,
     all_segments,
     describe,
-    export_csv,
+    export_audience,
     parse_rule,
     rule_json,
 )
@@ -401,7 +401,7 @@ def _exporter(
     version = queries.pinned().info.version
 
     def make() -> bytes:
-        path, _export_entry = export_csv(
+        path, _export_entry = export_audience(
             space, store, people, segment, channel, purpose,
             who=AUTHOR, at=now(), columns=columns, version=version, language=_.code,
         )  # fmt: skip

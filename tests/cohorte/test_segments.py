@@ -26,7 +26,7 @@ from cohorte.segments import (
     count,
     describe,
     evaluate_memberships,
-    export_csv,
+    export_audience,
     file_segments,
     find_segment,
     load_catalogue,
@@ -240,7 +240,7 @@ def test_each_person_left_out_is_counted_once_under_its_reason() -> None:
 def test_an_export_holds_the_audience_and_is_logged(
     workspace: Workspace, population: Population, store: Store
 ) -> None:
-    path, export = export_csv(
+    path, export = export_audience(
         workspace,
         store,
         population,
@@ -275,7 +275,9 @@ def test_two_exports_at_the_same_moment_are_two_files(
 ) -> None:
     nobody = segment({"any": []}, "../../etc/été")
     made = [
-        export_csv(workspace, store, population, nobody, "post", "marketing", who="ana", at=AT)[0]
+        export_audience(
+            workspace, store, population, nobody, "post", "marketing", who="ana", at=AT
+        )[0]
         for _ in range(2)
     ]
     assert [path.name for path in made] == [
@@ -290,7 +292,7 @@ def test_an_export_of_a_column_that_is_not_there_is_refused(
 ) -> None:
     before = len(list(workspace.exports_dir.iterdir()))
     with pytest.raises(SettingsError, match="no field"):
-        export_csv(
+        export_audience(
             workspace,
             store,
             population,
@@ -314,7 +316,7 @@ def test_an_export_that_cannot_be_logged_leaves_no_file(
     monkeypatch.setattr(store, "log_export", refuse)
     before = sorted(workspace.exports_dir.iterdir())
     with pytest.raises(OSError, match="gone"):
-        export_csv(
+        export_audience(
             workspace, store, population, segment(PARIS), "post", "marketing", who="ana", at=AT
         )
     assert sorted(workspace.exports_dir.iterdir()) == before
