@@ -34,7 +34,10 @@ SCREENS = [
     ("rfm", "people", N_("RFM"), ":material/grid_view:"),
     ("segments", "people", N_("Segments"), ":material/filter_alt:"),
     ("explore", "analysis", N_("Explore"), ":material/query_stats:"),
+    ("retention", "analysis", N_("Retention"), ":material/autorenew:"),
+    ("products", "analysis", N_("Products"), ":material/shopping_bag:"),
     ("data", "data", N_("Data"), ":material/database:"),
+    ("runs", "data", N_("Runs"), ":material/play_circle:"),
 ]
 
 # Pages that are reached from others and stand in no menu, and where one stands while there.

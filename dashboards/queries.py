@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -651,6 +652,118 @@ def reach(cursor: Cursor, rfm_segment: str, party: str | None) -> Row:
         where rfm_segment = $rfm_segment and ($party is null or party = $party)
         """,
         {"rfm_segment": rfm_segment, "party": party},
+    )
+
+
+# Retention and products
+
+
+@published
+def cohort_months(cursor: Cursor) -> pl.DataFrame:
+    """One row per cohort and month: customers, orders, revenue; oldest first."""
+    return cursor.frame("from cohort_months order by cohort_month, month")
+
+
+@published
+def order_gaps(cursor: Cursor) -> pl.DataFrame:
+    """How often so many days passed from one order day to the next."""
+    return cursor.frame("from order_gaps order by days_between")
+
+
+@published
+def lifecycle_moves(cursor: Cursor) -> list[Row]:
+    """How many buyers moved from state to state in each of the last quarters."""
+    return cursor.rows("from lifecycle_moves order by moment_date, state_before, state_after")
+
+
+@published
+def products(
+    cursor: Cursor, start: date, end: date, before: date, category: str | None
+) -> list[Row]:
+    """One row per product sold from a month up to another, with its revenue from `before`."""
+    return cursor.rows(
+        """
+        select
+            source, product_id, max(product_name) as product_name, max(category) as category,
+            sum(quantity) filter (month >= $start) as quantity,
+            sum(net_revenue) filter (month >= $start) as net_revenue,
+            sum(margin_amount) filter (month >= $start) as margin_amount,
+            sum(returned_amount) filter (month >= $start) as returned_amount,
+            sum(net_revenue) filter (month < $start) as net_revenue_before
+        from product_months
+        where month >= $before and month < $end and ($category is null or category = $category)
+        group by source, product_id
+        order by net_revenue desc nulls last, source, product_id
+        """,
+        {"start": start, "end": end, "before": before, "category": category},
+    )
+
+
+@published
+def product_course(
+    cursor: Cursor, start: date, end: date, category: str | None
+) -> list[tuple[str | None, date, Decimal]]:
+    """Revenue by category and month; by product within a category."""
+    rows = cursor.rows(
+        """
+        select
+            case when $category is null then category else product_name end as part, month,
+            sum(net_revenue) as net_revenue
+        from product_months
+        where month >= $start and month < $end and ($category is null or category = $category)
+        group by all order by all
+        """,
+        {"start": start, "end": end, "category": category},
+    )
+    return [(row["part"], row["month"], row["net_revenue"]) for row in rows]
+
+
+@published
+def categories(cursor: Cursor) -> list[str]:
+    """Categories of products sold, the largest first."""
+    rows = cursor.rows(
+        """
+        select category from product_months where category is not null
+        group by category order by sum(net_revenue) desc, category limit 200
+        """
+    )
+    return [row["category"] for row in rows]
+
+
+@published
+def product_pairs(cursor: Cursor, product_id: str | None, limit: int) -> list[Row]:
+    """Pairs bought together, those furthest from chance first; with one product, its own."""
+    return cursor.rows(
+        """
+        with names as (
+            select source, product_id, max(product_name) as name from product_months group by all
+        )
+        select
+            pairs.*, coalesce(one.name, pairs.product_id) as product_name,
+            coalesce(other.name, pairs.other_product_id) as other_name
+        from product_pairs as pairs
+        left join names as one
+            on one.source = pairs.source and one.product_id = pairs.product_id
+        left join names as other
+            on other.source = pairs.source and other.product_id = pairs.other_product_id
+        where $product_id is null or $product_id in (pairs.product_id, pairs.other_product_id)
+        order by lift * sqrt(pairs.orders_count) desc, pairs.product_id, other_product_id
+        limit $limit
+        """,
+        {"product_id": product_id, "limit": limit},
+    )
+
+
+@published
+def first_products(cursor: Cursor, at_least: int) -> list[Row]:
+    """Products of first orders with enough buyers, by how many of them ordered again."""
+    return cursor.rows(
+        """
+        select *, sum(returned_count) over () / sum(first_buyers_count) over () as usual
+        from first_products where first_buyers_count >= $at_least
+        order by returned_count / first_buyers_count desc, first_buyers_count desc, product_id
+        """,
+        {"at_least": at_least},
     )
 
 

@@ -101,3 +101,16 @@
 {% macro duckdb__iso_weekday(day) -%}
     extract(isodow from {{ day }})
 {%- endmacro %}
+
+{#- The same day some months before another, or the last of a shorter month. -#}
+{% macro months_before(months, day) -%}
+    {{ return(adapter.dispatch('months_before', 'cohorte')(months, day)) }}
+{%- endmacro %}
+
+{% macro default__months_before(months, day) -%}
+    add_months({{ day }}, -{{ months }})
+{%- endmacro %}
+
+{% macro duckdb__months_before(months, day) -%}
+    cast({{ day }} - to_months({{ months }}) as date)
+{%- endmacro %}

@@ -113,6 +113,10 @@ def days_before(days: Any, day: str) -> str:
     return f"({day} - 1)"
 
 
+def months_before(months: Any, day: str) -> str:
+    return f"({day} - 1)"
+
+
 def within(day: str, days: Any) -> str:
     return f"({day} > cast('2000-01-01' as date))"
 
@@ -167,3 +171,15 @@ def mid_rank_score(below: str, tied: str, total: str, levels: int, lowest: int) 
 
 def text_literal(value: str) -> str:
     return f"'{value}'"
+
+
+def survivor_frequencies() -> str:
+    return ""
+
+
+def survivor_orders() -> str:
+    return ""
+
+
+def survivor(field: str, otherwise: str) -> str:
+    return otherwise or field

@@ -147,6 +147,19 @@ TABLES: dict[str, str] = {
     "kpi_daily": "kpi_date DATE, kpi_id VARCHAR, source VARCHAR, value DECIMAL(38,4)",
     "kpi_monthly": f"""month DATE, net_revenue {_MONEY}, orders BIGINT, active_customers BIGINT,
         new_customers BIGINT, returning_customers BIGINT, average_order_value {_MONEY}""",
+    "cohort_months": f"""cohort_month DATE, month DATE, customers_count BIGINT,
+        orders_count BIGINT, net_revenue {_MONEY}""",
+    "order_gaps": "days_between BIGINT, gaps_count BIGINT, first_gaps_count BIGINT",
+    "lifecycle_moves": """moment_date DATE, state_before VARCHAR, state_after VARCHAR,
+        customers_count BIGINT""",
+    "product_months": f"""source VARCHAR, product_id VARCHAR, month DATE, product_name VARCHAR,
+        category VARCHAR, quantity {_MONEY}, net_revenue {_MONEY}, margin_amount {_MONEY},
+        returned_amount {_MONEY}""",
+    "first_products": """source VARCHAR, product_id VARCHAR, product_name VARCHAR,
+        category VARCHAR, first_buyers_count BIGINT, returned_count BIGINT""",
+    "product_pairs": """source VARCHAR, product_id VARCHAR, other_product_id VARCHAR,
+        orders_count BIGINT, product_orders_count BIGINT, other_orders_count BIGINT,
+        lift DOUBLE""",
     "source_quality": """source VARCHAR, loaded_date DATE, files_count BIGINT, records BIGINT,
         accepted BIGINT, rejected BIGINT, reject_rate DOUBLE, last_loaded_at TIMESTAMP""",
     "source_rejects": """source VARCHAR, feed VARCHAR, entity VARCHAR, column_name VARCHAR,
@@ -1306,6 +1319,104 @@ _DERIVED = [
             sum(reporting_net_amount) / count(*) filter (is_order) as decimal(18, 4)) end
     from sold left join firsts using (customer_id)
     group by month
+    """,
+    """
+    create temp table order_days as
+    select
+        customer_id, order_date, min(order_date) over (partition by customer_id) as first_date,
+        lag(order_date) over (partition by customer_id order by order_date) as previous_date,
+        lead(order_date) over (partition by customer_id order by order_date) as next_date
+    from (
+        select distinct customer_id, order_date
+        from orders inner join customers using (customer_id)
+        where is_order and not is_internal
+    )
+    """,
+    """
+    insert into cohort_months
+    select
+        date_trunc('month', first_order_date) as cohort_month,
+        date_trunc('month', order_date) as month,
+        count(distinct customer_id) filter (is_order), count(*) filter (is_order),
+        sum(reporting_net_amount)
+    from orders inner join customer_features using (customer_id)
+        inner join customers using (customer_id)
+    where status <> 'cancelled' and not is_internal and order_date >= first_order_date
+    group by all
+    """,
+    """
+    insert into order_gaps
+    select next_date - order_date, count(*), count(*) filter (previous_date is null)
+    from order_days where next_date is not null group by all
+    """,
+    """
+    insert into lifecycle_moves
+    with moments as (
+        select
+            step, ($as_of::date - to_months(3 * (4 - step)))::date as moment_date,
+            ($as_of::date - to_months(3 * (5 - step)))::date as begin_date
+        from range(5) as steps(step)
+    ),
+    states as (
+        select
+            step, moment_date, customer_id,
+            case
+                when first_date > begin_date then 'new'
+                when order_date > begin_date and order_date - previous_date > 365 then 'won_back'
+                when (moment_date - order_date) * 2 <= 365 then 'active'
+                when moment_date - order_date < 365 then 'at_risk'
+                else 'lapsed'
+            end as state
+        from moments inner join order_days
+            on order_date <= moment_date and (next_date is null or next_date > moment_date)
+    )
+    select later.moment_date, coalesce(earlier.state, 'not_yet'), later.state, count(*)
+    from states as later left join states as earlier
+        on later.customer_id = earlier.customer_id and later.step = earlier.step + 1
+    where later.step > 0 group by all
+    """,
+    """
+    insert into product_months
+    select
+        source, product_id, date_trunc('month', order_date), max(product_name), max(category),
+        sum(quantity), sum(reporting_net_amount), sum(margin_amount),
+        -sum(least(reporting_net_amount, 0))
+    from order_lines left join customers using (customer_id)
+    where status <> 'cancelled' and not coalesce(is_internal, false) group by all
+    """,
+    """
+    insert into first_products
+    select
+        lines.source, lines.product_id, max(product_name), max(category),
+        count(distinct days.customer_id),
+        count(distinct days.customer_id) filter (next_date - days.order_date <= 182)
+    from order_days as days
+    inner join orders on orders.customer_id = days.customer_id and orders.is_first_order
+    inner join order_lines as lines
+        on lines.source = orders.source and lines.order_id = orders.order_id
+    where previous_date is null and days.order_date <= $as_of::date - 182 and quantity > 0
+    group by all
+    """,
+    """
+    insert into product_pairs
+    with baskets as (
+        select distinct source, order_id, product_id from order_lines
+        where status = 'completed' and quantity > 0 and order_date > $as_of::date - 365
+    ),
+    products as (
+        select source, product_id, count(*) as orders_count from baskets group by all
+    )
+    select
+        one.source, one.product_id, other.product_id, count(*), max(p.orders_count),
+        max(o.orders_count),
+        round(count(*) * (select count(distinct (source, order_id)) from baskets)
+            / (max(p.orders_count) * max(o.orders_count)), 4)
+    from baskets as one
+    inner join baskets as other on one.source = other.source
+        and one.order_id = other.order_id and one.product_id < other.product_id
+    inner join products as p on p.source = one.source and p.product_id = one.product_id
+    inner join products as o on o.source = other.source and o.product_id = other.product_id
+    group by all having count(*) >= 2
     """,
     """
     insert into reconciliation
