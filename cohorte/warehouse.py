@@ -12,6 +12,7 @@ import json
 import os
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -50,6 +51,9 @@ create table if not exists snapshots (
     file_id integer, source varchar, feed varchar, entity varchar, shown_at timestamp
 );
 """
+
+
+_locking = threading.Lock()
 
 
 class TableInfo(BaseModel):
@@ -121,10 +125,11 @@ def connect_reader(path: Path, threads: int = 2) -> duckdb.DuckDBPyConnection:
         },
     )
     # One process shares one database between its connections, so the first locks it for all.
-    locked = connection.execute("select current_setting('lock_configuration')").fetchall()
-    if not locked[0][0]:
-        connection.execute("set global TimeZone = 'UTC'")
-        connection.execute("set global lock_configuration = true")
+    with _locking:
+        locked = connection.execute("select current_setting('lock_configuration')").fetchall()
+        if not locked[0][0]:
+            connection.execute("set global TimeZone = 'UTC'")
+            connection.execute("set global lock_configuration = true")
     return connection
 
 
@@ -202,6 +207,23 @@ def writer_lock(
     finally:
         holder_path.unlink(missing_ok=True)
         lock.release()
+
+
+def holder_of(workspace: Workspace) -> str | None:
+    """The run that has the workspace now; none when it is free."""
+    if not workspace.lock_path.exists():
+        return None
+    lock = FileLock(workspace.lock_path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        try:
+            note = workspace.lock_path.with_suffix(".json").read_text(encoding="utf-8")
+            return str(json.loads(note)["run_id"])
+        except (OSError, ValueError, KeyError):
+            return ""
+    lock.release()
+    return None
 
 
 def _holder(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Data: where the figures come from, what was rejected and why, the runs and the versions."""
+"""Data: where the figures come from, what was rejected and why, and that totals tie."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from typing import Any
 import streamlit as st
 
 from cohorte.clock import now
-from cohorte.i18n import N_
-from cohorte.store import Run
-from cohorte.warehouse import list_versions
 from dashboards import charts, queries, theme, vocabulary
 from dashboards.components import (
     Column,
@@ -25,32 +22,10 @@ from dashboards.components import (
     table,
 )
 from dashboards.language import Words, words
-from dashboards.markup import div, join, span, tag
+from dashboards.markup import join, span
 from dashboards.vocabulary import named
 
-RUNS_SHOWN = 10
 STALE_AFTER = timedelta(days=3)
-STATIONS = {
-    "extract": N_("Extract"),
-    "ingest": N_("Load"),
-    "load": N_("Load"),
-    "stage": N_("Stage"),
-    "identify": N_("Identify"),
-    "unify": N_("Unify"),
-    "features": N_("Features"),
-    "score": N_("Score"),
-    "profile": N_("Profiles"),
-    "segment": N_("Segments"),
-    "segments": N_("Segments"),
-    "gates": N_("Checks"),
-    "publish": N_("Publish"),
-}
-RUN_STATUS = {
-    "running": (N_("running"), "accent"),
-    "succeeded": (N_("succeeded"), "good"),
-    "failed": (N_("failed"), "bad"),
-    "interrupted": (N_("interrupted"), "warn"),
-}
 
 
 def render() -> None:
@@ -88,8 +63,6 @@ def render() -> None:
         _rejects(_)
     with right:
         _reconciliation(gaps, _)
-    _runs(_)
-    _versions(_)
 
 
 def _rate(rejected: int, records: int, _: Words) -> str:
@@ -284,128 +257,6 @@ def _total(value: Decimal | None, _: Words) -> str:
     if value is None:
         return _.number(None)
     return _.number(value, 0 if value == value.to_integral_value() else 2)
-
-
-def _runs(_: Words) -> None:
-    runs = queries.store().list_runs(RUNS_SHOWN)
-    if not runs:
-        return
-    last = runs[0]
-    status, _tone = RUN_STATUS.get(last.status, (last.status, ""))
-    title = _("The last run {status}", status=_(status))
-    with card("runs", title, _("The latest runs of the pipeline")):
-        draw(
-            table(
-                [
-                    Column(_("Started")),
-                    Column(_("Status"), "state"),
-                    Column(_("Data to"), "num hide"),
-                    Column(_("Duration"), "num first"),
-                    Column(_("Version"), "num hide"),
-                    Column(_("Said"), "wide"),
-                ],
-                [_run(run, _) for run in runs],
-                _("Runs"),
-            )
-        )
-        with_stations = [run for run in runs if run.stations]
-        if with_stations:
-            with st.expander(_("Stations of a run"), key="stations"):
-                chosen = st.selectbox(
-                    _("Run"),
-                    with_stations,
-                    format_func=lambda run: f"{_.at(run.started_at)} · {run.version or run.status}",
-                    key="run",
-                    label_visibility="collapsed",
-                )
-                draw(_stations(chosen, _))
-
-
-def _run(run: Run, _: Words) -> list[Any]:
-    name, tone = RUN_STATUS.get(run.status, (run.status, ""))
-    ended = run.ended_at
-    took = (
-        _.number(None) if ended is None else _seconds((ended - run.started_at).total_seconds(), _)
-    )
-    return [
-        join(span(_.at(run.started_at), cls="main"), span(run.run_id, cls="sub co-mono")),
-        pill(_(name), tone),
-        _.day(run.as_of),
-        took,
-        run.version or "–",
-        span(run.message or "–", cls="wrap" if run.message else "co-none"),
-    ]
-
-
-def _seconds(seconds: float, _: Words) -> str:
-    if seconds < 90:
-        return _("{seconds} s", seconds=_.number(seconds, 1 if seconds < 10 else 0))
-    return _("{minutes} min", minutes=_.number(seconds / 60, 1))
-
-
-def _stations(run: Run, _: Words) -> Any:
-    return table(
-        [
-            Column(_("Station")),
-            Column(_("In"), "num hide"),
-            Column(_("Accepted"), "num hide"),
-            Column(_("Rejected"), "num hide"),
-            Column(_("Out"), "num hide"),
-            Column(_("Time"), "num first"),
-            Column(_("Said"), "wide"),
-        ],
-        [
-            [
-                span(named(STATIONS, str(station.get("station")), _), cls="main"),
-                *[
-                    _.number(int(station.get(name) or 0)) if station.get(name) else "–"
-                    for name in ("rows_in", "accepted", "rejected", "rows_out")
-                ],
-                _seconds(float(station.get("seconds") or 0), _),
-                [div(line, cls="sub") for line in station.get("messages") or []] or "–",
-            ]
-            for station in run.stations
-        ],
-        _("Stations of a run"),
-    )
-
-
-def _versions(_: Words) -> None:
-    versions = list_versions(queries.workspace())
-    served = queries.pinned().info.version
-    with card(
-        "versions",
-        _.ngettext("{count} version is kept", "{count} versions are kept", len(versions)),
-        join(_("Go back to one of them with "), tag("code", "cohorte rollback", cls="co-code")),
-    ):
-        draw(
-            table(
-                [
-                    Column(_("Version")),
-                    Column(_("Published"), "num first"),
-                    Column(_("Data to"), "num hide"),
-                    Column(_("Customers"), "num hide"),
-                    Column(_("Orders"), "num hide"),
-                    Column(_("Size"), "num hide"),
-                    Column("", "state"),
-                ],
-                [
-                    [
-                        span(info.version, cls="main"),
-                        _.at(info.published_at),
-                        _.day(info.as_of),
-                        _.number(
-                            info.tables["customers"].rows if "customers" in info.tables else None
-                        ),
-                        _.number(info.tables["orders"].rows if "orders" in info.tables else None),
-                        _("{size} MB", size=_.number(info.bytes / 1e6, 1)),
-                        pill(_("served"), "good") if info.version == served else "",
-                    ]
-                    for info in versions
-                ],
-                _("Versions"),
-            )
-        )
 
 
 render()

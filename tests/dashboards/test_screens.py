@@ -14,7 +14,7 @@ from cohorte.workspace import Workspace
 from tests.dashboards.conftest import RunScreen, component_data, html_of, rows_of, said
 from tests.support.published import build_published, build_workspace
 
-SCREENS = ["overview", "customers", "rfm", "segments", "data"]
+SCREENS = ["overview", "customers", "rfm", "segments", "data", "runs"]
 
 
 def one(workspace: Workspace, sql: str) -> tuple[object, ...]:
@@ -296,10 +296,14 @@ def test_samples_are_masked(screen: RunScreen) -> None:
 # Data
 
 
-def test_the_data_page_shows_rejects_runs_and_reconciliation(screen: RunScreen) -> None:
+def test_the_data_page_shows_rejects_and_reconciliation(screen: RunScreen) -> None:
     app = screen("data", lang="en")
     assert "not a date and time" in said(app)
     assert "4 totals tie to their sources" in said(app)
+
+
+def test_the_page_of_runs_shows_the_last_one(screen: RunScreen) -> None:
+    app = screen("runs", lang="en")
     assert "The last run succeeded" in said(app)
     assert "20261101T015500Z-demo" in said(app)
 
