@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -45,7 +46,7 @@ from pipelines.connectors.extract import (
     QuarantineError,
 )
 from pipelines.connectors.inspection import content_hash
-from pipelines.connectors.quoting import literal
+from pipelines.connectors.quoting import identifier, literal
 from pipelines.inbox import Found, Stamp, find_files, safe_name, stamp
 from pipelines.load import (
     FileRow,
@@ -166,7 +167,98 @@ def ingest(
     return report
 
 
-def _rehearsal(workspace: Workspace) -> duckdb.DuckDBPyConnection:
+@dataclass(frozen=True)
+class Preview:
+    """The first rows of one entity as they would be read."""
+
+    entity: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    count: int
+
+
+@dataclass(frozen=True)
+class RejectedRow:
+    """A row that would be rejected, and why."""
+
+    file: str
+    line: int | None
+    entity: str | None
+    column: str | None
+    reason: str
+    value: str | None
+    row_text: str | None
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A source tried in memory: the report, the first accepted rows and the first rejected."""
+
+    report: IngestReport
+    previews: tuple[Preview, ...]
+    rejected: tuple[RejectedRow, ...]
+
+
+def rehearse(
+    workspace: Workspace,
+    source: Source,
+    *,
+    now: datetime,
+    rows: int = 50,
+    progress: Progress | None = None,
+) -> Rehearsal:
+    """Try a source on its files as if none had come before; nothing is written.
+
+    The source need not be in the workspace.
+    """
+    started = time.perf_counter()
+    report = IngestReport(is_dry_run=True)
+    connection = _rehearsal(workspace, with_known=False)
+    temp_dir = Path(tempfile.mkdtemp(prefix="rehearsal", dir=_made(workspace.temp_dir)))
+    try:
+        station = _Station(workspace, connection, temp_dir, now, report, progress)
+        for feed in source.feeds:
+            _Intake(station, source, feed).take()
+        previews = [
+            _preview(connection, entity, rows)
+            for entity in dict.fromkeys(name for feed in source.feeds for name in feed.entities)
+        ]
+        rejected = connection.execute(
+            "select name, line, entity, column_name, rejected_rows.reason, value, row_text"
+            " from rejected_rows join files using (file_id) order by file_id, line limit ?",
+            [rows],
+        ).fetchall()
+    finally:
+        connection.close()
+        shutil.rmtree(temp_dir, ignore_errors=True)
+    report.seconds = time.perf_counter() - started
+    return Rehearsal(report, tuple(previews), tuple(RejectedRow(*row) for row in rejected))
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _preview(connection: duckdb.DuckDBPyConnection, entity: str, rows: int) -> Preview:
+    """The first rows with the columns that any of them fills."""
+    names = contracts()[entity].column_names
+    counts = connection.execute(
+        f"select count(*), {', '.join(f'count({identifier(name)})' for name in names)}"
+        f" from {identifier(entity)}"
+    ).fetchall()[0]
+    filled = tuple(name for name, count in zip(names, counts[1:], strict=True) if count)
+    if not filled:
+        return Preview(entity, (), (), counts[0])
+    first = connection.execute(
+        f"select {', '.join(map(identifier, filled))} from {identifier(entity)}"
+        " order by _file_id, _line limit ?",
+        [rows],
+    ).fetchall()
+    return Preview(entity, filled, tuple(first), counts[0])
+
+
+def _rehearsal(workspace: Workspace, *, with_known: bool = True) -> duckdb.DuckDBPyConnection:
     """A database in memory that knows which deliveries the real one has."""
     config = writer_config(workspace.settings, workspace.temp_dir)
     config.pop("storage_compatibility_version", None)
@@ -175,7 +267,7 @@ def _rehearsal(workspace: Workspace) -> duckdb.DuckDBPyConnection:
     for known in contracts().values():
         connection.execute(known.raw_ddl())
     connection.execute(RAW_DDL)
-    if workspace.raw_path.is_file():
+    if with_known and workspace.raw_path.is_file():
         connection.execute(f"attach {literal(str(workspace.raw_path))} as _real (read_only)")
         connection.execute("insert into files by name select * from _real.files")
         connection.execute("detach _real")
@@ -732,7 +824,7 @@ def _quoted(names: Sequence[str]) -> str:
 def _last_moment(connection: duckdb.DuckDBPyConnection) -> datetime:
     """Just after the last delivery: what comes later counts as later though the clock went back."""
     latest = connection.execute("select max(loaded_at) from files").fetchall()[0][0]
-    return datetime.min if latest is None else latest + timedelta(microseconds=1)
+    return datetime.min if latest is None else latest + timedelta(microseconds=1)  # noqa: DTZ901
 
 
 def _unreadable(name: str, reason: str) -> QuarantineError:

@@ -179,7 +179,7 @@ def _by_duckdb(path: Path, query: str, delivery: Delivery, feed: Feed) -> Iterat
             str(path), read_only=True, config={"enable_external_access": False}
         ) as source:
             source.execute("set TimeZone = 'UTC'")
-            answer: Any = source.execute(query)
+            answer: Any = source.sql(query)
             reader = answer.to_arrow_reader(BATCH_ROWS)
             yield pa.RecordBatch.from_pylist([], schema=reader.schema)
             yield from reader
