@@ -10,6 +10,7 @@ import json
 import os
 import re
 import socket
+import sqlite3
 import time
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ from cohorte.store.tables import (
     IdentityDecision,
     IdentityVerdict,
     Note,
+    Preference,
     Run,
     RunStatus,
     SegmentDefinition,
@@ -69,9 +71,9 @@ def open_store(url: str) -> Store:
             where="store_url",
             remedy="give an SQLAlchemy URL of SQLite or PostgreSQL, and install its driver",
         ) from error
-    except DatabaseError as error:
+    except (DatabaseError, sqlite3.DatabaseError) as error:
         raise SettingsError(
-            f"the store does not open: {error.orig}",
+            f"the store does not open: {getattr(error, 'orig', error)}",
             where="store_url",
             remedy="check that the database is there and may be written; a damaged store.db is"
             " replaced by its last good copy when a run begins",
@@ -655,6 +657,34 @@ class Store:
             query = query.where(Target.kpi_id == kpi_id)
         with self._reading() as session:
             return list(session.scalars(query))
+
+    def remove_target(self, target_id: int, *, who: str, at: datetime) -> None:
+        """Take an objective away; NotFoundError when there is none of that id."""
+        with self._writing() as session:
+            target = _found(session.get(Target, target_id), f"target {target_id}")
+            detail = {"target_value": str(target.target_value), "scope": target.scope}
+            session.add(_entry(at, who, "target.removed", "kpi", target.kpi_id, detail))
+            session.delete(target)
+
+    # What people arranged for themselves
+
+    def set_preference(self, user_id: str, name: str, value: Any) -> None:
+        """Keep a person's choice; None takes it away."""
+        with self._writing() as session:
+            held = session.get(Preference, (user_id, name))
+            if value is None:
+                if held is not None:
+                    session.delete(held)
+            elif held is None:
+                session.add(Preference(user_id=user_id, name=name, value=value))
+            else:
+                held.value = value
+
+    def preferences(self, user_id: str) -> dict[str, Any]:
+        """A person's choices by name."""
+        with self._reading() as session:
+            held = session.scalars(select(Preference).where(Preference.user_id == user_id))
+            return {each.name: each.value for each in held}
 
     # Users and audit
 
