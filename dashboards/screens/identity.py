@@ -1,0 +1,514 @@
+"""Identity: duplicates that wait for a person, what was joined and split, and other settings."""
+
+from __future__ import annotations
+
+import duckdb
+import streamlit as st
+
+from cohorte.clock import now
+from cohorte.errors import CohorteError
+from cohorte.i18n import N_
+from cohorte.settings import IdentitySettings
+from cohorte.store import IdentityDecision, IdentityVerdict
+from dashboards import address, identities, queries
+from dashboards.components import (
+    Column,
+    card,
+    draw,
+    empty,
+    note,
+    page_head,
+    pill,
+    section,
+    strip,
+    table,
+    warning,
+)
+from dashboards.identities import Pair, pair_key
+from dashboards.identity_parts import KEYS, event_table, side_by_side, why
+from dashboards.language import Words, words
+from dashboards.markup import div, span, tag
+from dashboards.queries import Row
+from models.identity.evaluation import Share, quality_by_decisions
+
+AUTHOR = "screen"
+EVENTS_SHOWN = 60
+
+TABS = {
+    "waiting": N_("Duplicates waiting"),
+    "history": N_("History"),
+    "settings": N_("Settings and simulator"),
+}
+QUEUES = {
+    "review": N_("Waiting for a person"),
+    "joined": N_("Check what was joined"),
+    "vetoed": N_("Kept apart by a rule"),
+}
+VERDICTS = {
+    "same": (N_("the same person"), "good"),
+    "not_same": (N_("not the same person"), "warn"),
+    "unknown": (N_("nobody knows"), ""),
+}
+RULES = {
+    "most_trusted": N_("most trusted source"),
+    "most_recent": N_("most recent"),
+    "most_complete": N_("most complete"),
+    "most_frequent": N_("most frequent"),
+}
+GOLDEN = {
+    "name": N_("Name"),
+    "email": N_("E-mail"),
+    "phone": N_("Phone"),
+    "address": N_("Address"),
+    "birth_date": N_("Born"),
+    "gender": N_("Gender"),
+    "language": N_("Language"),
+    "company": N_("Company"),
+}
+METHODS = {
+    "exact": N_("shared keys alone"),
+    "full": N_("shared keys and probable links"),
+}
+FIGURES = {
+    "customers": N_("Customers"),
+    "buyers": N_("Customers who ordered"),
+    "repeat_buyers": N_("Customers who ordered again"),
+    "largest_customer_records": N_("Records of the largest customer"),
+}
+
+
+def render() -> None:
+    _ = words()
+    with page_head(
+        _("Identity"),
+        _(
+            "Which records are one person, on what evidence, and who decided. "
+            "Everything can be undone."
+        ),
+    ):
+        pass
+    if not identities.is_known():
+        empty(
+            _("The version served does not tell of links"),
+            _("It was published by an older Cohorte. The next run publishes them."),
+            symbol="people",
+            command="cohorte run",
+        )
+        return
+    chosen = st.segmented_control(
+        _("View"),
+        list(TABS),
+        default=address.asked("view", TABS) or "waiting",
+        required=True,
+        format_func=lambda name: _(TABS[name]),
+        key="identity-view",
+        label_visibility="collapsed",
+    )
+    address.keep("view", chosen, "waiting")
+    decisions = queries.store().list_identity_decisions()
+    if chosen == "history":
+        _history(_)
+    elif chosen == "settings":
+        _settings(_)
+    else:
+        _waiting(decisions, _)
+
+
+def _waiting(decisions: list[IdentityDecision], _: Words) -> None:
+    counts = identities.counts()
+    decided = {identities.decision_key(decision) for decision in decisions}
+    merged = counts["records"] - counts["customers"]
+    strip(
+        [
+            (_("Source records"), _.number(counts["records"])),
+            (
+                _("Customers"),
+                _.number(counts["customers"]),
+                _("{count} records joined to others", count=_.number(merged)),
+            ),
+            (_("Pairs waiting"), _.number(counts["review"])),
+            (_("Decided by people"), _.number(len(decisions))),
+        ]
+    )
+    _quality(decisions, counts, _)
+    name = st.segmented_control(
+        _("Which pairs"),
+        list(QUEUES),
+        default="review",
+        required=True,
+        format_func=lambda queue: f"{_(QUEUES[queue])} ({_.number(counts[queue])})",
+        key="identity-queue",
+        label_visibility="collapsed",
+    )
+    rows = [row for row in identities.queue(name) if pair_key(row) not in decided]
+    _undo(_)
+    if not rows:
+        _nothing_waits(name, _)
+        return
+    place = min(int(st.session_state.get("identity-place", 0)), len(rows) - 1)
+    _pair(rows[place], place, len(rows), _)
+    safe = [row for row in rows if identities.is_uncontradicted(row)]
+    if name == "review" and len(safe) > 1:
+        _bulk(safe, _)
+
+
+def _nothing_waits(name: str, _: Words) -> None:
+    exact = queries.workspace().settings.identity.method == "exact"
+    if name == "review" and exact:
+        explanation = _(
+            "Only shared keys link records here, and they leave little doubt. Probable links are "
+            "switched on in cohorte.yml: the method full, under identity."
+        )
+    else:
+        explanation = _("What people decided is applied by the next run.")
+    empty(_("No pair waits here"), explanation, symbol="people", small=True)
+
+
+def _pair(row: Row, place: int, total: int, _: Words) -> None:
+    probability = row["match_probability"]
+    title = (
+        _("{share} likely to be one person", share=_.percent(probability, 0))
+        if probability is not None
+        else _("Perhaps one person")
+    )
+    with card(
+        "pair",
+        title,
+        _("Pair {place} of {total}", place=_.number(place + 1), total=_.number(total)),
+    ):
+        draw(side_by_side(row, _))
+        draw(why(row, _))
+        with st.container(horizontal=True, key="pair-answers"):
+            if st.button(_("Same person"), key="say-same", shortcut="s", type="primary"):
+                _decide([row], "same")
+            if st.button(_("Not the same"), key="say-not-same", shortcut="n"):
+                _decide([row], "not_same")
+            if st.button(_("Don't know"), key="say-unknown", shortcut="d"):
+                _decide([row], "unknown")
+            if st.button(_("Later"), key="say-later", shortcut="l", type="tertiary"):
+                st.session_state["identity-place"] = (place + 1) % total
+                st.rerun()
+
+
+def _decide(rows: list[Row], verdict: IdentityVerdict) -> None:
+    store = queries.store()
+    made = [
+        store.decide_identity(
+            (row["source_a"], row["contact_a"]),
+            (row["source_b"], row["contact_b"]),
+            verdict,
+            who=AUTHOR,
+            at=now(),
+        ).decision_id
+        for row in rows
+    ]
+    st.session_state["identity-last"] = made
+    st.rerun()
+
+
+def _undo(_: Words) -> None:
+    last = st.session_state.get("identity-last")
+    if not last:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="pair-undo"):
+        note(
+            _.ngettext(
+                "{count} decision kept; the next run applies it.",
+                "{count} decisions kept; the next run applies them.",
+                len(last),
+            )
+        )
+        if st.button(_("Undo"), key="undo-decision", shortcut="u"):
+            for decision_id in last:
+                queries.store().withdraw_identity_decision(decision_id, who=AUTHOR, at=now())
+            st.session_state.pop("identity-last")
+            st.rerun()
+
+
+def _bulk(rows: list[Row], _: Words) -> None:
+    with card(
+        "bulk",
+        _.ngettext(
+            "{count} pair that nothing contradicts",
+            "{count} pairs that nothing contradicts",
+            len(rows),
+        ),
+        _(
+            "Every value known of both agrees or says little, "
+            "and they are 80% or more likely to be one person."
+        ),
+    ):
+        draw(
+            tag(
+                "ul",
+                [
+                    tag(
+                        "li",
+                        div(
+                            span(f"{row['full_name_a'] or '–'} · {row['full_name_b'] or '–'}"),
+                            span(_.percent(row["match_probability"], 0), cls="sub"),
+                            cls="row",
+                        ),
+                    )
+                    for row in rows[:5]
+                ],
+                cls="co-list",
+            )
+        )
+        sure = st.checkbox(_("I have looked at a few of them"), key="bulk-sure")
+        if st.button(
+            _.ngettext("{count} is the same person", "All {count} are the same person", len(rows)),
+            key="bulk-same",
+            disabled=not sure,
+        ):
+            _decide(rows, "same")
+
+
+def _quality(decisions: list[IdentityDecision], counts: Row, _: Words) -> None:
+    keys: tuple[Pair, ...] = tuple(identities.decision_key(decision) for decision in decisions)
+    probabilities = identities.decided_probabilities(keys)
+    settings = queries.workspace().settings.identity
+    found = quality_by_decisions(
+        [
+            (decision.verdict, probabilities[key])
+            for decision, key in zip(decisions, keys, strict=True)
+            if key in probabilities
+        ],
+        join_probability=settings.false_merge_cost / (1 + settings.false_merge_cost),
+        review_probability=settings.review_probability,
+        joined_pairs=counts["joined"],
+        waiting_pairs=counts["review"],
+    )
+    if not found.precision.of and not found.waiting.of:
+        return
+    recall, low, high = found.recall
+    strip(
+        [
+            (_("Joined pairs that are right"), *_share(found.precision, _)),
+            (_("Waiting pairs that are one person"), *_share(found.waiting, _)),
+            (
+                _("Of true pairs, joined"),
+                _.percent(recall, 0) if found.precision.of and found.waiting.of else "–",
+                _(
+                    "{low} to {high}; pairs never proposed are not counted",
+                    low=_.percent(low, 0),
+                    high=_.percent(high, 0),
+                ),
+            ),
+        ]
+    )
+
+
+def _share(share: Share, _: Words) -> tuple[str, str]:
+    if not share.of:
+        return "–", _("no pair looked at yet")
+    low, high = share.interval
+    return _.percent(share.value, 0), _(
+        "{low} to {high}, by {count} decisions",
+        low=_.percent(low, 0),
+        high=_.percent(high, 0),
+        count=_.number(share.of),
+    )
+
+
+def _history(_: Words) -> None:
+    rows = identities.events(None, EVENTS_SHOWN)
+    section(_("Merged, split and restored"), _("What runs did to customers, the latest first."))
+    if rows:
+        draw(event_table(rows, _))
+    else:
+        empty(
+            _("Nothing was merged or split since the first run"),
+            _("New records that join a customer do not change it."),
+            symbol="people",
+            small=True,
+        )
+    section(_("Decided by people"), _("Withdrawing one lets the machine decide again."))
+    decisions = queries.store().list_identity_decisions()
+    if not decisions:
+        empty(_("Nobody decided anything yet"), symbol="people", small=True)
+    for decision in reversed(decisions[-50:]):
+        with st.container(
+            horizontal=True, vertical_alignment="center", key=f"said-{decision.decision_id}"
+        ):
+            verdict, tone = VERDICTS[decision.verdict]
+            draw(
+                div(
+                    pill(_(verdict), tone),
+                    " ",
+                    span(f"{decision.source_a} {decision.contact_a}", cls="co-mono"),
+                    " · ",
+                    span(f"{decision.source_b} {decision.contact_b}", cls="co-mono"),
+                    div(
+                        _(
+                            "by {who} on {at}",
+                            who=decision.decided_by,
+                            at=_.at(decision.decided_at),
+                        ),
+                        f" · {decision.reason}" if decision.reason else "",
+                        cls="sub",
+                    ),
+                )
+            )
+            if st.button(_("Withdraw"), key=f"withdraw-{decision.decision_id}", type="tertiary"):
+                queries.store().withdraw_identity_decision(
+                    decision.decision_id, who=AUTHOR, at=now()
+                )
+                st.rerun()
+
+
+def _settings(_: Words) -> None:
+    held = queries.workspace().settings.identity
+    with card(
+        "identity-settings",
+        _("How records become customers"),
+        _("Declared in cohorte.yml, under identity"),
+    ):
+        draw(
+            table(
+                [Column(_("Setting")), Column(_("Value"))],
+                [
+                    [_("Links"), _(METHODS[held.method])],
+                    [
+                        _("Keys that link by themselves"),
+                        _.list([_(KEYS[key]) for key in held.exact_keys]) or "–",
+                    ],
+                    [
+                        _("Names on one value beyond which it links nobody"),
+                        _.number(held.max_names_per_value),
+                    ],
+                    [_("Missed links that one false merge costs"), _.number(held.false_merge_cost)],
+                    [
+                        _("Sources whose ids are unique people"),
+                        ", ".join(held.unique_sources) or "–",
+                    ],
+                    *(
+                        [
+                            _("{field} is taken from", field=_(label)),
+                            _(RULES[held.survivorship.get(name, "most_trusted")]),  # type: ignore[call-overload]
+                        ]
+                        for name, label in GOLDEN.items()
+                    ),
+                ],
+                _("Settings of identity"),
+            )
+        )
+    with card(
+        "identity-simulator",
+        _("What other settings would change"),
+        _("The whole step is run on a copy, in memory. Nothing is written."),
+    ):
+        asked = _asked(held, _)
+        if st.button(_("See what would change"), type="primary", key="simulate"):
+            _simulated(asked, _)
+
+
+def _asked(held: IdentitySettings, _: Words) -> IdentitySettings:
+    left, right = st.columns(2)
+    method = left.selectbox(
+        _("Links"), list(METHODS), index=list(METHODS).index(held.method),
+        format_func=lambda name: _(METHODS[name]), key="sim-method",
+    )  # fmt: skip
+    cost = right.number_input(
+        _("Missed links that one false merge costs"),
+        min_value=1.0, max_value=10_000.0, value=held.false_merge_cost, step=1.0, key="sim-cost",
+    )  # fmt: skip
+    names = left.number_input(
+        _("Names on one value beyond which it links nobody"),
+        min_value=1, max_value=1000, value=held.max_names_per_value, key="sim-names",
+    )  # fmt: skip
+    keys = right.multiselect(
+        _("Keys that link by themselves"), list(KEYS), default=list(held.exact_keys),
+        format_func=lambda name: _(KEYS[name]), key="sim-keys", placeholder=_("None"),
+    )  # fmt: skip
+    return IdentitySettings.model_validate(
+        held.model_dump()
+        | {
+            "method": method,
+            "false_merge_cost": cost,
+            "max_names_per_value": names,
+            "exact_keys": keys,
+        }
+    )
+
+
+def _simulated(asked: IdentitySettings, _: Words) -> None:
+    from models.identity import Decision, simulate
+
+    space = queries.workspace()
+    try:
+        with st.spinner(_("The records are linked again on a copy")):
+            found = simulate(space, asked, now=now(), decisions=Decision.of_store(queries.store()))
+    except duckdb.IOException:
+        warning(_("A run is at work; simulate again when it has ended."))
+        return
+    except CohorteError as error:
+        warning(str(error))
+        return
+    draw(
+        table(
+            [
+                Column(_("Figure")),
+                Column(_("Now"), "num", named=True),
+                Column(_("Then"), "num", named=True),
+                Column(_("Difference"), "num", named=True),
+            ],
+            [
+                [_(FIGURES.get(name, name)), _.number(old), _.number(new), _signed(new - old, _)]
+                for name, (old, new) in found.figures.items()
+            ]
+            + [
+                [
+                    _("Segment {name}", name=name),
+                    _.number(old),
+                    _.number(new),
+                    _signed(new - old, _),
+                ]
+                for name, (old, new) in found.segments.items()
+            ]
+            + [
+                [_("Records that change customer"), "–", _.number(found.records_moved), ""],
+                [_("Customers made of several"), "–", _.number(found.merges), ""],
+                [_("Customers split"), "–", _.number(found.splits), ""],
+            ],
+            _("What other settings would change"),
+        )
+    )
+    for title, samples in (
+        (_("Would be one customer"), found.merge_samples),
+        (_("Would be several customers"), found.split_samples),
+    ):
+        if not samples:
+            continue
+        section(title)
+        for sample in samples:
+            draw(
+                table(
+                    [Column(_("Record")), Column(_("Name"), named=True),
+                     Column(_("E-mail"), named=True), Column(_("Then"), named=True)],
+                    [
+                        [f"{source} {contact}", name or "–", email or "–", new]
+                        for _old, new, source, contact, name, email in sample
+                    ],
+                    title,
+                )
+            )  # fmt: skip
+    note(_("To apply these settings, put them in cohorte.yml and run the pipeline:"))
+    st.code(_as_yaml(asked), language="yaml")
+
+
+def _signed(change: int, _: Words) -> str:
+    return ("+" if change > 0 else "") + _.number(change)
+
+
+def _as_yaml(asked: IdentitySettings) -> str:
+    return (
+        "identity:\n"
+        f"  method: {asked.method}\n"
+        f"  exact_keys: [{', '.join(asked.exact_keys)}]\n"
+        f"  max_names_per_value: {asked.max_names_per_value}\n"
+        f"  false_merge_cost: {asked.false_merge_cost:g}\n"
+    )
+
+
+render()
