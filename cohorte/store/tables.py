@@ -233,6 +233,16 @@ class User(Base):
     created_at: Mapped[datetime]
 
 
+class Preference(Base):
+    """One row per thing that a person arranged for themselves; user "" is whoever is not named."""
+
+    __tablename__ = "preferences"
+
+    user_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    name: Mapped[str] = mapped_column(String(80), primary_key=True)
+    value: Mapped[Any] = mapped_column(JSON)
+
+
 class AuditEntry(Base):
     """One row per act worth remembering: who did what to what. Append-only."""
 
