@@ -34,7 +34,7 @@ models_app = typer.Typer(no_args_is_help=True, help="The versions of the scores'
 
 app.add_typer(models_app, name="models")
 
-LEADS, VALUE = "lead_score", "customer_value"
+LEADS, VALUE, SUGGESTIONS = "lead_score", "customer_value", "product_suggestions"
 
 WorkspaceOption = Annotated[
     Path | None, typer.Option("--workspace", "-w", help="The workspace's folder.")
@@ -46,9 +46,13 @@ AsOfOption = Annotated[
 ]
 NameArgument = Annotated[
     str,
-    typer.Argument(help="lead_score, customer_value, or a propensity; all when left out."),
+    typer.Argument(
+        help="lead_score, customer_value, suggestions, or a propensity; all when left out."
+    ),
 ]
-OneName = Annotated[str, typer.Argument(help="lead_score, customer_value, or a propensity.")]
+OneName = Annotated[
+    str, typer.Argument(help="lead_score, customer_value, suggestions, or a propensity.")
+]
 
 
 @dataclass(frozen=True)
@@ -274,7 +278,7 @@ def evaluate_score(workspace: Workspace, name: str, now: datetime) -> dict[str, 
         "outcome": artifact.metadata["outcome"],
         "evaluation": artifact.evaluation,
     }
-    if full in (LEADS, VALUE):
+    if full in (LEADS, VALUE, SUGGESTIONS):
         return told
     propensity = find_propensity(workspace.root, full)
     day = workspace.settings.as_of_on(now, None)
@@ -321,10 +325,12 @@ def list_versions(workspace: Workspace) -> list[dict[str, Any]]:
 def _asked(workspace: Workspace, name: str) -> dict[str, Propensity | None]:
     """The scores meant, by the registry's name; None for those that are built in."""
     if name == "all":
-        built_in: dict[str, Propensity | None] = {LEADS: None, VALUE: None}
+        built_in: dict[str, Propensity | None] = {LEADS: None, VALUE: None, SUGGESTIONS: None}
         return built_in | {one.estimator_name: one for one in read_propensities(workspace.root)}
-    if name in (LEADS, VALUE):
+    if name in (LEADS, VALUE, SUGGESTIONS):
         return {name: None}
+    if name == "suggestions":
+        return {SUGGESTIONS: None}
     propensity = find_propensity(workspace.root, name)
     return {propensity.estimator_name: propensity}
 
@@ -364,6 +370,7 @@ def _built_in(
     retrain: bool,
 ) -> Done:
     from models.leads import score_leads
+    from models.suggestions import suggest_products, train_suggestions
     from models.value import score_customers
 
     artifacts = workspace.artifacts_dir
@@ -377,6 +384,13 @@ def _built_in(
             retrain=retrain,
         )
         verdict, version, rows = leads.verdict, leads.estimator_version, leads.scored
+    elif name == SUGGESTIONS:
+        registry = Registry(artifacts)
+        if retrain:
+            done = train_suggestions(work, as_of=day, registry=registry, now=now)
+        else:
+            done = suggest_products(work, as_of=day, registry=registry)
+        verdict, version, rows = done.verdict, done.estimator_version, done.rows
     else:
         value = score_customers(
             work,

@@ -1,0 +1,460 @@
+"""Products to suggest to each customer: what they buy again, and what is new to them.
+
+What is learned is learned on request only. It is tested on a time split: lists made on the day a
+horizon ago against what was bought since, beside the popularity of products, on all products and
+on those new to the person. Links between products serve only where they beat popularity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy import sparse
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from models.registry import Artifact, Registry
+from models.suggestions.estimators import (
+    EaseScorer,
+    FactorScorer,
+    ItemItemScorer,
+    PopularityScorer,
+)
+from models.suggestions.ranking import judge, top_products
+
+__all__ = [
+    "ESTIMATOR_NAME",
+    "Purchases",
+    "SuggestionReport",
+    "back_test",
+    "read_purchases",
+    "suggest_products",
+    "train_suggestions",
+]
+
+FloatArray = npt.NDArray[np.float64]
+
+ESTIMATOR_NAME = "product_suggestions"
+TRUSTED_TYPES = (
+    "models.suggestions.estimators.EaseScorer",
+    "models.suggestions.estimators.PopularityScorer",
+    "scipy.sparse._csr.csr_matrix",
+)
+"""The matrix is read as three plain arrays."""
+
+RECIPE = 1
+HALF_LIFE_DAYS = 240.0
+PENALTY = 500.0
+POPULAR_DAYS = 91
+POPULAR_WEIGHT = 0.3
+LINK_WEIGHT = 1.0
+LIST_SIZE = 10
+TEST_DAYS = 91
+LEAST_CUSTOMERS = 100
+"""Customers with something to be found in the test, at least."""
+
+BATCH = 2000
+MOST_TO_TEST = 5000
+
+TABLE = "scores.product_suggestions"
+
+
+@dataclass(frozen=True)
+class Purchases:
+    """Who bought what on which day until ``as_of``; customers and products in order of ids."""
+
+    as_of: date
+    customers: list[str]
+    products: list[str]
+    rows: npt.NDArray[np.intp]
+    columns: npt.NDArray[np.intp]
+    days_ago: npt.NDArray[np.int64]
+
+    def matrix(self, weights: FloatArray | None = None) -> sparse.csr_matrix:
+        """Customers by products; the weights of repeated purchases add up."""
+        values = np.ones(len(self.rows)) if weights is None else weights
+        shape = (len(self.customers), len(self.products))
+        found = sparse.csr_matrix((values, (self.rows, self.columns)), shape=shape)
+        found.sum_duplicates()
+        found.sort_indices()
+        return found
+
+    def habits(self) -> sparse.csr_matrix:
+        """How much each customer buys each product again: days with it, the later the more."""
+        return self.matrix(0.5 ** (self.days_ago / HALF_LIFE_DAYS))
+
+    def lately(self) -> sparse.csr_matrix:
+        return self.matrix((self.days_ago < POPULAR_DAYS).astype(np.float64))
+
+    def until(self, day: date) -> Purchases:
+        """The same, as known on an earlier day; customers and products keep their places."""
+        gap = (self.as_of - day).days
+        past = self.days_ago >= gap
+        return Purchases(
+            day, self.customers, self.products, self.rows[past], self.columns[past],
+            self.days_ago[past] - gap,
+        )  # fmt: skip
+
+    def since(self, day: date) -> sparse.csr_matrix:
+        """What was bought after a day."""
+        later = self.days_ago < (self.as_of - day).days
+        shape = (len(self.customers), len(self.products))
+        values = np.ones(int(later.sum()))
+        found = sparse.csr_matrix((values, (self.rows[later], self.columns[later])), shape=shape)
+        found.sum_duplicates()
+        found.sort_indices()
+        return found
+
+
+@dataclass(frozen=True)
+class Suggester:
+    """Scores of all products: habits, links between products, and what sells lately."""
+
+    links: EaseScorer
+    popular: PopularityScorer
+
+    @classmethod
+    def learn(cls, known: Purchases) -> Suggester:
+        return cls(EaseScorer(PENALTY).fit(known.matrix()), PopularityScorer().fit(known.lately()))
+
+    def unbought(self, bought: sparse.csr_matrix) -> FloatArray:
+        """Scores that say nothing of what a customer buys again."""
+        links = self.links.transform(bought)
+        best = np.maximum(links.max(axis=1, keepdims=True), 1e-9)
+        popularity = self.popular.transform(bought) / max(self.popular.buyers_.max(), 1.0)
+        return np.asarray(links / best + POPULAR_WEIGHT * popularity)
+
+    def all(self, bought: sparse.csr_matrix, habits: sparse.csr_matrix) -> FloatArray:
+        """Scores of everything, what is bought again included."""
+        return np.asarray(habits.todense()) + LINK_WEIGHT * self.links.transform(bought)
+
+
+def read_purchases(con: duckdb.DuckDBPyConnection, as_of: date) -> Purchases:
+    """Days on which customers bought products until ``as_of``, from ``marts.order_lines``."""
+    frame = con.sql(
+        """
+        select distinct customer_id, product_id, order_date
+        from marts.order_lines
+        where customer_id is not null and product_id is not null and quantity > 0
+            and status not in ('cancelled', 'returned') and order_date <= ?
+        order by customer_id, product_id, order_date
+        """,
+        params=[as_of],
+    ).pl()
+    return purchases_of(frame, as_of)
+
+
+def purchases_of(frame: pl.DataFrame, as_of: date) -> Purchases:
+    """From the columns ``customer_id``, ``product_id``, ``order_date``."""
+    customers = frame["customer_id"].unique().sort()
+    products = frame["product_id"].unique().sort()
+    place = {"customer_id": customers, "product_id": products}
+    rows, columns = (
+        np.searchsorted(ids.to_numpy().astype(str), frame[name].to_numpy().astype(str))
+        for name, ids in place.items()
+    )
+    days = (pl.lit(as_of) - pl.col("order_date")).dt.total_days()
+    ago = frame.select(days.alias("ago"))["ago"].to_numpy()
+    return Purchases(
+        as_of, customers.to_list(), products.to_list(), rows.astype(np.intp),
+        columns.astype(np.intp), ago.astype(np.int64),
+    )  # fmt: skip
+
+
+def back_test(purchases: Purchases, cut: date) -> dict[str, Any]:
+    """Lists made on the day ``cut`` against what was bought since, by method."""
+    known, later = purchases.until(cut), purchases.since(cut)
+    bought_before = known.matrix()
+    has_past = np.diff(bought_before.indptr) > 0
+    has_later = np.diff(later.indptr) > 0
+    tested = np.flatnonzero(has_past & has_later)[:: max(1, int(has_past.sum()) // MOST_TO_TEST)]
+    if len(tested) < LEAST_CUSTOMERS:
+        return {"customers": len(tested)}
+    learned = Suggester.learn(known)
+    rivals = {
+        "item_item": ItemItemScorer().fit(bought_before),
+        "factors": FactorScorer().fit(bought_before),
+    }
+    habits = known.habits()
+    lists: dict[str, dict[str, list[npt.NDArray[np.intp]]]] = {"all": {}, "new": {}}
+    for rows in _batches(tested):
+        bought = bought_before[rows]
+        everything = {
+            "learned": learned.all(bought, habits[rows]),
+            "habits": np.asarray(habits[rows].todense()),
+            "popularity": learned.popular.transform(bought),
+        }
+        unbought = {
+            "learned": learned.unbought(bought),
+            "popularity": learned.popular.transform(bought),
+            **{name: rival.transform(bought) for name, rival in rivals.items()},
+        }
+        for scores in unbought.values():
+            scores[bought.nonzero()] = -np.inf
+        for what, methods in (("all", everything), ("new", unbought)):
+            for name, scores in methods.items():
+                lists[what].setdefault(name, []).append(top_products(scores, LIST_SIZE))
+    wanted = later[tested]
+    fresh = sparse.csr_matrix(wanted - wanted.multiply(bought_before[tested] > 0))
+    fresh.eliminate_zeros()
+    fresh.sort_indices()
+    told: dict[str, Any] = {"customers": len(tested), "cut": cut.isoformat()}
+    for what, truth in (("all", wanted), ("new", fresh)):
+        told[what] = {
+            name: {
+                key: round(value, 6)
+                for key, value in asdict(judge(np.vstack(parts), truth)).items()
+            }
+            for name, parts in lists[what].items()
+        }
+    return told
+
+
+def _batches(rows: npt.NDArray[np.intp]) -> Iterator[npt.NDArray[np.intp]]:
+    for start in range(0, len(rows), BATCH):
+        yield rows[start : start + BATCH]
+
+
+@dataclass(frozen=True)
+class SuggestionReport:
+    """What one pass did."""
+
+    outcome: str
+    verdict: str
+    customers: int = 0
+    rows: int = 0
+    estimator_version: str | None = None
+
+
+def train_suggestions(
+    con: duckdb.DuckDBPyConnection, *, as_of: date, registry: Registry, now: datetime
+) -> SuggestionReport:
+    """Test on the last horizon, learn from all, and let it serve where it beats popularity."""
+    purchases = read_purchases(con, as_of)
+    with threadpool_limits(limits=1):
+        evaluation = back_test(purchases, as_of - timedelta(days=TEST_DAYS))
+        if "new" not in evaluation:
+            verdict = _verdict("too_short_to_test", evaluation, "en")
+            return SuggestionReport("too_short_to_test", verdict)
+        wins = all(
+            evaluation[what]["learned"]["ndcg"] > evaluation[what]["popularity"]["ndcg"]
+            for what in ("all", "new")
+        )
+        outcome = "learned" if wins else "no_better_than_popularity"
+        learned = Suggester.learn(purchases)
+    content = {
+        "recipe": RECIPE,
+        "outcome": outcome,
+        "method": outcome,
+        "as_of": as_of.isoformat(),
+        "horizon_days": TEST_DAYS,
+        "customers": len(purchases.customers),
+        "products": purchases.products,
+        "purchases": len(purchases.rows),
+        "trusted_types": list(TRUSTED_TYPES),
+    }
+    artifact = registry.keep(
+        ESTIMATOR_NAME,
+        "learned" if wins else "popularity",
+        [learned.links, learned.popular],
+        content=content,
+        evaluation=evaluation,
+        card=_card,
+        now=now,
+        tables=[float(np.abs(learned.links.weights_).sum()), learned.popular.buyers_.tolist()],
+    )
+    verdict = _verdict(outcome, evaluation, "en")
+    registry.promote(ESTIMATOR_NAME, artifact.version, reason=verdict, now=now)
+    return SuggestionReport(outcome, verdict, len(purchases.customers), 0, artifact.version)
+
+
+def _opened(artifact: Artifact) -> tuple[str, dict[str, Any], Suggester]:
+    links, popular = artifact.estimator(TRUSTED_TYPES)
+    return artifact.version, artifact.facts, Suggester(links, popular)
+
+
+def suggest_products(
+    con: duckdb.DuckDBPyConnection,
+    *,
+    as_of: date,
+    registry: Registry,
+    size: int = 5,
+    allowed: Sequence[str] | None = None,
+    prefer_margin: float = 0.0,
+) -> SuggestionReport:
+    """Write ``scores.product_suggestions``: the best ``size`` to buy again, and new ones.
+
+    Products that are not sold any more (``is_active``) are left out, and so are those not in
+    ``allowed`` where it is given: what is in stock. ``prefer_margin`` raises the score of a product
+    by that share of its margin rate.
+    """
+    served = registry.usable(ESTIMATOR_NAME, _opened)
+    _create(con)
+    if served is None:
+        return SuggestionReport("not_trained", "no suggestions yet: cohorte train suggestions")
+    version, facts, learned = served
+    purchases = _aligned(read_purchases(con, as_of), facts["products"])
+    factor = _factors(con, purchases.products, allowed, prefer_margin)
+    bought, habits = purchases.matrix(), purchases.habits()
+    total = 0
+    for rows in _batches(np.flatnonzero(np.diff(bought.indptr) > 0)):
+        part = bought[rows]
+        again = np.asarray(habits[rows].todense()) * factor
+        if facts["outcome"] == "learned":
+            fresh = learned.unbought(part)
+        else:
+            fresh = learned.popular.transform(part)
+        fresh = fresh * factor
+        fresh[part.nonzero()] = 0.0
+        for kind, scores in (("again", again), ("new", fresh)):
+            total += _write(con, purchases, rows, kind, scores, size, as_of, version)
+    verdict = _verdict(facts["outcome"], facts["evaluation"], "en")
+    return SuggestionReport("scored", verdict, len(purchases.customers), total, version)
+
+
+def _aligned(purchases: Purchases, products: Sequence[str]) -> Purchases:
+    """The same purchases of the products that were learned; newer ones wait for the next fit."""
+    place = {product: at for at, product in enumerate(products)}
+    moved = np.array([place.get(product, -1) for product in purchases.products], dtype=np.intp)
+    columns = moved[purchases.columns] if len(moved) else purchases.columns
+    known = columns >= 0
+    return Purchases(
+        purchases.as_of, purchases.customers, list(products), purchases.rows[known],
+        columns[known], purchases.days_ago[known],
+    )  # fmt: skip
+
+
+def _factors(
+    con: duckdb.DuckDBPyConnection,
+    products: Sequence[str],
+    allowed: Sequence[str] | None,
+    prefer_margin: float,
+) -> FloatArray:
+    """What each product's score is multiplied by; 0 rules it out."""
+    rows = con.execute(
+        """
+        select product_id, bool_or(coalesce(is_active, true)),
+            max((unit_price - unit_cost) / nullif(unit_price, 0))::double
+        from marts.products group by product_id
+        """
+    ).fetchall()
+    active = {product: bool(is_active) for product, is_active, _ in rows}
+    margin = {product: float(rate or 0.0) for product, _, rate in rows}
+    stock = None if allowed is None else set(allowed)
+    factors = [
+        (1 + prefer_margin * max(margin.get(product, 0.0), 0.0))
+        * (active.get(product, True) and (stock is None or product in stock))
+        for product in products
+    ]
+    return np.asarray(factors, dtype=np.float64)
+
+
+def _create(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("create schema if not exists scores")
+    con.execute(f"""
+        create or replace table {TABLE} (
+            customer_id varchar, kind varchar, place integer, product_id varchar, score double,
+            as_of date, estimator_version varchar
+        )
+    """)
+
+
+def _write(
+    con: duckdb.DuckDBPyConnection,
+    purchases: Purchases,
+    rows: npt.NDArray[np.intp],
+    kind: str,
+    scores: FloatArray,
+    size: int,
+    as_of: date,
+    version: str,
+) -> int:
+    best = top_products(scores, size)
+    at, place = np.nonzero(best >= 0)
+    columns = best[at, place]
+    frame = pl.DataFrame(
+        {
+            "customer_id": np.asarray(purchases.customers, dtype=object)[rows[at]].tolist(),
+            "place": (place + 1).astype(np.int32),
+            "product_id": np.asarray(purchases.products, dtype=object)[columns].tolist(),
+            "score": np.round(scores[at, columns], 6),
+        },
+        schema_overrides={"customer_id": pl.String, "product_id": pl.String},
+    )
+    con.register("_suggested", frame.to_arrow())
+    con.execute(
+        f"insert into {TABLE} select customer_id, ?, place, product_id, score, ?, ?"
+        " from _suggested",
+        [kind, as_of, version],
+    )
+    con.unregister("_suggested")
+    return frame.height
+
+
+_VERDICTS = {
+    "learned": {
+        "en": "suggestions by habits and links between products: NDCG@10 {all} against {all_pop}"
+        " for popularity on all products, {new} against {new_pop} on those new to the person,"
+        " {customers} customers",
+        "fr": "suggestions par habitudes et liens entre produits : NDCG@10 {all} contre {all_pop}"
+        " pour la popularité sur tous les produits, {new} contre {new_pop} sur ceux nouveaux pour"
+        " la personne, {customers} clients",
+    },
+    "no_better_than_popularity": {
+        "en": "suggestions by habits and popularity: links between products did no better"
+        " (NDCG@10 {new} against {new_pop} on products new to the person)",
+        "fr": "suggestions par habitudes et popularité : les liens entre produits n'ont pas fait"
+        " mieux (NDCG@10 {new} contre {new_pop} sur les produits nouveaux pour la personne)",
+    },
+    "too_short_to_test": {
+        "en": "no suggestions: {customers} customers bought before and in the last 91 days, too"
+        " few",
+        "fr": "pas de suggestions : {customers} clients ont acheté avant et pendant les 91 derniers"
+        " jours, trop peu",
+    },
+}
+
+
+def _verdict(outcome: str, evaluation: dict[str, Any], language: str) -> str:
+    tongue = "fr" if language == "fr" else "en"
+    values = {"customers": evaluation["customers"]}
+    for what in ("all", "new"):
+        figures = evaluation.get(what, {})
+        for method, name in (("learned", what), ("popularity", f"{what}_pop")):
+            text = f"{figures.get(method, {}).get('ndcg', 0.0):.3f}"
+            values[name] = text.replace(".", ",") if tongue == "fr" else text
+    return _VERDICTS[outcome][tongue].format(**values)
+
+
+def _card(facts: Any, language: str) -> str:
+    """The model card: what it is, how it was tested."""
+    french = language == "fr"
+    evaluation = facts["evaluation"]
+    title = "Suggestions de produits" if french else "Product suggestions"
+    verdict = _verdict(facts["outcome"], evaluation, language)
+    lines = [
+        f"# {title}, version `{facts['version']}`",
+        "",
+        f"- **Verdict** : {verdict}.",
+        (
+            f"- **{'Appris sur' if french else 'Learned from'}** : {facts['purchases']:,}"
+            f" ({facts['customers']:,} × {len(facts['products']):,}), {facts['as_of']}."
+        ),
+        "",
+    ]
+    for what, title in (
+        ("all", "Tous les produits" if french else "All products"),
+        ("new", "Produits nouveaux pour la personne" if french else "Products new to the person"),
+    ):
+        lines += [f"## {title}", "", "| | NDCG@10 | recall@10 | coverage |", "|---|---|---|---|"]
+        for name, row in evaluation[what].items():
+            figures = " | ".join(f"{row[key]:.3f}" for key in ("ndcg", "recall", "coverage"))
+            lines.append(f"| {name} | {figures} |")
+        lines.append("")
+    return "\n".join(lines)
