@@ -1,0 +1,259 @@
+"""What the page of scores shows: of the published version, and of the estimators' artifacts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from cohorte.errors import CohorteError
+from cohorte.store import Store
+from cohorte.workspace import Workspace
+from dashboards.queries import Cursor, Row, pinned, published
+from models.monitoring import History
+from models.propensity import Propensity, read_propensities
+from models.propensity.score import Served, opened
+from models.registry import Artifact, Decision, Registry
+
+LEADS, VALUE = "lead_score", "customer_value"
+BINS = 20
+MOVERS = 8
+OUTPUT = "training-from-screen.log"
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score of the workspace: its name in the registry, and its question where it has one."""
+
+    name: str
+    propensity: Propensity | None = None
+
+    @property
+    def relation(self) -> str:
+        """The published rows: id, probability, as_of, estimator_version."""
+        if self.name == LEADS:
+            return (
+                "(select source || ':' || lead_id as id, conversion_probability as probability,"
+                " as_of, estimator_version from lead_scores"
+                " where as_of = (select max(as_of) from lead_scores)) as given"
+            )
+        if self.name == VALUE or self.propensity is None:
+            return (
+                "(select customer_id as id, order_probability as probability, as_of,"
+                " estimator_version from customer_scores) as given"
+            )
+        return (
+            "(select customer_id as id, probability, as_of, estimator_version"
+            f" from propensity_scores where propensity = '{self.propensity.propensity}') as given"
+        )
+
+
+def scores(workspace: Workspace) -> list[Score]:
+    """The scores there are, those of leads and customers first; a broken file hides only itself."""
+    found = [Score(VALUE), Score(LEADS)]
+    try:
+        asked = read_propensities(workspace.root)
+    except CohorteError:
+        return found
+    return [*found, *(Score(one.estimator_name, one) for one in asked)]
+
+
+@published
+def tables(cursor: Cursor) -> set[str]:
+    """The tables of the version: older ones lack some."""
+    return {row["table_name"] for row in cursor.rows("select table_name from duckdb_tables()")}
+
+
+@published
+def spread(cursor: Cursor, relation: str) -> Row:
+    """How many are scored, by what, and how probabilities lie in bins of a twentieth."""
+    told = cursor.row(
+        f"select count(*) as scored, avg(probability) as mean, max(as_of) as as_of,"
+        f" any_value(estimator_version) as version from {relation}"
+    )
+    rows = cursor.rows(
+        f"select least(floor(probability * {BINS}), {BINS - 1})::integer as bin, count(*) as n"
+        f" from {relation} group by bin"
+    )
+    counts = {row["bin"]: row["n"] for row in rows}
+    return told | {"bins": [counts.get(at, 0) for at in range(BINS)]}
+
+
+@published
+def checks(cursor: Cursor, name: str) -> list[Row]:
+    """What the last run found out about a score; see models.monitoring."""
+    return cursor.rows(
+        "from score_checks where score = ? order by is_alert desc, measure, value desc", [name]
+    )
+
+
+@published
+def given(cursor: Cursor, relation: str) -> pl.DataFrame:
+    """Today's scores: id and probability."""
+    return cursor.frame(f"select id, probability from {relation}")
+
+
+@published
+def names(cursor: Cursor, ids: tuple[str, ...]) -> dict[str, str]:
+    """Customers' names by id."""
+    rows = cursor.rows(
+        "select customer_id, full_name from customers where customer_id in (select unnest(?))",
+        [list(ids)],
+    )
+    return {row["customer_id"]: row["full_name"] or row["customer_id"] for row in rows}
+
+
+@published
+def person_scores(cursor: Cursor, customer_id: str) -> list[Row]:
+    """A customer's scores with reasons: the value score first."""
+    found = cursor.rows(
+        "select 'customer_value' as name, order_probability as probability, horizon_days, reasons,"
+        " expected_orders, expected_value, expected_value_low, expected_value_high"
+        " from customer_scores where customer_id = ?",
+        [customer_id],
+    )
+    there = cursor.value(
+        "select count(*) from duckdb_tables() where table_name = 'propensity_scores'"
+    )
+    if there:
+        found += cursor.rows(
+            "select 'propensity_' || propensity as name, probability, horizon_days, reasons"
+            " from propensity_scores where customer_id = ? order by propensity",
+            [customer_id],
+        )
+    return found
+
+
+@published
+def person_suggestions(cursor: Cursor, customer_id: str) -> list[Row]:
+    """Products suggested to a customer, by kind and place; none in versions without them."""
+    there = cursor.value(
+        "select count(*) from duckdb_tables() where table_name = 'product_suggestions'"
+    )
+    if not there:
+        return []
+    return cursor.rows(
+        """
+        select suggested.kind, suggested.place, suggested.product_id,
+            coalesce(any_value(products.product_name), suggested.product_id) as product_name
+        from product_suggestions as suggested
+        left join products on suggested.product_id = products.product_id
+        where suggested.customer_id = ?
+        group by suggested.kind, suggested.place, suggested.product_id
+        order by suggested.kind, suggested.place
+        """,
+        [customer_id],
+    )
+
+
+@published
+def features(cursor: Cursor, customer_id: str) -> pl.DataFrame:
+    """A customer's features on the day looked from; one row, or none."""
+    return cursor.frame("select * from customer_features where customer_id = ?", [customer_id])
+
+
+@published
+def likeliest(cursor: Cursor, relation: str) -> str | None:
+    """Who has the highest probability."""
+    found = cursor.value(f"select id from {relation} order by probability desc, id limit 1")
+    return None if found is None else str(found)
+
+
+def artifact(registry: Registry, name: str, version: str | None) -> Artifact | None:
+    """The version that made the published scores; None when it is not kept or not whole."""
+    try:
+        return registry.load(name, version) if version else registry.served(name)
+    except CohorteError:
+        return None
+
+
+def decisions(registry: Registry, name: str) -> list[Decision]:
+    return list(reversed(registry.decisions(name)))
+
+
+def movers(registry: Registry, score: Score, as_of: date) -> tuple[date, pl.DataFrame] | None:
+    """Who moved most since the newest scores kept that are a week old: id, before, now, change."""
+    return _movers(str(registry.root), score.name, score.relation, as_of, pinned().key)
+
+
+@st.cache_data(show_spinner=False, max_entries=50)
+def _movers(
+    root: str, name: str, relation: str, as_of: date, key: tuple[str, str, str]
+) -> tuple[date, pl.DataFrame] | None:
+    history = History(Path(root), name)
+    earlier = [day for day in history.days() if (as_of - day).days >= 7]
+    if not earlier:
+        return None
+    before = history.read(earlier[-1]).select("id", before="probability")
+    moved = given(relation).join(before, on="id").rename({"probability": "now"})
+    moved = moved.with_columns(change=pl.col("now") - pl.col("before"))
+    moved = moved.sort(pl.col("change").abs(), descending=True).head(MOVERS)
+    return earlier[-1], moved.sort("change", descending=True)
+
+
+def estimator(found: Artifact) -> Served | None:
+    """A propensity's estimator, to try values on; None when it cannot be trusted."""
+    try:
+        return opened(found)
+    except CohorteError:
+        return None
+
+
+def start_training(
+    workspace: Workspace, store: Store, name: str, *, who: str, at: datetime
+) -> None:
+    """Train a score in a process of its own, which outlives this one."""
+    store.audit("score.training", "score", name, who=who, at=at)
+    workspace.logs_dir.mkdir(parents=True, exist_ok=True)
+    root = str(workspace.root)
+    command = [sys.executable, "-m", "flows.cli", "train", name, "-w", root]
+    home = str(Path(__file__).resolve().parents[1])
+    inherited = os.environ.get("PYTHONPATH")
+    paths = os.pathsep.join([home, inherited] if inherited else [home])
+    with (workspace.logs_dir / OUTPUT).open("wb") as output:
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=os.environ | {"PYTHONPATH": paths},
+        )
+
+
+def calibration(facts: dict[str, Any], name: str) -> list[dict[str, float]]:
+    """Tenths of those tested, by score from the lowest: predicted and observed shares."""
+    evaluation = facts.get("evaluation") or {}
+    rows: list[dict[str, float]]
+    if name == VALUE:
+        tests = evaluation.get("tests") or []
+        method = facts.get("method", "learned")
+        rows = tests[0]["methods"].get(method, {}).get("calibration", []) if tests else []
+    elif name == LEADS:
+        rows = (evaluation.get("learned") or evaluation.get("base_rate_by_channel") or {}).get(
+            "calibration", []
+        )
+    else:
+        chosen = "learned" if facts.get("outcome") == "learned" else "rule"
+        rows = (evaluation.get(chosen) or {}).get("calibration", [])
+    return rows
+
+
+def auc(facts: dict[str, Any], name: str) -> float | None:
+    """AUC of what serves, as tested on later days."""
+    evaluation = facts.get("evaluation") or {}
+    if name == VALUE:
+        mean = (evaluation.get("mean") or {}).get(facts.get("method", "learned")) or {}
+        return mean.get("auc")
+    if name == LEADS:
+        chosen = "learned" if facts.get("outcome") == "learned" else "base_rate_by_channel"
+    else:
+        chosen = "learned" if facts.get("outcome") == "learned" else "rule"
+    return (evaluation.get(chosen) or {}).get("auc")

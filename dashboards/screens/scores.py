@@ -1,0 +1,495 @@
+"""Scores: what each means, how far it can be believed, who moved, and what would change one."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from datetime import date
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from cohorte.clock import now
+from cohorte.i18n import N_, language_of
+from dashboards import address, charts, queries, score_facts, theme
+from dashboards.charts import Line, Plot
+from dashboards.components import (
+    Column,
+    card,
+    cell,
+    draw,
+    empty,
+    insight,
+    legend,
+    note,
+    open_table,
+    page_head,
+    pill,
+    plot,
+    strip,
+    table,
+)
+from dashboards.language import Words, words
+from dashboards.markup import markdown_text, span, tag
+from dashboards.score_facts import LEADS, VALUE, Score
+from models.leads import verdict_sentence as lead_verdict
+from models.propensity import reason_sentence
+from models.propensity import verdict_sentence as propensity_verdict
+from models.propensity.words import feature_label
+from models.registry import Artifact, Registry
+from models.value import verdict_sentence as value_verdict
+
+TITLES = {VALUE: N_("Orders again"), LEADS: N_("Leads")}
+MEANINGS = {
+    VALUE: N_(
+        "The probability that a customer orders at least once in the next {days} days. Beside it"
+        " stand the orders and the net revenue to expect."
+    ),
+    LEADS: N_(
+        "The probability that a lead becomes an opportunity or a customer within {days} days of"
+        " coming in."
+    ),
+}
+DECISIONS = {
+    "promoted": (N_("serves"), "good"),
+    "kept_back": (N_("kept back"), ""),
+    "retired": (N_("retired"), "warn"),
+}
+PAST = {
+    "past_predicted_rate": N_("was expected"),
+    "past_observed_rate": N_("came"),
+    "past_auc": N_("AUC since"),
+    "past_calibration_error": N_("calibration error since"),
+}
+TRIED = 6
+SHOWN_DRIFT = 8
+BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#B9C1CD"
+
+
+def render() -> None:
+    _ = words()
+    workspace = queries.workspace()
+    found = score_facts.scores(workspace)
+    titles = {score.name: _title(score, _) for score in found}
+    with page_head(
+        _("Scores"),
+        _("What is expected of customers and leads, and how far it can be believed."),
+    ):
+        picked = st.segmented_control(
+            _("Score"),
+            list(titles),
+            format_func=lambda name: markdown_text(titles[name]),
+            default=address.asked("score", titles) or VALUE,
+            required=True,
+            key="score",
+            label_visibility="collapsed",
+        )
+        address.keep("score", picked, VALUE)
+    score = next(one for one in found if one.name == picked)
+    registry = Registry(workspace.artifacts_dir)
+    if score.propensity is not None and "propensity_scores" not in score_facts.tables():
+        spread: dict[str, Any] = {"scored": 0}
+    else:
+        spread = score_facts.spread(score.relation)
+    known = score_facts.artifact(registry, score.name, spread.get("version"))
+    if not spread["scored"] or known is None:
+        _not_there(score, known, _)
+        _versions(registry, score, _)
+        return
+    facts = known.facts
+    insight(_sentence(_verdict(score, facts, _)))
+    _figures(score, spread, facts, _)
+    left, right = st.columns(2, gap="small")
+    with left:
+        _distribution(score, spread, facts, _)
+    with right:
+        _calibration(score, facts, _)
+    left, right = st.columns(2, gap="small")
+    with left:
+        _lift(score, facts, _)
+    with right:
+        _drift(score, _)
+    _movers(registry, score, spread["as_of"], _)
+    if score.propensity is not None:
+        _what_if(score, known, _)
+    _versions(registry, score, _)
+    _card(known, _)
+
+
+def _title(score: Score, _: Words) -> str:
+    if score.propensity is not None:
+        return score.propensity.title(_.code)
+    return _(TITLES[score.name])
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + "."
+
+
+def _verdict(score: Score, facts: dict[str, Any], _: Words) -> str:
+    if score.name == VALUE:
+        return value_verdict(facts["outcome"], facts, _.code)
+    if score.name == LEADS:
+        return lead_verdict(facts["outcome"], facts, _.code)
+    return propensity_verdict(facts["outcome"], facts, _.code)
+
+
+def _not_there(score: Score, known: Artifact | None, _: Words) -> None:
+    if score.propensity is None:
+        empty(
+            _("No score yet"),
+            _("Too little is known to test one; the report of the last run says what is missing."),
+            symbol="spark",
+        )
+        return
+    if known is None:
+        text = _("It has not been learned yet.")
+    else:
+        text = _("It has been learned; the next run scores with it.")
+    empty(_("No score yet"), text, symbol="spark")
+    _train(score, _)
+
+
+def _figures(score: Score, spread: dict[str, Any], facts: dict[str, Any], _: Words) -> None:
+    area = score_facts.auc(facts, score.name)
+    strip(
+        [
+            (_("Scored"), _.number(spread["scored"])),
+            (_("Mean probability"), _.percent(spread["mean"], 1)),
+            (_("AUC on later days"), _.number(area, 3) if area is not None else "–"),
+            (_("Looked from"), _.day(spread["as_of"])),
+            (_("Version"), str(spread["version"])),
+        ]
+    )
+
+
+def _distribution(score: Score, spread: dict[str, Any], facts: dict[str, Any], _: Words) -> None:
+    meaning = _meaning(score, facts, _)
+    with card("spread", _("What it means"), meaning):
+        labels = [
+            _.percent(at / score_facts.BINS, 0) if at % 4 == 0 else ""
+            for at in range(score_facts.BINS)
+        ]
+        names = [
+            f"{_.percent(at / score_facts.BINS, 0)} – {_.percent((at + 1) / score_facts.BINS, 0)}"
+            for at in range(score_facts.BINS)
+        ]
+        plot(
+            _bars(labels, names, spread["bins"], _),
+            _("How many have which probability"),
+        )
+
+
+def _meaning(score: Score, facts: dict[str, Any], _: Words) -> str:
+    if score.propensity is None:
+        return _(MEANINGS[score.name], days=_.number(facts["horizon_days"]))
+    who, will = (facts[part][language_of(_.code)] for part in ("who", "will"))
+    return _(
+        "Asked of: {who} The probability that {days} days later they are among: {will}",
+        who=who,
+        days=_.number(facts["horizon_days"]),
+        will=will,
+    )
+
+
+def _bars(labels: list[str], names: list[str], counts: list[int], _: Words) -> Plot:
+    tokens = theme.tokens(st.context.theme.type)
+    ticks = charts.nice_ticks(max(counts))
+    step = ticks[1]
+    values = [
+        {"at": at, "name": names[at], "n": count, "said": _.number(count)}
+        for at, count in enumerate(counts)
+    ]
+    shown = {str(at): label for at, label in enumerate(labels) if label}
+    said = {str(round(tick / step)): _.number(tick) for tick in ticks}
+    spec = charts.configured(
+        {
+            "data": {"values": values},
+            "mark": {"type": "bar", "color": BLUE, "cornerRadiusEnd": 2},
+            "encoding": {
+                "x": {
+                    "field": "at",
+                    "type": "ordinal",
+                    "axis": {
+                        "values": [int(at) for at in shown],
+                        "labelExpr": f"{json.dumps(shown)}[toString(datum.value)]",
+                        "labelAngle": 0,
+                    },
+                },
+                "y": {
+                    "field": "n",
+                    "type": "quantitative",
+                    "scale": {"domain": [0, ticks[-1]], "nice": False},
+                    "axis": {
+                        "values": ticks,
+                        "labelExpr": f"{json.dumps(said)}[toString(round(datum.value/{step!r}))]",
+                    },
+                },
+                "tooltip": [
+                    {"field": "name", "type": "nominal", "title": _("Probability")},
+                    {"field": "said", "type": "nominal", "title": _("Number")},
+                ],
+            },
+        },
+        tokens,
+        220,
+    )
+    rows = [[name, _.number(count)] for name, count in zip(names, counts, strict=True)]
+    return Plot(spec, [_("Probability"), _("Number")], rows)
+
+
+def _calibration(score: Score, facts: dict[str, Any], _: Words) -> None:
+    rows = score_facts.calibration(facts, score.name)
+    with card(
+        "calibration",
+        _("Does what is expected come?"),
+        _("Tenths of those tested on later days, from the least likely to the likeliest."),
+    ):
+        if not rows:
+            note(_("No test yet: the history is too short."))
+            return
+        steps = [_.number(at + 1) for at in range(len(rows))]
+        lines = [
+            Line(_("expected"), [row["predicted"] for row in rows], GREY, dashed=True),
+            Line(_("came"), [row["observed"] for row in rows], BLUE),
+        ]
+        _curves(steps, [_("Tenth {number}", number=step) for step in steps], lines, _)
+
+
+def _lift(score: Score, facts: dict[str, Any], _: Words) -> None:
+    rows = list(reversed(score_facts.calibration(facts, score.name)))
+    sizes = [next(iter(_sizes(row))) for row in rows]
+    positives = [size * row["observed"] for size, row in zip(sizes, rows, strict=True)]
+    with card(
+        "lift",
+        _("How many are reached by starting at the top"),
+        _("Share of all who did it, among the best tenths by score."),
+    ):
+        if not rows or not sum(positives):
+            note(_("No test yet: the history is too short."))
+            return
+        reached = [sum(positives[: at + 1]) / sum(positives) for at in range(len(rows))]
+        chance = [sum(sizes[: at + 1]) / sum(sizes) for at in range(len(rows))]
+        labels = [_.percent(share, 0) for share in chance]
+        lines = [
+            Line(_("by score"), reached, BLUE),
+            Line(_("at random"), chance, GREY, dashed=True),
+        ]
+        _curves(labels, labels, lines, _)
+
+
+def _sizes(row: dict[str, float]) -> list[float]:
+    return [value for key, value in row.items() if key not in ("predicted", "observed")]
+
+
+def _curves(labels: list[str], names: list[str], lines: list[Line], _: Words) -> None:
+    tokens = theme.tokens(st.context.theme.type)
+    drawn = charts.course(
+        labels,
+        names,
+        lines,
+        lambda value, short: _.percent(value, 0 if short else 1),
+        _,
+        tokens,
+        height=220,
+    )
+    _legend(lines)
+    plot(drawn, ", ".join(line.name for line in lines))
+
+
+def _legend(lines: list[Line]) -> None:
+    legend([(line.name, line.colour, "dash" if line.dashed else "") for line in lines])
+
+
+def _drift(score: Score, _: Words) -> None:
+    there = "score_checks" in score_facts.tables()
+    checks = score_facts.checks(score.name) if there else []
+    moved = [row for row in checks if row["measure"] in ("score_drift", "feature_drift")]
+    alerts = [row for row in checks if row["is_alert"]]
+    title = (
+        _.ngettext("{count} check raises an alert", "{count} checks raise an alert", len(alerts))
+        if alerts
+        else _("Nothing has drifted")
+        if moved
+        else _("Drift")
+    )
+    with card(
+        "drift",
+        title,
+        _("How far today lies from what was learned (PSI): .1 is a shift, .25 a large one."),
+    ):
+        past = {row["measure"]: row["value"] for row in checks if row["measure"] in PAST}
+        if past:
+            strip(
+                [
+                    (_(label), _past(measure, past[measure], _))
+                    for measure, label in PAST.items()
+                    if measure in past
+                ],
+                boxed=False,
+            )
+        if not moved:
+            note(_("Known after the second week of a version."))
+            return
+        rows = sorted(moved, key=lambda row: -row["value"])[:SHOWN_DRIFT]
+        draw(
+            table(
+                [Column(_("What")), Column(_("PSI"), "num first")],
+                [
+                    [
+                        feature_label(row["subject"], _.code) if row["subject"] else _("The score"),
+                        span(
+                            _.number(row["value"], 2),
+                            " ",
+                            pill(_("alert"), "warn") if row["is_alert"] else None,
+                        ),
+                    ]
+                    for row in rows
+                ],
+                _("Drift"),
+            )
+        )
+
+
+def _past(measure: str, value: float, _: Words) -> str:
+    return _.number(value, 3) if measure == "past_auc" else _.percent(value, 1)
+
+
+def _movers(registry: Registry, score: Score, as_of: date, _: Words) -> None:
+    found = None if score.name == LEADS else score_facts.movers(registry, score, as_of)
+    if found is None:
+        return
+    day, moved = found
+    if moved.is_empty():
+        return
+    names = score_facts.names(tuple(moved["id"].to_list()))
+    with card("movers", _("Who moved"), _("Largest changes since {day}.", day=_.day(day))):
+        asked = open_table(
+            "movers-table",
+            [
+                Column(_("Customer")),
+                Column(_("Before"), "num hide"),
+                Column(_("Now"), "num first"),
+                Column(_("Change"), "num"),
+            ],
+            [
+                (
+                    row["id"],
+                    [
+                        cell(names.get(row["id"], row["id"])),
+                        cell(_.percent(row["before"], 0)),
+                        cell(_.percent(row["now"], 0)),
+                        cell(_.difference(row["change"], "percent")),
+                    ],
+                )
+                for row in moved.iter_rows(named=True)
+            ],
+            label=_("Who moved"),
+        )
+        if asked:
+            st.switch_page("screens/customer.py", query_params=address.link(id=asked))
+
+
+def _what_if(score: Score, known: Artifact, _: Words) -> None:
+    served = score_facts.estimator(known)
+    customer = address.asked("id") or score_facts.likeliest(score.relation)
+    frame = score_facts.features(customer) if customer else pl.DataFrame()
+    if served is None or frame.is_empty():
+        return
+    contributions = served.scorer.explain(served.encoder.encode(frame))[0]
+    order = sorted(range(len(contributions)), key=lambda at: -abs(contributions[at]))
+    numbers = [at for at in order if served.encoder.features[at].kind == "number"][:TRIED]
+    name = score_facts.names((customer or "",)).get(customer or "", customer)
+    with card(
+        "what-if",
+        _("What if?"),
+        _(
+            "{name}: change what is known and see what would be expected. It shows how the score"
+            " reads people, not what would make them act.",
+            name=name,
+        ),
+    ):
+        changed = frame
+        for column, at in zip(st.columns(len(numbers) or 1), numbers, strict=False):
+            feature = served.encoder.features[at].name
+            value = frame[feature][0]
+            with column:
+                tried = st.number_input(
+                    feature_label(feature, _.code),
+                    value=None if value is None else float(value),
+                    key=f"try-{score.name}-{customer}-{feature}",
+                    format="%g",
+                )
+            changed = changed.with_columns(pl.lit(tried, dtype=pl.Float64).alias(feature))
+        before, after = (float(served.probability(rows)[0]) for rows in (frame, changed))
+        strip(
+            [
+                (_("As it is"), _.percent(before, 1)),
+                (_("As tried"), _.percent(after, 1)),
+                (_("Change"), _.difference(after - before, "percent")),
+            ],
+            boxed=False,
+        )
+        told = served.scorer.explain(served.encoder.encode(changed))[0]
+        strongest = sorted(range(len(told)), key=lambda at: -abs(told[at]))[:3]
+        lines = []
+        for at in strongest:
+            feature = served.encoder.features[at].name
+            reason = {
+                "feature": feature,
+                "value": changed[feature][0],
+                "contribution": float(told[at]),
+            }
+            lines.append(tag("li", reason_sentence(reason, _.code)))
+        draw(tag("ul", lines, cls="co-list"))
+
+
+def _train(score: Score, _: Words) -> None:
+    if score.propensity is None:
+        return
+    asked = score.propensity.propensity
+    if st.button(_("Learn it now"), key=f"train-{asked}"):
+        workspace = queries.workspace()
+        store = queries.store()
+        score_facts.start_training(workspace, store, asked, who=getpass.getuser(), at=now())
+        note(_("Learning has begun; its result stands below in a minute or so."))
+
+
+def _versions(registry: Registry, score: Score, _: Words) -> None:
+    decided = score_facts.decisions(registry, score.name)
+    if not decided:
+        return
+    with card("versions", _("Versions"), _("What was learned, and why it serves or does not")):
+        draw(
+            table(
+                [
+                    Column(_("When")),
+                    Column(_("Version"), "hide"),
+                    Column(_("Decision"), "state"),
+                    Column(_("Why"), "wide"),
+                ],
+                [
+                    [
+                        one.at[:10],
+                        span(one.version, cls="co-mono"),
+                        pill(_(DECISIONS[one.decision][0]), DECISIONS[one.decision][1]),
+                        one.reason,
+                    ]
+                    for one in decided[:12]
+                ],
+                _("Versions"),
+            )
+        )
+        _train(score, _)
+
+
+def _card(known: Artifact, _: Words) -> None:
+    from markdown_it import MarkdownIt
+
+    markdown = known.card(language_of(_.code))
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    st.html(f'<details class="co-details"><summary>{_("Model card")}</summary>{body}</details>')
+
+
+render()
