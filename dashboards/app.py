@@ -33,6 +33,7 @@ SCREENS = [
     ("customers", "people", N_("Customers"), ":material/group:"),
     ("rfm", "people", N_("RFM"), ":material/grid_view:"),
     ("segments", "people", N_("Segments"), ":material/filter_alt:"),
+    ("scores", "people", N_("Scores"), ":material/trending_up:"),
     ("explore", "analysis", N_("Explore"), ":material/query_stats:"),
     ("retention", "analysis", N_("Retention"), ":material/autorenew:"),
     ("products", "analysis", N_("Products"), ":material/shopping_bag:"),

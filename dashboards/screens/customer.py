@@ -24,6 +24,7 @@ from dashboards.icons import icon
 from dashboards.language import Words, words
 from dashboards.markup import Html, div, join, span, tag
 from dashboards.queries import Row
+from dashboards.score_parts import person_scores
 from dashboards.vocabulary import named
 
 ORDERS_SHOWN = 10
@@ -57,6 +58,7 @@ def render() -> None:
         _records(customer_id, _)
     with right:
         _rfm(person, _)
+        person_scores(customer_id, _)
         _leads(customer_id, _)
         _orders(customer_id, person, _)
         _timeline(customer_id, _)
