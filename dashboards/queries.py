@@ -41,6 +41,7 @@ from cohorte.kpis import (
 from cohorte.segments import (
     CHANNELS,
     AllOf,
+    Answers,
     Catalogue,
     Channel,
     Clause,
@@ -139,6 +140,11 @@ def _catalogue(key: tuple[str, str, str]) -> tuple[Catalogue, date]:
     return population.catalogue, population.as_of
 
 
+@st.cache_resource(max_entries=3, show_spinner=False)
+def _answers(key: tuple[str, str, str]) -> Answers:
+    return Answers()
+
+
 class Cursor:
     """A cursor of its own for one query function; long queries are interrupted."""
 
@@ -149,7 +155,13 @@ class Cursor:
     def population(self) -> Population:
         """The customers as segment rules see them."""
         catalogue, as_of = _catalogue(self._key)
-        return Population(self._cursor, catalogue, as_of)
+        return Population(
+            self._cursor,
+            catalogue,
+            as_of,
+            answers=_answers(self._key),
+            limit_seconds=QUERY_SECONDS,
+        )
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:

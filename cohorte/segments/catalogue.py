@@ -40,13 +40,14 @@ _ORDERED: tuple[Operator, ...] = (
     "between",
 )
 _KNOWN: tuple[Operator, ...] = ("is_known", "is_unknown")
+_RELATIVE: tuple[Operator, ...] = ("within_days", "more_than_days_ago", "anniversary_in_days")
 OPERATORS_OF: dict[FieldType, tuple[Operator, ...]] = {
     "text": ("equals", "not_equals", "in", "not_in", "contains", "starts_with", *_KNOWN),
     "integer": (*_ORDERED, *_KNOWN),
     "number": (*_ORDERED, *_KNOWN),
     "boolean": ("equals", "not_equals", *_KNOWN),
-    "date": (*_ORDERED, "within_days", "more_than_days_ago", *_KNOWN),
-    "timestamp": (*_ORDERED, "within_days", "more_than_days_ago", *_KNOWN),
+    "date": (*_ORDERED, *_RELATIVE, *_KNOWN),
+    "timestamp": (*_ORDERED, *_RELATIVE, *_KNOWN),
     "list": ("contains", "in", "not_in", *_KNOWN),
 }
 

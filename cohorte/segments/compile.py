@@ -6,6 +6,7 @@ and each value is checked against its field's type and bound as a parameter.
 
 from __future__ import annotations
 
+from calendar import isleap
 from collections.abc import Mapping
 from collections.abc import Sequence as Several
 from dataclasses import dataclass, field
@@ -589,6 +590,8 @@ def _day_test(
     if clause.op in ("within_days", "more_than_days_ago"):
         first, last = window(clause, as_of)
         return within(first, last)
+    if clause.op == "anniversary_in_days":
+        return _anniversary(clause, tested, value, time_zone, as_of, binder)
     days = [_day(each, tested) for each in clause.values]
     match clause.op:
         case "equals":
@@ -610,6 +613,34 @@ def _day_test(
         case _:
             _check_order(days, tested)
             return within(days[0], days[1])
+
+
+def _anniversary(
+    clause: Clause,
+    tested: ProfileField,
+    value: exp.Expr,
+    time_zone: str,
+    as_of: date,
+    binder: Binder,
+) -> exp.Expr:
+    """The day of the year is one of the days after `as_of`; of 29 February, 28 in short years."""
+    day = value
+    if tested.type == "timestamp":
+        local = exp.AtTimeZone(this=value, zone=_text("UTC"))
+        day = exp.AtTimeZone(this=exp.paren(local), zone=binder.bind(time_zone))
+    month_day = exp.Add(
+        this=exp.Mul(
+            this=exp.Extract(this=exp.var("month"), expression=day),
+            expression=exp.Literal.number(100),
+        ),
+        expression=exp.Extract(this=exp.var("day"), expression=day.copy()),
+    )
+    coming = [as_of + timedelta(days=ahead) for ahead in range(1, int(str(clause.value)) + 1)]
+    wanted = {each.month * 100 + each.day for each in coming}
+    if any(each.month == 2 and each.day == 28 and not isleap(each.year) for each in coming):
+        wanted.add(229)
+    numbers: list[exp.Expr] = [exp.Literal.number(each) for each in sorted(wanted)]
+    return exp.In(this=exp.paren(month_day), expressions=numbers)
 
 
 def window(clause: Clause, as_of: date) -> tuple[date | None, date]:

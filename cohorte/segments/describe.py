@@ -474,6 +474,16 @@ class _Sentence:
                 field=phrase,
                 last=self._date(last),
             )
+        if clause.op == "anniversary_in_days":
+            count = int(str(clause.value))
+            return _.ngettext(
+                "{field} has its anniversary tomorrow ({last})",
+                "{field} has its anniversary in the next {count} days (from {first} to {last})",
+                count,
+                field=phrase,
+                first=self._date(self.as_of + timedelta(days=1)),
+                last=self._date(self.as_of + timedelta(days=count)),
+            )
         days = [self._date(date.fromisoformat(str(value))) for value in clause.values]
         if clause.op in ("in", "not_in") and len(days) > 1:
             return self._one_of(clause, field, [_("on {day}", day=day) for day in days])

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -41,6 +42,28 @@ class SegmentFile(BaseModel):
     @classmethod
     def _one_for_both(cls, value: Any) -> Any:
         return {"en": value, "fr": value} if isinstance(value, str) else value
+
+
+class SegmentTemplate(BaseModel):
+    """A segment to start from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: dict[Language, str]
+    description: dict[Language, str]
+    rule: Rule
+
+
+class _TemplatesFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    templates: dict[str, SegmentTemplate]
+
+
+@cache
+def segment_templates() -> dict[str, SegmentTemplate]:
+    """The segments that the builder offers to start from, by key."""
+    return read_yaml(Path(__file__).with_name("templates.yml"), _TemplatesFile).templates
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ Operator = Literal[
     "is_unknown",
     "within_days",
     "more_than_days_ago",
+    "anniversary_in_days",
 ]
 OPERATORS: tuple[Operator, ...] = get_args(Operator)
 
@@ -56,7 +57,7 @@ MAX_VALUES = 2000
 
 _NO_VALUE = ("is_known", "is_unknown")
 _LIST_VALUE = ("in", "not_in")
-_DAYS = ("within_days", "more_than_days_ago")
+_DAYS = ("within_days", "more_than_days_ago", "anniversary_in_days")
 
 
 def _plain(value: Any) -> Any:
@@ -112,13 +113,10 @@ class Clause(_Node):
         elif value is None or isinstance(value, list):
             raise ValueError(f"{self.op} takes one value")
         elif self.op in _DAYS:
-            least = 1 if self.op == "within_days" else 0
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int)
-                or not least <= value <= 36_500
-            ):
-                raise ValueError(f"{self.op} takes a whole number of days from {least} to 36500")
+            least = 0 if self.op == "more_than_days_ago" else 1
+            most = 366 if self.op == "anniversary_in_days" else 36_500
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                raise ValueError(f"{self.op} takes a whole number of days from {least} to {most}")
         elif self.op in ("contains", "starts_with") and value == "":
             raise ValueError(f"{self.op} takes a text that is not empty")
         return self

@@ -138,8 +138,7 @@ class _Examiner:
         if value is None:
             return self._("not known")
         if isinstance(value, bool):
-            phrases = tested.when_true if value else tested.when_false
-            return phrases.get(self.language, str(value).lower())
+            return self._("yes") if value else self._("no")
         return say_value(value, tested, self.language, self.population.catalogue)
 
     def _clause(self, clause: Clause, said: str, is_met: bool) -> Reason:

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import re
-from datetime import date
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import streamlit as st
 
 from cohorte.clock import now
-from cohorte.errors import CohorteError, SettingsError
+from cohorte.errors import CohorteError
 from cohorte.i18n import N_
 from cohorte.segments import (
     CHANNELS,
+    FILE_FORMATS,
+    Breakdown,
+    Catalogue,
     Channel,
+    Difference,
+    FileFormat,
     Node,
-    ProfileField,
+    Reason,
     Segment,
-    all_segments,
+    change_in_words,
     describe,
     export_audience,
     parse_rule,
+    preflight,
     rule_json,
 )
-from cohorte.segments.library import stored_segment
-from dashboards import queries, vocabulary
+from cohorte.segments.describe import say_value
+from cohorte.segments.library import definition_changes, referring, segment_yaml
+from dashboards import queries, segment_queries, theme, vocabulary
 from dashboards.components import (
     Column,
     bar,
@@ -37,28 +44,25 @@ from dashboards.components import (
     open_table,
     page_head,
     reach,
+    sparkline,
     strip,
     table,
 )
 from dashboards.language import Words, words
-from dashboards.markup import div, span, tag
+from dashboards.markup import Html, div, span, tag
+from dashboards.segment_builder import Builder, save_form
 from dashboards.segment_draft import (
-    MODES,
-    NO_VALUE,
     Draft,
-    Group,
     Line,
     close_draft,
     current_draft,
     incomplete,
-    normal,
     open_draft,
-    tests_of,
-    to_rule,
 )
 
 AUTHOR = "screen"
 SAMPLE_SIZE = 8
+PAGE = 25
 EXPORT_COLUMNS = (
     "full_name", "first_name", "last_name", "email", "phone", "postcode", "city", "country_code",
     "language", "rfm_segment", "lifetime_net_revenue", "last_order_date",
@@ -70,22 +74,34 @@ REMOVED = {
     "refused": N_("consent refused or withdrawn"),
     "no_consent": N_("no consent recorded"),
 }
+VIEWS = {
+    "size": N_("Overview"),
+    "who": N_("Who they are"),
+    "members": N_("Members"),
+    "why": N_("Why is someone in?"),
+    "time": N_("Over time"),
+    "rule": N_("Definition"),
+}
+BREAKDOWNS = (
+    "rfm_segment", "lifecycle_status", "department_code", "city", "country_code", "party",
+    "favourite_category", "favourite_channel", "lifetime_orders_count", "age",
+)  # fmt: skip
 
 
 def render() -> None:
     _ = words()
+    st.html(f"<style>{(theme.ASSETS / 'segments.css').read_text(encoding='utf-8')}</style>")
     asked = str(st.query_params.get("id") or "")
     if asked == "new":
-        _builder(current_draft() or _blank(_), _)
+        _builder(current_draft() or _blank(), _)
     elif asked:
         _one(asked, _)
     else:
         _list(_)
 
 
-def _blank(_: Words) -> Draft:
+def _blank() -> Draft:
     draft = open_draft("", {"all": []})
-    assert draft is not None  # noqa: S101
     draft.rule.items.append(Line("days_since_last_order", "less_or_equal", None))
     return draft
 
@@ -108,24 +124,22 @@ def _back(_: Words) -> None:
 # The list
 
 
-def _segments(_: Words) -> list[Segment]:
+def _segments() -> list[Segment]:
     """Every segment that reads; a file that does not is reported, and the store's still show."""
-    store, space = queries.store(), queries.workspace()
-    try:
-        return all_segments(space, store)
-    except SettingsError as error:
-        draw(div(str(error), cls="co-warning", role="alert"))
-        return [stored_segment(row) for row in store.list_segments()]
+    segments, wrong = segment_queries.library()
+    if wrong:
+        draw(div(wrong, cls="co-warning", role="alert"))
+    return segments
 
 
 def _list(_: Words) -> None:
     with page_head(
-        _("Segments"), _("Rules over the customer profiles. Sizes are those of the version served.")
+        _("Segments"), _("Rules over what is known of customers and what they did. Sizes are live.")
     ):
         if st.button(_("New segment"), type="primary", icon=":material/add:", key="new"):
             close_draft()
             _go("new")
-    segments = _segments(_)
+    segments = _segments()
     if not segments:
         empty(
             _("No segment yet"),
@@ -133,24 +147,18 @@ def _list(_: Words) -> None:
             symbol="filter",
         )
         return
-    catalogue, as_of = queries.catalogue(), queries.pinned().as_of
-    sizes: dict[str, int] = {}
-    sentences: dict[str, str] = {}
-    for segment in segments:
-        try:
-            sentences[segment.segment_id] = describe(segment.rule, _.code, catalogue, as_of)
-        except CohorteError as error:
-            sentences[segment.segment_id] = str(error)
-            continue
-        sizes[segment.segment_id] = -1
-    asked = tuple((s.segment_id, _json(s.rule)) for s in segments if s.segment_id in sizes)
-    sizes = queries.rule_sizes(asked) if asked else {}
-    base, moves = queries.base_size(), queries.segment_moves()
-    evaluated = queries.evaluated_segments()
-    biggest = max(sizes.values(), default=1) or 1
+    shown = _narrowed(segments, _)
+    catalogue = segment_queries.catalogue(segments)
+    sentences = {each.segment_id: _sentence(each, catalogue, _) for each in shown}
+    sizes = segment_queries.sizes_of(_plain_rules(shown, segments))
+    histories = segment_queries.histories()
+    moved = segment_queries.moved_since(queries.pinned().as_of - timedelta(days=7))
+    base = queries.base_size()
     rows = []
-    for segment in segments:
+    for segment in shown:
         size = sizes.get(segment.segment_id)
+        points = [float(p.customers_count) for p in histories.get(segment.segment_id, [])]
+        tags = " · ".join(segment.tags)
         rows.append(
             (
                 segment.segment_id,
@@ -159,15 +167,14 @@ def _list(_: Words) -> None:
                     cell(_.number(size) if size is not None else "–"),
                     cell(
                         _.share(size, base) if size is not None else "–",
-                        bar=(size or 0) / biggest,
+                        bar=(size or 0) / (base or 1),
                     ),
-                    cell(_moved(segment.segment_id, moves, evaluated, _)),
+                    cell(_moved(segment.segment_id, moved, histories, _), sub=_course(points)),
                     cell(
+                        segment.owner or "",
                         pill=_("file") if segment.origin == "file" else _("screen"),
                         tone="" if segment.origin == "file" else "accent",
-                        sub=None
-                        if segment.updated_at is None
-                        else _.day(_.local(segment.updated_at).date()),
+                        sub=tags or _freshness(segment, _),
                     ),
                 ],
             )
@@ -178,8 +185,8 @@ def _list(_: Words) -> None:
             Column(_("Segment"), "sentence"),
             Column(_("Customers"), "num first"),
             Column(_("Share of base"), "wide"),
-            Column(_("Change"), "moved"),
-            Column(_("Made in"), "hide"),
+            Column(_("Last 7 days"), "moved"),
+            Column(_("Owner and tags"), "hide"),
         ],
         rows,
         label=_("Segments"),
@@ -190,10 +197,70 @@ def _list(_: Words) -> None:
         _go(picked)
 
 
+def _narrowed(segments: list[Segment], _: Words) -> list[Segment]:
+    """The segments that a search and tags leave."""
+    tags = sorted({each for segment in segments for each in segment.tags})
+    with st.container(key="segment-search", horizontal=True, vertical_alignment="bottom"):
+        search = st.text_input(
+            _("Search"), max_chars=100, key="search-segments", live="400ms",
+            placeholder=_("Name, owner or words of the rule"),
+        )  # fmt: skip
+        chosen = (
+            st.multiselect(_("Tags"), tags, key="tags-segments", placeholder=_("All"))
+            if tags
+            else []
+        )
+    catalogue = segment_queries.catalogue(segments)
+    found = []
+    for segment in segments:
+        held = " ".join(
+            [segment.name(_.code), segment.owner or "", _sentence(segment, catalogue, _)]
+        )
+        if search.strip().casefold() in held.casefold() and set(chosen) <= set(segment.tags):
+            found.append(segment)
+    return found
+
+
+def _sentence(segment: Segment, catalogue: Catalogue, _: Words) -> str:
+    try:
+        return describe(segment.rule, _.code, catalogue, queries.pinned().as_of)
+    except CohorteError as error:
+        return str(error)
+
+
+def _plain_rules(shown: Sequence[Segment], segments: list[Segment]) -> dict[str, str]:
+    """Rules that say everything themselves; those that cannot are left out."""
+    found = {}
+    for segment in shown:
+        try:
+            found[segment.segment_id] = segment_queries.plain(segment.rule, segments)
+        except CohorteError:
+            continue
+    return found
+
+
+def _freshness(segment: Segment, _: Words) -> str | None:
+    if segment.updated_at is None:
+        return None
+    return _.day(_.local(segment.updated_at).date())
+
+
+def _course(points: list[float]) -> str | None:
+    """The course of a size as a line of blocks, the latest runs at the right."""
+    if len(points) < 2:
+        return None
+    latest = points[-16:]
+    low, high = min(latest), max(latest)
+    return "".join(_BLOCKS[round((point - low) / ((high - low) or 1) * 7)] for point in latest)
+
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+
+
 def _moved(
-    segment_id: str, moves: dict[str, tuple[int, int]], evaluated: dict[str, int], _: Words
+    segment_id: str, moves: dict[str, tuple[int, int]], known: dict[str, Any], _: Words
 ) -> str:
-    if segment_id not in evaluated:
+    if segment_id not in known:
         return _("new: counted by the next run")
     entered, gone = moves.get(segment_id, (0, 0))
     if not entered and not gone:
@@ -205,10 +272,6 @@ def _moved(
     return _("+{entered} entered, −{gone} left", entered=_.number(entered), gone=_.number(gone))
 
 
-def _json(rule: Node) -> str:
-    return json.dumps(rule_json(rule), sort_keys=True, ensure_ascii=False)
-
-
 # One segment
 
 
@@ -217,7 +280,8 @@ def _one(segment_id: str, _: Words) -> None:
     if draft is not None and draft.segment_id == segment_id:
         _builder(draft, _)
         return
-    segment = next((s for s in _segments(_) if s.segment_id == segment_id), None)
+    segments = _segments()
+    segment = next((s for s in segments if s.segment_id == segment_id), None)
     _back(_)
     if segment is None:
         empty(_("There is no such segment"), _("It may have been archived."), symbol="filter")
@@ -226,18 +290,14 @@ def _one(segment_id: str, _: Words) -> None:
         if segment.origin == "store" and st.button(_("Edit"), icon=":material/edit:", key="edit"):
             _edit(segment, _)
         if st.button(_("Copy"), icon=":material/content_copy:", key="copy"):
-            copied = open_draft(
-                _("{name} (copy)", name=segment.name(_.code)), rule_json(segment.rule)
+            open_draft(
+                _("{name} (copy)", name=segment.name(_.code)),
+                rule_json(segment.rule),
+                tags=list(segment.tags),
             )
-            if copied is None:
-                st.session_state["too_deep"] = True
-                st.rerun()
             _go("new")
         if segment.origin == "store" and st.button(_("Archive"), type="tertiary", key="archive"):
-            queries.store().archive_segment(segment_id, who=AUTHOR, at=now())
-            _go(None)
-    if st.session_state.pop("too_deep", False):
-        note(_("This rule is nested deeper than the builder shows. Edit it as a file."))
+            _archive(segment, segments, _)
     if segment.origin == "file":
         note(
             _(
@@ -246,24 +306,57 @@ def _one(segment_id: str, _: Words) -> None:
                 name=segment.segment_id,
             )
         )
-    _results(_json(segment.rule), segment.rule, _)
-    _export(segment, _)
+    view = st.segmented_control(
+        _("View"),
+        list(VIEWS),
+        default="size",
+        required=True,
+        format_func=lambda key: _(VIEWS[key]),
+        key=f"view-{segment_id}",
+        label_visibility="collapsed",
+    )
+    rule = segment_queries.plain(segment.rule, segments)
+    match view:
+        case "who":
+            _who(segment, segments, rule, _)
+        case "members":
+            _members(rule, _)
+        case "why":
+            _why(segment, segments, _)
+        case "time":
+            _time(segment, _)
+        case "rule":
+            _definition(segment, segments, _)
+        case _:
+            _results(rule, segment.rule, segments, _)
+            _export(segment, segments, _)
 
 
 def _edit(segment: Segment, _: Words) -> None:
-    opened = open_draft(
+    open_draft(
         segment.name(_.code),
         rule_json(segment.rule),
         description=segment.description(_.code),
         segment_id=segment.segment_id,
         rule_version=segment.rule_version,
+        tags=list(segment.tags),
     )
-    if opened is None:
-        st.session_state["too_deep"] = True
     st.rerun()
 
 
-def _results(rule_text: str, rule: Node, _: Words) -> None:
+def _archive(segment: Segment, segments: list[Segment], _: Words) -> None:
+    """Take it out of use, unless another segment needs it."""
+    needing = referring(segments, segment.segment_id)
+    if needing:
+        names = _.list([each.name(_.code) for each in needing])
+        sentence = _("It stays: the segments {names} refer to it.", names=names)
+        draw(div(sentence, cls="co-warning", role="alert"))
+        return
+    queries.store().archive_segment(segment.segment_id, who=AUTHOR, at=now())
+    _go(None)
+
+
+def _results(rule_text: str, rule: Node, segments: list[Segment], _: Words) -> None:
     """Size, share, reach, sentence and a masked sample of a rule."""
     found = queries.rule_reach(rule_text)
     base, size = queries.base_size(), found[""]
@@ -281,18 +374,30 @@ def _results(rule_text: str, rule: Node, _: Words) -> None:
                 cls="co-size",
             )
         )
-        draw(
-            tag(
-                "p",
-                describe(rule, _.code, queries.catalogue(), queries.pinned().as_of),
-                cls="co-sentence",
-            )
-        )
+        catalogue = segment_queries.catalogue(segments)
+        draw(tag("p", describe(rule, _.code, catalogue, queries.pinned().as_of), cls="co-sentence"))
+        _unknown(rule_text, _)
         if size:
             reach(found, size, vocabulary.REACHED_BY)
     if size:
         with card("sample", _("A few of them"), _("Masked: names, e-mails and phones in part")):
             draw(_sample_table(queries.rule_sample(rule_text, SAMPLE_SIZE), _))
+
+
+def _unknown(rule_text: str, _: Words) -> None:
+    """For how many the answer hangs on a value that nobody knows."""
+    told = segment_queries.rule_tally(rule_text)
+    if told.unknown:
+        note(
+            _.ngettext(
+                "For {count} customer the answer hangs on a value that is not known: {inside} "
+                "counted in.",
+                "For {count} customers the answer hangs on a value that is not known: {inside} "
+                "counted in.",
+                told.unknown,
+                inside=_.number(told.counted_in),
+            )
+        )
 
 
 def _sample_table(rows: list[queries.Row], _: Words) -> Any:
@@ -327,15 +432,377 @@ def masked_phone(phone: str | None) -> str:
     return f"••• {phone[-2:]}" if phone else ""
 
 
+# Who they are
+
+
+def _who(segment: Segment, segments: list[Segment], rule: str, _: Words) -> None:
+    """How members split and differ, and which other segments they are in."""
+    catalogue = queries.catalogue()
+    with card("split", _("How they split")):
+        fields = [name for name in BREAKDOWNS if name in catalogue.fields]
+        others = [each.name for each in catalogue if each.name not in fields]
+        field = st.selectbox(
+            _("By"),
+            [*fields, *others],
+            format_func=lambda name: catalogue[name].label(_.code),
+            key="split-by",
+        )
+        draw(_split_table(segment_queries.rule_breakdown(rule, field), catalogue, _))
+    with card(
+        "differences",
+        _("What sets them apart"),
+        _("Compared with everyone else; the effect is small from 0.2, medium 0.5, large 0.8."),
+    ):
+        found = segment_queries.rule_differences(rule)
+        if found:
+            draw(_difference_table(found, catalogue, _))
+        else:
+            note(_("Nothing that is known tells them from the rest."))
+    with card("overlap", _("Other segments they are in")):
+        others_ = [each for each in segments if each.segment_id != segment.segment_id]
+        names = {each.segment_id: each.name(_.code) for each in others_}
+        chosen = st.multiselect(
+            _("Segments to compare"), list(names), default=list(names)[:4], max_selections=9,
+            format_func=lambda key: names[key], placeholder=_("Choose"), select_all=False,
+            key="overlap-with",
+        )  # fmt: skip
+        if chosen:
+            _overlap(segment, [each for each in others_ if each.segment_id in chosen], segments, _)
+
+
+def _split_table(split: Breakdown, catalogue: Catalogue, _: Words) -> Html:
+    tested = catalogue[split.field]
+
+    def said(value: Any) -> str:
+        if value is None:
+            return _("not known")
+        if isinstance(value, bool):
+            return _("yes") if value else _("no")
+        if isinstance(value, str):
+            return tested.choice(value, _.code)
+        return say_value(value, tested, _.code, catalogue)
+
+    rows = [
+        [
+            said(each.value),
+            _.number(each.members_count),
+            _share_bar(each.members_count, split.members_count, _),
+            _.share(each.customers_count, split.customers_count),
+        ]
+        for each in split.slices
+        if each.members_count
+    ]
+    columns = [
+        Column(tested.label(_.code)),
+        Column(_("Members"), "num first"),
+        Column(_("Share of them"), "wide"),
+        Column(_("Share of all"), "num", named=True),
+    ]
+    return table(columns, rows, _("How they split"))
+
+
+def _share_bar(part: int, whole: int, _: Words) -> Html:
+    return div(span(_.share(part, whole)), bar(part / (whole or 1)), cls="co-share")
+
+
+def _difference_table(found: list[Difference], catalogue: Catalogue, _: Words) -> Html:
+    rows = []
+    for each in found:
+        tested = catalogue[each.field]
+        if each.kind == "share":
+            what = _(
+                "{field}: {value}",
+                field=tested.label(_.code),
+                value=_named(each.value, tested.choices, _),
+            )
+            one, rest = _.percent(each.members, 0), _.percent(each.rest, 0)
+        else:
+            what = _("{field}, on average", field=tested.label(_.code))
+            one, rest = (
+                say_value(round(value, 2), tested, _.code, catalogue)
+                for value in (each.members, each.rest)
+            )
+        effect = ("+" if each.effect > 0 else "−") + _.number(abs(each.effect), 1)
+        rows.append([what, one, rest, effect])
+    columns = [
+        Column(_("What")),
+        Column(_("Members"), "num first"),
+        Column(_("Others"), "num", named=True),
+        Column(_("Effect"), "num", named=True),
+    ]
+    return table(columns, rows, _("What sets them apart"))
+
+
+def _named(value: str, choices: Any, _: Words) -> str:
+    if value in ("true", "false"):
+        return _("yes") if value == "true" else _("no")
+    return str(choices.get(value, {}).get(_.code, value))
+
+
+def _overlap(segment: Segment, others: list[Segment], segments: list[Segment], _: Words) -> None:
+    """Every combination that someone is in, as an UpSet plot written out."""
+    compared = [segment, *others]
+    rules = _plain_rules(compared, segments)
+    found = segment_queries.rule_overlap(tuple(rules.items()))
+    names = {each.segment_id: each.name(_.code) for each in compared}
+    largest = max((each.customers_count for each in found.intersections), default=1)
+    rows = [
+        div(
+            div(
+                [
+                    tag("i", cls="on" if key in each.segments else "", title=names[key])
+                    for key in rules
+                ],
+                cls="dots",
+            ),
+            bar(each.customers_count / largest),
+            span(_.number(each.customers_count), cls="v"),
+            span(" + ".join(names[key] for key in each.segments), cls="who"),
+            cls="row" + (" mine" if segment.segment_id in each.segments else ""),
+        )
+        for each in found.intersections[:15]
+    ]
+    draw(div(rows, cls="co-upset", role="list"))
+
+
+# Members
+
+
+def _members(rule: str, _: Words) -> None:
+    size = queries.rule_reach(rule)[""]
+    if not size:
+        empty(_("Nobody meets the rule"), symbol="filter", small=True)
+        return
+    pages = -(-size // PAGE)
+    page = st.number_input(_("Page"), 1, pages, 1, key="members-page") if pages > 1 else 1
+    rows = [
+        (
+            str(row["customer_id"]),
+            [
+                cell(row["full_name"] or _("Without a name"), sub=row["email"]),
+                cell(_.money(row["lifetime_net_revenue"], 0)),
+                cell(row["city"] or "–"),
+                cell(_.day(row["last_order_date"]) if row["last_order_date"] else "–"),
+            ],
+        )
+        for row in segment_queries.rule_members(rule, PAGE, (int(page) - 1) * PAGE)
+    ]
+    picked = open_table(
+        "segment-members",
+        [
+            Column(_("Customer"), "sentence"),
+            Column(_("Revenue"), "num first"),
+            Column(_("City"), "wide"),
+            Column(_("Last order"), "hide"),
+        ],
+        rows,
+        label=_("Members"),
+        path="customer?id=",
+    )
+    if picked:
+        st.switch_page("screens/customer.py", query_params={"id": picked})
+
+
+# Why
+
+
+def _why(segment: Segment, segments: list[Segment], _: Words) -> None:
+    with card("why", _("Why is someone in, or not?")):
+        customer_id = st.text_input(
+            _("Customer id"), max_chars=100, key="why-customer",
+            placeholder=_("such as {example}", example=_some_member(segment, segments)),
+        ).strip()  # fmt: skip
+        if not customer_id:
+            note(_("Each part of the rule is told with the value and the records behind it."))
+            return
+        try:
+            reason, changes = segment_queries.reasons(segment.rule, segments, customer_id, _.code)
+        except CohorteError as error:
+            draw(div(str(error), cls="co-warning", role="alert"))
+            return
+        verdict = _("{customer} is in the segment.") if reason.is_met else _(
+            "{customer} is not in the segment."
+        )  # fmt: skip
+        draw(tag("p", verdict.format(customer=customer_id), cls="co-sentence"))
+        draw(tag("ul", _reason(reason, _), cls="co-why"))
+        if changes:
+            draw(
+                tag("p", _("The smallest change that would bring them in:"), cls="co-note"),
+                tag(
+                    "ul",
+                    [tag("li", change_in_words(change, _.code)) for change in changes],
+                    cls="co-plain-list",
+                ),
+            )
+
+
+def _some_member(segment: Segment, segments: list[Segment]) -> str:
+    found = segment_queries.rule_members(segment_queries.plain(segment.rule, segments), 1, 0)
+    return str(found[0]["customer_id"]) if found else "C1"
+
+
+def _reason(reason: Reason, _: Words) -> Html:
+    mark = span("✓" if reason.is_met else "✗", cls="yes" if reason.is_met else "no")
+    state = span(_("met") if reason.is_met else _("not met"), cls="co-sr")
+    said = span(reason.said, cls="said")
+    value = span(reason.value, cls="value" if reason.is_known else "value unknown")
+    rows = [
+        tag(
+            "li",
+            " · ".join(
+                part
+                for part in (
+                    _.day(row.day),
+                    _(vocabulary.KINDS.get(row.kind, row.kind.replace("_", " "))),
+                    row.text,
+                    "" if row.amount is None else _.money(row.amount),
+                    f"{row.source} {row.record_id}",
+                )
+                if part
+            ),
+        )
+        for row in reversed(list(reason.rows)[-6:])
+    ]
+    more = reason.rows_count - len(rows)
+    if more > 0:
+        rows.append(tag("li", _.ngettext("and {count} more", "and {count} more", more)))
+    return tag(
+        "li",
+        div(mark, state, said, value if reason.value else None, cls="line"),
+        tag("ul", rows, cls="rows") if rows else None,
+        tag("ul", [_reason(part, _) for part in reason.parts]) if reason.parts else None,
+    )
+
+
+# Over time
+
+
+def _time(segment: Segment, _: Words) -> None:
+    points = segment_queries.histories().get(segment.segment_id, [])
+    if not points:
+        empty(
+            _("No run has counted it yet"),
+            _("Who is in, who entered and who left is kept by each run."),
+            symbol="filter",
+            small=True,
+        )
+        return
+    with card("course", _("Size, run by run")):
+        draw(sparkline([float(point.customers_count) for point in points]))
+        rows = [
+            [
+                _.day(point.as_of),
+                _.number(point.customers_count),
+                f"+{_.number(point.entered)}",
+                f"−{_.number(point.left)}",
+                point.version,
+            ]
+            for point in reversed(points[-60:])
+        ]
+        columns = [
+            Column(_("Day")),
+            Column(_("Customers"), "num first"),
+            Column(_("Entered"), "num", named=True),
+            Column(_("Left"), "num", named=True),
+            Column(_("Version"), "hide"),
+        ]
+        draw(table(columns, rows, _("Size, run by run")))
+
+
+# Definition
+
+
+def _definition(segment: Segment, segments: list[Segment], _: Words) -> None:
+    with card("yaml", _("As a file of the workspace")):
+        st.code(segment_yaml(segment), language="yaml")
+    needing = referring(segments, segment.segment_id)
+    if needing:
+        names = _.list([each.name(_.code) for each in needing])
+        note(_("Segments that refer to it: {names}.", names=names))
+    if segment.origin == "store":
+        _versions(segment, segments, _)
+    _exports(segment, _)
+
+
+def _versions(segment: Segment, segments: list[Segment], _: Words) -> None:
+    """Its definitions, what each changed, and bringing one back."""
+    definitions = queries.store().segment_definitions(segment.segment_id)
+    with card("versions", _("Definitions it has had")):
+        for place, definition in enumerate(definitions):
+            when = _.at(definition.saved_at)
+            with st.expander(
+                _(
+                    "{number}: {author}, {when}",
+                    number=definition.rule_version,
+                    author=definition.author,
+                    when=when,
+                )
+            ):
+                rule = parse_rule(definition.rule)
+                catalogue = segment_queries.catalogue(segments)
+                draw(
+                    tag(
+                        "p",
+                        describe(rule, _.code, catalogue, queries.pinned().as_of),
+                        cls="co-sentence",
+                    )
+                )
+                if place + 1 < len(definitions):
+                    before = parse_rule(definitions[place + 1].rule)
+                    lines = [
+                        div(f"{sign} {line}", cls="new" if sign == "+" else "old")
+                        for sign, line in definition_changes(before, rule)
+                    ]
+                    draw(div(lines, cls="co-diff"))
+                if place and st.button(
+                    _("Restore this definition"), key=f"restore-{definition.rule_version}"
+                ):
+                    queries.store().save_segment(
+                        definition.name,
+                        definition.rule,
+                        author=AUTHOR,
+                        at=now(),
+                        segment_id=segment.segment_id,
+                        description=definition.description,
+                    )
+                    st.toast(_("Restored."))
+                    st.rerun()
+
+
+def _exports(segment: Segment, _: Words) -> None:
+    entries = queries.store().list_exports(segment.segment_id, limit=20)
+    if not entries:
+        return
+    with card("exports", _("Files that left")):
+        rows = [
+            [
+                _.at(entry.exported_at),
+                _.number(entry.rows_count),
+                _(vocabulary.CHANNELS.get(entry.channel, entry.channel)),
+                entry.purpose,
+                entry.who,
+            ]
+            for entry in entries
+        ]
+        columns = [
+            Column(_("When")),
+            Column(_("People"), "num first"),
+            Column(_("Channel"), "num", named=True),
+            Column(_("Purpose"), "num", named=True),
+            Column(_("By"), "hide"),
+        ]
+        draw(table(columns, rows, _("Files that left")))
+
+
 # Export
 
 
-def _export(segment: Segment, _: Words) -> None:
+def _export(segment: Segment, segments: list[Segment], _: Words) -> None:
     purposes = queries.purposes() or [queries.workspace().settings.consent_purpose]
     usual = queries.workspace().settings.consent_purpose
     with card(
         "export",
-        _("Export as CSV"),
+        _("Export"),
         _(
             "Only people with a valid address and a consent for the purpose are in the file. "
             "The export is logged."
@@ -364,16 +831,41 @@ def _export(segment: Segment, _: Words) -> None:
                 select_all=False,
                 key="export-columns",
             )
-        members, reached, removed = queries.audience_counts(_json(segment.rule), channel, purpose)
+            file_format: FileFormat = st.selectbox(
+                _("Format"), FILE_FORMATS, format_func=str.upper, key="export-format"
+            )
+        checked = preflight(
+            queries.workspace(), queries.store(), segment_queries.population(segments), segment,
+            channel, purpose, now(),
+        )  # fmt: skip
+        reached = checked.reached
         strip(
             [
-                (_("In the segment"), _.number(members)),
-                *[(_(REMOVED[why]), f"−{_.number(n)}") for why, n in removed.items() if n],
-                (_("In the file"), _.number(reached)),
+                (_("In the segment"), _.number(reached.members_count)),
+                *[(_(REMOVED[why]), f"−{_.number(n)}") for why, n in reached.removed.items() if n],
+                (_("In the file"), _.number(reached.contactable_count)),
             ],
             boxed=False,
         )
-        if not reached:
+        if checked.last is not None and checked.entered is not None:
+            note(
+                _(
+                    "Since the export of {day}: {entered} more, {gone} fewer.",
+                    day=_.day(_.local(checked.last.exported_at).date()),
+                    entered=_.number(checked.entered),
+                    gone=_.number(checked.gone),
+                )
+            )
+        for other, shared in checked.lately[:3]:
+            note(
+                _(
+                    "{shared} of them were in an export of “{name}” on {day}.",
+                    shared=_.number(shared),
+                    name=other.segment_name,
+                    day=_.day(_.local(other.exported_at).date()),
+                )
+            )
+        if not reached.contactable_count:
             note(
                 _(
                     "Nobody may be contacted on this channel for this purpose: "
@@ -382,10 +874,14 @@ def _export(segment: Segment, _: Words) -> None:
             )
             return
         st.download_button(
-            _.ngettext("Download {count} line", "Download {count} lines", reached),
-            data=_exporter(segment, channel, purpose, columns, _),
-            file_name=f"{re.sub(r'[^A-Za-z0-9_-]+', '-', segment.segment_id)}_{channel}.csv",
-            mime="text/csv",
+            _.ngettext(
+                "Download {count} line", "Download {count} lines", reached.contactable_count
+            ),
+            data=_exporter(segment, segments, channel, purpose, columns, file_format, _),
+            file_name=(
+                f"{re.sub(r'[^A-Za-z0-9_-]+', '-', segment.segment_id)}_{channel}.{file_format}"
+            ),
+            mime=MIME[file_format],
             type="primary",
             icon=":material/download:",
             on_click="ignore",
@@ -393,17 +889,30 @@ def _export(segment: Segment, _: Words) -> None:
         )
 
 
+MIME: dict[FileFormat, str] = {
+    "csv": "text/csv",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "parquet": "application/vnd.apache.parquet",
+}
+
+
 def _exporter(
-    segment: Segment, channel: Channel, purpose: str, columns: list[str], _: Words
+    segment: Segment,
+    segments: list[Segment],
+    channel: Channel,
+    purpose: str,
+    columns: list[str],
+    file_format: FileFormat,
+    _: Words,
 ) -> Any:
     """What makes the file when it is asked for, from the version that the page shows."""
-    space, store, people = queries.workspace(), queries.store(), queries.population()
-    version = queries.pinned().info.version
+    space, store = queries.workspace(), queries.store()
+    people, version = segment_queries.population(segments), queries.pinned().info.version
 
     def make() -> bytes:
         path, _export_entry = export_audience(
-            space, store, people, segment, channel, purpose,
-            who=AUTHOR, at=now(), columns=columns, version=version, language=_.code,
+            space, store, people, segment, channel, purpose, who=AUTHOR, at=now(),
+            columns=columns, file_format=file_format, version=version, language=_.code,
         )  # fmt: skip
         return path.read_bytes()
 
@@ -420,14 +929,18 @@ def _builder(draft: Draft, _: Words) -> None:
         title, _("The count follows every change. Lines without a value do not count yet.")
     ):
         pass
+    builder = Builder(draft, _segments(), _)
     left, right = st.columns([8, 5], gap="small")
     with left:
         with card("rule"):
-            _group(draft.rule, None, _)
+            builder.edit()
         with card("save"):
-            _save(draft, _)
+            saved = save_form(builder, AUTHOR)
+    if saved is not None:
+        close_draft()
+        st.toast(_("Saved."))
+        _go(saved)
     with right:
-        rule_text = json.dumps(normal(to_rule(draft.rule)), sort_keys=True, ensure_ascii=False)
         lacking = incomplete(draft.rule)
         with st.container(key="lacking"):
             if lacking:
@@ -438,232 +951,10 @@ def _builder(draft: Draft, _: Words) -> None:
                         lacking,
                     )
                 )
-        _results(rule_text, parse_rule(json.loads(rule_text)), _)
-
-
-def _group(group: Group, parent: Group | None, _: Words) -> None:
-    with st.container(key=f"mode-{group.uid}", horizontal=True, vertical_alignment="center"):
-        st.html(
-            span(_("Customers who meet") if parent is None else _("and within it")), width="content"
-        )
-        group.mode = st.selectbox(
-            _("How the lines are joined"),
-            list(MODES),
-            index=list(MODES).index(group.mode),
-            format_func=lambda mode: _(MODES[mode]),
-            key=f"m-{group.uid}",
-            label_visibility="collapsed",
-            width=230,
-        )
-        if parent is not None and st.button(
-            _("Remove the group"), key=f"x-{group.uid}", type="tertiary", icon=":material/close:"
-        ):
-            parent.items.remove(group)
-            st.rerun()
-    for item in list(group.items):
-        if isinstance(item, Group):
-            with st.container(key=f"group-{item.uid}"):
-                _group(item, group, _)
-        else:
-            _line(item, group, _)
-    with st.container(key=f"add-{group.uid}", horizontal=True):
-        if st.button(_("Add a line"), key=f"l-{group.uid}", icon=":material/add:"):
-            group.items.append(Line("lifetime_net_revenue", "greater_or_equal", None))
-            st.rerun()
-        if parent is None and st.button(
-            _("Add a group"), key=f"g-{group.uid}", icon=":material/library_add:"
-        ):
-            inner = Group("any" if group.mode == "all" else "all")
-            inner.items.append(Line("lifetime_net_revenue", "greater_or_equal", None))
-            group.items.append(inner)
-            st.rerun()
-
-
-def _line(line: Line, group: Group, _: Words) -> None:
-    catalogue = queries.catalogue()
-    labels = {
-        each.name: f"{each.label(_.code)} · {catalogue.group_label(group, _.code)}"
-        for group, members in catalogue.groups().items()
-        for each in members
-    }
-    fields = list(labels)
-    if line.field not in fields:
-        line.field = fields[0]
-    with st.container(key=f"line-{line.uid}", horizontal=True, vertical_alignment="center"):
-        chosen = st.selectbox(
-            _("Field"),
-            fields,
-            index=fields.index(line.field),
-            format_func=labels.__getitem__,
-            key=f"f-{line.uid}",
-            label_visibility="collapsed",
-        )
-        tested = catalogue[chosen]
-        tests = tests_of(tested)
-        if chosen != line.field or line.test not in tests:
-            line.field, line.value = chosen, None
-            line.test = line.test if line.test in tests else next(iter(tests))
-        before = line.test
-        line.test = st.selectbox(
-            _("Test"),
-            list(tests),
-            index=list(tests).index(line.test),
-            format_func=lambda test: _(tests[test]),
-            key=f"t-{line.uid}-{chosen}",
-            label_visibility="collapsed",
-        )
-        if line.test != before and _shape(line.test) != _shape(before):
-            line.value = None
-        _value(line, tested, _)
-        if line.test not in ("is_known", "is_unknown"):
-            with st.popover(
-                "",
-                icon=":material/tune:",
-                key=f"u-{line.uid}",
-                help=_("When the value is not known"),
-            ):
-                line.unknown = st.checkbox(
-                    _("Count people whose value is not known"),
-                    value=line.unknown,
-                    key=f"k-{line.uid}",
-                )
-        if st.button(
-            "",
-            key=f"d-{line.uid}",
-            icon=":material/close:",
-            type="tertiary",
-            help=_("Remove the line"),
-        ):
-            group.items.remove(line)
-            st.rerun()
-
-
-def _shape(test: str) -> str:
-    if test in ("in", "not_in"):
-        return "several"
-    if test in ("within_days", "more_than_days_ago"):
-        return "days"
-    return test if test in ("between", *NO_VALUE) else "one"
-
-
-def _value(line: Line, tested: ProfileField, _: Words) -> None:
-    """The widget that fits the test; sets the line's value, None while there is none."""
-    key = f"v-{line.uid}-{line.field}-{_shape(line.test)}"
-    hidden: dict[str, Any] = {"label_visibility": "collapsed"}
-    if line.test in NO_VALUE:
-        line.value = None
-    elif line.test in ("within_days", "more_than_days_ago"):
-        line.value = st.number_input(
-            _("Days"), 0, 36_500, value=line.value, step=1, key=key, placeholder=_("days"), **hidden
-        )
-    elif tested.type in ("date", "timestamp"):
-        _days(line, key, hidden, _)
-    elif tested.type in ("integer", "number"):
-        _numbers(line, tested, key, hidden, _)
-    elif line.test in ("in", "not_in"):
-        _several(line, tested, key, hidden, _)
-    else:
-        line.value = st.text_input(
-            _("Text"), line.value or "", max_chars=200, key=key, live="400ms",
-            placeholder=_("text"), **hidden,
-        )  # fmt: skip
-
-
-def _days(line: Line, key: str, hidden: dict[str, Any], _: Words) -> None:
-    style = "DD/MM/YYYY"
-    low, high = date(1900, 1, 1), date(2200, 12, 31)
-    if line.test == "between":
-        first, last = line.value or (None, None)
-        line.value = [
-            st.date_input(_("From"), first, low, high, key=f"{key}-1", format=style, **hidden),
-            st.date_input(_("To"), last, low, high, key=f"{key}-2", format=style, **hidden),
-        ]
-    else:
-        line.value = st.date_input(_("Day"), line.value, low, high, key=key, format=style, **hidden)
-
-
-def _numbers(line: Line, tested: ProfileField, key: str, hidden: dict[str, Any], _: Words) -> None:
-    whole = tested.type == "integer"
-    percent = tested.unit == "share"
-    unit = {"money": queries.pinned().currency, "share": "%", "days": _("days")}.get(
-        str(tested.unit), _("number")
-    )
-
-    def ask(label: str, value: Any, suffix: str = "") -> Any:
-        shown = None if value is None else (round(value * 100, 6) if percent else value)
-        shown = None if shown is None else (int(shown) if whole else float(shown))
-        typed = st.number_input(
-            label, value=shown, step=1 if whole else None, key=key + suffix, placeholder=unit,
-            format=None if whole else "%g", **hidden,
-        )  # fmt: skip
-        return typed if typed is None or not percent else typed / 100
-
-    if line.test == "between":
-        first, last = line.value or (None, None)
-        line.value = [ask(_("From"), first, "-1"), ask(_("To"), last, "-2")]
-    else:
-        line.value = ask(_("Value"), line.value)
-
-
-def _several(line: Line, tested: ProfileField, key: str, hidden: dict[str, Any], _: Words) -> None:
-    counts = dict(queries.field_values(line.field))
-    chosen = list(line.value or [])
-    options = list(dict.fromkeys([*chosen, *counts, *tested.choices]))
-    line.value = st.multiselect(
-        _("Values"),
-        options,
-        default=chosen,
-        format_func=lambda value: (
-            f"{tested.choice(value, _.code)} ({_.number(counts[value])})"
-            if value in counts
-            else tested.choice(value, _.code)
-        ),
-        key=key,
-        placeholder=_("choose or type"),
-        accept_new_options=True,
-        select_all=False,
-        filter_mode="contains",
-        **hidden,
-    )
-
-
-def _save(draft: Draft, _: Words) -> None:
-    draft.name = st.text_input(
-        _("Name"),
-        draft.name,
-        max_chars=120,
-        key=f"name-{draft.uid}",
-        placeholder=_("Name of the segment"),
-    )
-    draft.description = st.text_input(
-        _("What it is for"), draft.description, max_chars=400, key=f"about-{draft.uid}",
-        placeholder=_("Optional"),
-    )  # fmt: skip
-    ready = bool(draft.name.strip()) and not incomplete(draft.rule)
-    if not st.button(
-        _("Save the segment"),
-        type="primary",
-        key="save",
-        disabled=not ready,
-        help=None if ready else _("Give every line a value and the segment a name."),
-    ):
-        return
-    try:
-        saved = queries.store().save_segment(
-            draft.name.strip(),
-            normal(to_rule(draft.rule)),
-            author=AUTHOR,
-            at=now(),
-            segment_id=draft.segment_id,
-            description=draft.description.strip(),
-            replaces=draft.rule_version,
-        )
-    except CohorteError as error:
-        draw(div(str(error), cls="co-warning", role="alert"))
-        return
-    close_draft()
-    st.toast(_("Saved."))
-    _go(saved.segment_id)
+        try:
+            _results(builder.plain(), builder.rule(), builder.segments, _)
+        except CohorteError as error:
+            draw(div(str(error), cls="co-warning", role="alert"))
 
 
 render()

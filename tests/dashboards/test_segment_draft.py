@@ -3,8 +3,25 @@ from typing import Any
 import pytest
 
 from cohorte.segments import parse_rule, rule_json
-from dashboards.segment_draft import Group, Line, incomplete, normal, to_clause, to_group, to_rule
+from dashboards.segment_draft import (
+    Draft,
+    Group,
+    Line,
+    Raw,
+    draft_rule,
+    duplicate,
+    incomplete,
+    move,
+    moves,
+    normal,
+    open_draft,
+    remove,
+    to_clause,
+    to_group,
+    to_rule,
+)
 
+AGED = {"field": "amount", "op": "greater", "value": 5}
 EDITABLE: list[dict[str, Any]] = [
     {"all": []},
     {"all": [{"field": "city", "op": "in", "value": ["Paris"]}]},
@@ -22,42 +39,88 @@ EDITABLE: list[dict[str, Any]] = [
             {"any": [{"field": "last_order_date", "op": "within_days", "value": 30}]},
         ]
     },
+    {"all": [{"any": [{"none": [{"field": "age", "op": "is_known", "off": True}]}], "off": True}]},
+    {
+        "any": [
+            {"did": "ordered"},
+            {"did": "ordered", "times": {"exactly": 0}, "window": {"last_days": 90}},
+            {"did": "bought", "times": {"at_most": 3}, "where": [AGED]},
+            {
+                "did": "ordered",
+                "measure": {"by": "sum", "of": "amount", "op": "between", "value": [1, 2.5]},
+                "window": {"after": {"did": "ordered", "which": "last"}, "days": 30},
+            },
+            {"did": "ordered", "window": {"since": "2026-01-01"}, "off": True},
+        ]
+    },
+    {
+        "all": [
+            {
+                "first": {"did": "abandoned_cart"},
+                "then": {"did": "ordered", "where": [AGED]},
+                "within_days": 3,
+                "follows": False,
+                "window": {"except_last_days": 5},
+            },
+            {"segment": "win_back"},
+            {"segment": "win_back", "change": "left", "last_days": 7},
+            {"near": {"latitude": 45.5, "longitude": 4.25, "name": "Lyon"}, "km": 20},
+            {"decile_of": "net_revenue", "deciles": [9, 10]},
+            {"contactable": "sms", "purpose": "marketing"},
+        ]
+    },
+]
+CAPPED: list[dict[str, Any]] = [
+    {"top": 20, "by": "net_revenue", "among": {"all": [{"field": "age", "op": "is_known"}]}},
+    {"all": [{"any": [{"did": "ordered"}]}, {"share": 0.25, "seed": "spring"}]},
+    {"all": [{"any": [{"did": "ordered"}]}, {"none": [{"share": 0.1, "seed": "spring"}]}]},
 ]
 
 
 @pytest.mark.parametrize("rule", EDITABLE)
 def test_a_rule_comes_back_from_the_builder_as_it_went_in(rule: dict[str, Any]) -> None:
     group = to_group(parse_rule(rule))
-    assert group is not None
+    assert not any(isinstance(row, Raw) for row in group.rows())
     assert normal(to_rule(group)) == rule_json(parse_rule(rule))
 
 
+@pytest.mark.parametrize("rule", CAPPED)
+def test_what_is_taken_of_a_rule_comes_back_too(rule: dict[str, Any]) -> None:
+    draft = open_draft("x", rule)
+    assert draft.cap.kind != "none"
+    assert normal(draft_rule(draft)) == normal(rule)
+
+
 @pytest.mark.parametrize(
-    "rule",
+    "part",
     [
-        {"all": [{"any": [{"all": [{"field": "age", "op": "is_known"}]}]}]},
-        {"all": [{"field": "age", "op": "in", "value": [1, 2]}]},
+        {"field": "age", "op": "in", "value": [1, 2]},
+        {"share": 0.1, "seed": "x"},
+        {"did": "ordered", "window": {"last_days": 60, "except_last_days": 30}},
+        {"did": "ordered", "window": {"after": {"did": "bought", "where": [AGED]}}},
     ],
 )
-def test_what_the_builder_cannot_show_is_not_edited(rule: dict[str, Any]) -> None:
-    assert to_group(parse_rule(rule)) is None
+def test_what_the_builder_has_no_row_for_is_kept_as_it_is(part: dict[str, Any]) -> None:
+    rule = {"any": [part, {"field": "age", "op": "is_known"}]}
+    group = to_group(parse_rule(rule))
+    assert isinstance(group.items[0], Raw)
+    assert normal(to_rule(group)) == normal(rule)
 
 
 def test_equality_of_a_text_becomes_a_choice_of_one() -> None:
     rule = {"all": [{"field": "city", "op": "not_equals", "value": "Paris"}]}
     group = to_group(parse_rule(rule))
-    assert group is not None
     assert to_rule(group) == {"all": [{"field": "city", "op": "not_in", "value": ["Paris"]}]}
 
 
 def test_lines_without_a_value_do_not_count() -> None:
     group = Group(
-        "all",
-        [
+        mode="all",
+        items=[
             Line("city", "in", []),
             Line("age", "between", [None, 3]),
             Line("email", "is_known"),
-            Group("any", [Line("age", "greater")]),
+            Group(mode="any", items=[Line("age", "greater")]),
         ],
     )
     assert to_rule(group) == {"all": [{"field": "email", "op": "is_known"}]}
@@ -70,3 +133,64 @@ def test_bounds_given_the_wrong_way_round_are_put_right() -> None:
         "op": "between",
         "value": [25, 40],
     }
+
+
+def _three() -> Group:
+    inner = Group(mode="any", items=[Line("b", "is_known")])
+    return Group(items=[Line("a", "is_known"), inner, Line("c", "is_known")])
+
+
+def _outline(group: Group) -> list[Any]:
+    return [
+        _outline(item) if isinstance(item, Group) else getattr(item, "field", "?")
+        for item in group.items
+    ]
+
+
+def test_rows_move_up_down_into_and_out_of_groups() -> None:
+    top = _three()
+    first = top.items[0]
+    assert moves(top, first) == ["down", "in"]
+    move(top, first, "in")
+    assert _outline(top) == [["b", "a"], "c"]
+    assert moves(top, first) == ["up", "out"]
+    move(top, first, "out")
+    assert _outline(top) == [["b"], "a", "c"]
+    move(top, first, "down")
+    move(top, first, "down")
+    assert _outline(top) == [["b"], "c", "a"]
+    move(top, first, "up")
+    assert _outline(top) == [["b"], "a", "c"]
+    assert moves(top, top) == []
+
+
+def test_a_copy_is_a_row_of_its_own() -> None:
+    top = _three()
+    duplicate(top, top.items[1])
+    copied = top.items[2]
+    assert isinstance(copied, Group)
+    copied.items[0].off = True
+    assert _outline(top) == ["a", ["b"], ["b"], "c"]
+    assert not next(iter(top.items[1].rows())).off  # type: ignore[attr-defined]
+    remove(top, copied)
+    assert _outline(top) == ["a", ["b"], "c"]
+
+
+def test_undo_goes_back_step_by_step_and_redo_forth() -> None:
+    draft = Draft("x", "", _three())
+    draft.remember()
+    draft.rule.items.pop()
+    draft.remember()
+    draft.remember()
+    draft.cap.kind = "top"
+    draft.remember()
+    draft.undo()
+    assert (draft.cap.kind, _outline(draft.rule)) == ("none", ["a", ["b"]])
+    draft.undo()
+    assert _outline(draft.rule) == ["a", ["b"], "c"]
+    draft.undo()
+    draft.redo()
+    draft.redo()
+    assert (draft.cap.kind, _outline(draft.rule)) == ("top", ["a", ["b"]])
+    draft.remember()
+    assert len(draft.past) == 2
