@@ -30,19 +30,23 @@ GROUPS = {
 # One line a screen: its file, the group it stands in, its name, its icon.
 SCREENS = [
     ("overview", "today", "", ":material/space_dashboard:"),
+    ("objectives", "today", N_("Objectives"), ":material/flag:"),
     ("customers", "people", N_("Customers"), ":material/group:"),
+    ("identity", "people", N_("Identity"), ":material/fingerprint:"),
     ("rfm", "people", N_("RFM"), ":material/grid_view:"),
     ("segments", "people", N_("Segments"), ":material/filter_alt:"),
     ("scores", "people", N_("Scores"), ":material/trending_up:"),
     ("explore", "analysis", N_("Explore"), ":material/query_stats:"),
     ("retention", "analysis", N_("Retention"), ":material/autorenew:"),
     ("products", "analysis", N_("Products"), ":material/shopping_bag:"),
+    ("sales", "analysis", N_("Leads and sales"), ":material/handshake:"),
+    ("service", "analysis", N_("Service"), ":material/support_agent:"),
     ("data", "data", N_("Data"), ":material/database:"),
     ("runs", "data", N_("Runs"), ":material/play_circle:"),
 ]
 
 # Pages that are reached from others and stand in no menu, and where one stands while there.
-BEHIND = {"customer": "customers"}
+BEHIND = {"customer": "customers", "customer_identity": "customers"}
 
 
 def main() -> None:
@@ -74,7 +78,10 @@ def main() -> None:
         for name, _group, title, symbol in SCREENS
     }
     customer = st.Page("screens/customer.py", title=_("Customer"), url_path="customer")
-    chosen = st.navigation([*pages.values(), customer], position="hidden")
+    evidence = st.Page(
+        "screens/customer_identity.py", title=_("Customer"), url_path="customer_identity"
+    )
+    chosen = st.navigation([*pages.values(), customer, evidence], position="hidden")
     here = chosen.url_path or "overview"
     _rail(pages, BEHIND.get(here, here), _)
     _top_bar(settings, served, here, fallback, _)

@@ -139,7 +139,9 @@ class Figure:
     """A headline figure: its value in words, change against the period before, and course.
 
     `change` is a ratio (0.1 is 10 % up), None when there is nothing to compare with.
-    `up_is_good` is None when neither direction is better.
+    `up_is_good` is None when neither direction is better. The change of a share or a score is in
+    points: `unit` says so. `remark` is what must be read with the value. `goal`: how much of the
+    target is reached, and in words. `warning`: why the figure is less than it seems.
     """
 
     name: str
@@ -151,9 +153,16 @@ class Figure:
     course: Sequence[float] = ()
     course_before: Sequence[float] = ()
     known: bool = True
+    unit: str = "count"
+    remark: str = ""
+    goal: tuple[float, str] | None = None
+    warning: str = ""
+    path: str = ""
 
 
-def change_pill(change: float | None, up_is_good: bool | None, _: Words) -> Html:
+def change_pill(
+    change: float | None, up_is_good: bool | None, _: Words, unit: str = "count"
+) -> Html:
     """A change with an arrow and its sign; the tone adds to them and never stands alone."""
     if change is None:
         return span(_("no comparison"), cls="co-pill")
@@ -161,7 +170,8 @@ def change_pill(change: float | None, up_is_good: bool | None, _: Words) -> Html
         return span("= ", _("unchanged"), cls="co-pill")
     arrow = "↑ " if change > 0 else "↓ "
     tone = "" if up_is_good is None else "good" if (change > 0) == up_is_good else "bad"
-    return span(arrow, _.change(change), cls=f"co-pill {tone}".strip())
+    said = _.difference(change, unit) if unit in ("percent", "points") else _.change(change)
+    return span(arrow, said, cls=f"co-pill {tone}".strip())
 
 
 def sparkline(course: Sequence[float], before: Sequence[float] = ()) -> Html | None:
@@ -218,10 +228,13 @@ def figures(items: Sequence[Figure]) -> None:
             div(span(item.name), hint(item.definition), cls="co-kpi-name"),
             div(item.value, cls="co-kpi-value" if item.known else "co-kpi-value unknown"),
             div(
-                change_pill(item.change, item.up_is_good, _),
+                change_pill(item.change, item.up_is_good, _, item.unit),
                 span(item.against, cls="co-against") if item.change is not None else None,
                 cls="co-change",
             ),
+            div(item.remark, cls="co-change") if item.remark else None,
+            div(bar(item.goal[0]), span(item.goal[1]), cls="co-goal") if item.goal else None,
+            div(item.warning, cls="co-partial") if item.warning else None,
             sparkline(item.course, item.course_before),
             cls="co-card co-kpi",
         )

@@ -10,6 +10,7 @@ from cohorte.kpis import Grain, Kpi, KpiValue, Period, buckets, catalogue
 from cohorte.kpis.definitions import MEASURES
 from dashboards import charts, findings, queries, vocabulary
 from dashboards.charts import Line, Plot
+from dashboards.components import Figure
 from dashboards.language import Words
 from dashboards.queries import Filtered
 from dashboards.theme import Tokens
@@ -63,6 +64,24 @@ def said_move(kpi: Kpi, change: float | None, _: Words) -> str:
     return _.change(change)
 
 
+def figure_of(kpi: Kpi, period: Period, _: Words) -> Figure:
+    """A headline figure against the period before: with what stands beside it as its remark."""
+    now = queries.kpi_figures((kpi.kpi_id,), period)[kpi.kpi_id]
+    before = queries.kpi_figures((kpi.kpi_id,), period.previous())[kpi.kpi_id]
+    aside = beside(kpi, now, _)[:1]
+    return Figure(
+        name=kpi.title(_.code),
+        value=_.figure(now.value, kpi.unit),
+        definition=explained(kpi, _),
+        change=moved(kpi, now, before),
+        unit=kpi.unit,
+        against=_("vs the period before"),
+        up_is_good=up_is_good(kpi),
+        known=now.value is not None,
+        remark=" ".join(aside[0]) if aside else "",
+    )
+
+
 def steps(kpi_id: str, grain: Grain, period: Period) -> Grain:
     """The grain, or a coarser one where a fine one would ask too much of the version."""
     coarser: dict[Grain, Grain] = {
@@ -87,6 +106,7 @@ def course_plot(
     tokens: Tokens,
     _: Words,
     target: Decimal | None = None,
+    height: int = 260,
 ) -> Plot:
     """The course of a KPI through a period, with that of another under it."""
     found = queries.kpi_series(kpi.kpi_id, grain, period, filters)
@@ -110,6 +130,7 @@ def course_plot(
         _,
         tokens,
         partial=bool(found) and _is_open(days[-1], grain, period),
+        height=height,
     )
 
 

@@ -21,6 +21,13 @@ LONGER = {
     "24m": N_("Last 24 months"),
     "60m": N_("Last 5 years"),
 }
+GRAIN_NAMES: dict[Grain, str] = {
+    "day": N_("Day"),
+    "week": N_("Week"),
+    "month": N_("Month"),
+    "quarter": N_("Quarter"),
+    "year": N_("Year"),
+}
 AGAINST = {
     "30d": N_("vs the 30 days before"),
     "90d": N_("vs the 90 days before"),

@@ -13,7 +13,7 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -776,6 +776,136 @@ def first_products(cursor: Cursor, at_least: int) -> list[Row]:
         order by returned_count / first_buyers_count desc, first_buyers_count desc, product_id
         """,
         {"at_least": at_least},
+    )
+
+
+# Sales and service
+
+
+@published
+def kpi_at(
+    cursor: Cursor, kpi_id: str, dimension: str, days: tuple[date, ...]
+) -> list[dict[str | None, KpiValue]]:
+    """A KPI that is known of a moment, by a dimension, at the end of each of the days."""
+    return [
+        breakdown(cursor.connection, kpi_id, dimension, Period(day, day + timedelta(days=1)))
+        for day in days
+    ]
+
+
+@published
+def forecast_at(cursor: Cursor, day: date) -> pl.DataFrame:
+    """The opportunities open at the end of a day with their chances then, and what became of them
+    until as_of: `is_won` is null while open."""
+    rows = rows_behind(
+        cursor.connection,
+        "weighted_forecast",
+        Period(day, day + timedelta(days=1)),
+        limit=100_000,
+    )
+    outcomes = cursor.frame("select source, opportunity_id, is_won from opportunities")
+    return rows.join(outcomes, on=["source", "opportunity_id"], how="left")
+
+
+@published
+def stage_stays(cursor: Cursor) -> list[Row]:
+    """Whole days that opportunities stayed in each stage: one row per stage, length, and whether
+    they left it; those still in it until as_of. In the order in which stages come."""
+    return cursor.rows(
+        """
+        with entered as (
+            select
+                stages.*, opportunities.closed_at,
+                lead(entered_at) over (
+                    partition by stages.source, stages.opportunity_id order by entered_at
+                ) as left_at,
+                row_number() over (
+                    partition by stages.source, stages.opportunity_id order by entered_at
+                ) as position
+            from opportunity_stages as stages
+            inner join opportunities using (source, opportunity_id)
+        ),
+        stays as (
+            select
+                stage, position, coalesce(left_at, closed_at) as ended_at,
+                date_diff('day', entered_at, coalesce(left_at, closed_at, (
+                    select cast(as_of as timestamp) + interval 1 day from version_info
+                ))) as days,
+                left_at is null and closed_at is not null as is_last
+            from entered
+        )
+        select
+            stage, days, ended_at is not null as has_left, count(*) as stays,
+            min(avg(position)) over (partition by stage) as place
+        from stays where not is_last and days >= 0
+        group by stage, days, has_left order by place, stage, days
+        """
+    )
+
+
+@published
+def lead_funnel(cursor: Cursor, dimension: str, start: date, end: date) -> list[Row]:
+    """Leads created in a period by month, channel, owner or industry: how many became an
+    opportunity and how many were won, until as_of."""
+    part = {
+        "month": "date_trunc('month', leads.created_date)::date",
+        "channel": "leads.channel",
+        "owner": "leads.owner",
+        "industry": "leads.industry",
+    }[dimension]
+    return cursor.rows(
+        f"""
+        with won as (
+            select source, lead_id, bool_or(is_won) as is_won, sum(reporting_amount)
+                filter (is_won) as amount
+            from opportunities where lead_id is not null group by all
+        )
+        select
+            {part} as part, count(*) as leads, count_if(is_converted) as opportunities,
+            count_if(coalesce(won.is_won, false)) as won, sum(won.amount) as amount
+        from leads left join won using (source, lead_id)
+        left join customers using (customer_id)
+        where leads.created_date >= $start and leads.created_date < $end
+            and not coalesce(customers.is_internal, false)
+        group by 1 order by leads desc, part
+        """,
+        {"start": start, "end": end},
+    )
+
+
+@published
+def service_and_return(cursor: Cursor) -> list[Row]:
+    """Customers with a ticket between a year and a half and half a year ago, by how long it took:
+    how many ordered within the half year after it."""
+    return cursor.rows(
+        """
+        with asked as (
+            select
+                customer_id, opened_at::date as opened_date,
+                case
+                    when resolved_at is null then 'never'
+                    when resolved_at <= opened_at + interval 1 day then 'day'
+                    when resolved_at <= opened_at + interval 3 days then 'days'
+                    when resolved_at <= opened_at + interval 7 days then 'week'
+                    else 'longer'
+                end as speed
+            from tickets
+            where customer_id is not null
+                and opened_at::date > (select as_of - 547 from version_info)
+                and opened_at::date <= (select as_of - 182 from version_info)
+        ),
+        returned as (
+            select asked.customer_id, asked.speed, max(
+                case when orders.order_date > asked.opened_date
+                    and orders.order_date <= asked.opened_date + 182 then 1 else 0 end
+            ) as has_ordered
+            from asked left join orders
+                on orders.customer_id = asked.customer_id and orders.is_order
+            group by all
+        )
+        select speed, count(*) as customers, sum(has_ordered)::bigint as ordered
+        from returned group by speed
+        """
     )
 
 

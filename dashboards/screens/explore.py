@@ -35,13 +35,6 @@ from dashboards.language import Words, words
 from dashboards.markup import span
 from dashboards.queries import Filtered
 
-GRAINS = {
-    "day": N_("Day"),
-    "week": N_("Week"),
-    "month": N_("Month"),
-    "quarter": N_("Quarter"),
-    "year": N_("Year"),
-}
 AGAINST = {
     "previous": N_("The period before"),
     "year": N_("A year before"),
@@ -149,7 +142,7 @@ def _grain(chosen: Kpi, period: Period, _: Words) -> Grain:
             grains,
             default=address.asked("step", grains) or usual,
             required=True,
-            format_func=lambda each: _(GRAINS[each]),
+            format_func=lambda each: _(periods.GRAIN_NAMES[each]),
             key=f"step-{usual}",
         )
     address.keep("step", picked, usual)
@@ -158,7 +151,7 @@ def _grain(chosen: Kpi, period: Period, _: Words) -> Grain:
         note(
             _(
                 "Shown by {step}: the period is too long for smaller steps.",
-                step=_(GRAINS[grain]).lower(),
+                step=_(periods.GRAIN_NAMES[grain]).lower(),
             )
         )
     return grain
@@ -299,7 +292,9 @@ def _course(
     _: Words,
 ) -> Plot | None:
     tokens = theme.tokens(st.context.theme.type)
-    title = _("{kpi} by {step}", kpi=chosen.title(_.code), step=_(GRAINS[grain]).lower())
+    title = _(
+        "{kpi} by {step}", kpi=chosen.title(_.code), step=_(periods.GRAIN_NAMES[grain]).lower()
+    )
     with card("course", title):
         if dimension and MEASURES[chosen.kpi_id].span == "period":
             parts = list(queries.kpi_parts(chosen.kpi_id, dimension, period, filters))[:COURSES]
@@ -364,7 +359,7 @@ def _parts(
         if chosen.additive:
             row.append(_.share(value, total))
         if against:
-            row.append(_pill(chosen, moved, _))
+            row.append(change_pill(moved, figures.up_is_good(chosen), _, chosen.unit))
         if effects:
             row.append(_.difference(effects.get(part), chosen.unit))
         rows.append(row)
@@ -403,15 +398,6 @@ def _parts(
         },
         strict=False,
     )
-
-
-def _pill(chosen: Kpi, moved: float | None, _: Words) -> Any:
-    """The change as a pill; shares and points change by points."""
-    if moved is None or chosen.unit not in ("percent", "points"):
-        return change_pill(moved, figures.up_is_good(chosen), _)
-    good = figures.up_is_good(chosen)
-    tone = "" if good is None or not moved else "good" if (moved > 0) == good else "bad"
-    return span(_.difference(moved, chosen.unit), cls=f"co-pill {tone}".strip())
 
 
 def _parts_say(

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 import streamlit as st
 
-from cohorte.kpis import Comparison, Kpi, Period, catalogue
-from dashboards import address, charts, findings, periods, queries, theme
+from cohorte.kpis import Comparison, Kpi, KpiValue, Period, catalogue, last_days
+from cohorte.kpis.definitions import DAILY, MEASURES
+from cohorte.kpis.objectives import Progress
+from cohorte.store import Target
+from dashboards import address, charts, findings, periods, person, queries, theme, vocabulary
+from dashboards import figures as shown
 from dashboards.components import (
     Column,
     Figure,
     bar,
     card,
+    change_pill,
     draw,
     empty,
     figures,
@@ -23,7 +30,9 @@ from dashboards.components import (
     strip,
     swatch,
     table,
+    warning,
 )
+from dashboards.goals import scope_name, standing_of
 from dashboards.language import Words, words
 from dashboards.markup import join, span
 
@@ -39,11 +48,16 @@ BESIDE = (
     "emails_opened",
     "web_visits",
 )
+MOST_FIGURES = 12
+CHOICE = "overview"
+WHY = ("channel", "store", "rfm_segment", "region", "party", "country_code")
+WHY_SHOWN = 4
 
 
 def render() -> None:
     _ = words()
     served = queries.pinned()
+    chosen_kpis = _chosen_kpis()
     with page_head(
         _("Overview"),
         _(
@@ -62,6 +76,7 @@ def render() -> None:
             label_visibility="collapsed",
         )
         address.keep("period", chosen, "90d")
+        _arrange(chosen_kpis, _)
     first = queries.first_day()
     if first is None:
         empty(
@@ -75,10 +90,22 @@ def render() -> None:
     previous = period.previous()
     comparable = first <= previous.start
     known = catalogue()
-    found = queries.comparison((*HEADLINE, *BESIDE), period, previous)
+    wanted = tuple(dict.fromkeys((*HEADLINE, *BESIDE, *chosen_kpis)))
+    found = queries.comparison(wanted, period, previous)
+    a_year = period.year_before()
+    last_year = queries.kpi_figures(chosen_kpis, a_year) if first <= a_year.start else {}
     insight(findings.main_finding(found, _(periods.LABELS[key]), comparable, _))
-    figures([_figure(known[k], found[k], key, period, comparable, _) for k in HEADLINE])
-    _beside([(known[k], found[k]) for k in BESIDE], comparable, _)
+    _alerts(served.as_of, _)
+    goals = _goals(served.as_of)
+    figures(
+        [
+            _figure(known[k], found[k], last_year.get(k), goals.get(k), key, period, comparable, _)
+            for k in chosen_kpis
+        ]
+    )
+    _beside([(known[k], found[k]) for k in BESIDE if k not in chosen_kpis], comparable, _)
+    if comparable:
+        _why(period, previous, _)
     tokens = theme.tokens(st.context.theme.type)
     frame = findings.monthly(queries.months(), served.as_of).tail(MONTHS_SHOWN)
     left, right = st.columns(2, gap="small")
@@ -92,35 +119,206 @@ def render() -> None:
     _where_revenue_comes_from(_)
 
 
+def _chosen_kpis() -> tuple[str, ...]:
+    """The figures this person put on the page; those everyone begins with when they did not."""
+    held = person.preference(CHOICE)
+    kept = [each for each in held if each in catalogue()] if isinstance(held, list) else []
+    return tuple(kept[:MOST_FIGURES]) or HEADLINE
+
+
+def _arrange(chosen: tuple[str, ...], _: Words) -> None:
+    """Which figures stand at the head of the page, and in which order."""
+    with st.popover(_("Arrange"), icon=":material/tune:"):
+        picked = st.multiselect(
+            _("Figures on this page, in this order"),
+            list(catalogue()),
+            default=list(chosen),
+            format_func=lambda each: catalogue()[each].title(_.code),
+            max_selections=MOST_FIGURES,
+            placeholder=_("Choose"),
+            key="arranged",
+        )
+        if tuple(picked) != chosen and st.button(_("Keep"), type="primary", key="arrange"):
+            person.keep(CHOICE, list(picked) if picked and tuple(picked) != HEADLINE else None)
+            st.rerun()
+        is_home = person.preference("home") in (None, "overview")
+        if not is_home and st.button(_("Begin here"), key="begin-here"):
+            person.keep("home", None)
+            st.rerun()
+
+
+def _goals(as_of: date) -> dict[str, tuple[Target, Progress]]:
+    """The running objective of each KPI for the whole company; the one that ends first."""
+    found: dict[str, tuple[Target, Progress]] = {}
+    for target in sorted(queries.store().list_targets(), key=lambda each: each.end_date):
+        runs = target.start_date <= as_of < target.end_date
+        if runs and not target.scope and target.kpi_id in catalogue():
+            found.setdefault(target.kpi_id, (target, standing_of(target, as_of)))
+    return found
+
+
+def _alerts(as_of: date, _: Words) -> None:
+    """What needs someone: objectives behind, data that do not come."""
+    said = []
+    for target in queries.store().list_targets():
+        if target.start_date <= as_of < target.end_date and target.kpi_id in catalogue():
+            where = standing_of(target, as_of)
+            if where.standing == "behind":
+                defined = catalogue()[target.kpi_id]
+                said.append(
+                    _(
+                        "{kpi} ({scope}) is behind its objective: "
+                        "{expected} to expect, {target} aimed at.",
+                        kpi=defined.title(_.code),
+                        scope=scope_name(target.scope, _),
+                        expected=_.figure(where.expected, defined.unit),
+                        target=_.figure(target.target_value, defined.unit),
+                    )
+                )
+    said += [alert.detail for alert in queries.store().list_alerts(only_open=True, limit=3)]
+    late = queries.kpi_figures(("freshness_hours",), last_days(1, as_of))["freshness_hours"].value
+    if late is not None and late > LATE_HOURS:
+        said.append(_("A source has brought nothing for {time}.", time=_.hours(late)))
+    for sentence in said[:5]:
+        warning(sentence)
+
+
+LATE_HOURS = 72
+
+
 def _figure(
-    kpi: Kpi, found: Comparison, key: str, period: Period, comparable: bool, _: Words
+    kpi: Kpi,
+    found: Comparison,
+    a_year_before: KpiValue | None,
+    goal: tuple[Target, Progress] | None,
+    key: str,
+    period: Period,
+    comparable: bool,
+    _: Words,
 ) -> Figure:
     value = found.current.value
-    definition = ". ".join(
-        filter(None, [kpi.definition(_.code, queries.windows()), kpi.caution(_.code)])
-    )
+    change = shown.moved(kpi, found.current, found.previous) if comparable else None
+    yearly = shown.moved(kpi, found.current, a_year_before)
+    aside = shown.beside(kpi, found.current, _)[:1]
+    remarks = [
+        _("{change} vs a year before", change=shown.said_move(kpi, yearly, _))
+        if yearly is not None
+        else "",
+        " ".join(aside[0]) if aside else "",
+    ]
+    aim = None
+    if goal is not None and goal[1].attainment is not None:
+        target, where = goal
+        aim = (
+            float(goal[1].attainment),
+            _(
+                "{share} of {target} aimed at by {day}; {expected} to expect",
+                share=_.percent(where.attainment, 0),
+                target=_.figure(target.target_value, kpi.unit),
+                day=_.day(target.end_date - timedelta(days=1)),
+                expected=_.figure(where.expected, kpi.unit),
+            ),
+        )
     return Figure(
         name=kpi.title(_.code),
-        value=_.tile_money(value) if kpi.unit == "money" else _.number(value),
-        definition=definition,
-        change=findings.change(value, found.previous.value) if comparable else None,
+        value=_.figure(value, kpi.unit),
+        definition=shown.explained(kpi, _),
+        change=change,
         against=_(periods.AGAINST[key]),
-        up_is_good={"up": True, "down": False, "none": None}[kpi.direction],
+        up_is_good=shown.up_is_good(kpi),
         course=_course(kpi, key, period),
         course_before=_course(kpi, key, period.previous()) if comparable else (),
         known=value is not None,
+        unit=kpi.unit,
+        remark=" · ".join(filter(None, remarks)),
+        goal=aim,
+        warning=_("The period is not over") if found.current.is_partial else "",
     )
 
 
 def _course(kpi: Kpi, key: str, period: Period) -> list[float]:
-    """Sums from the daily totals in equal steps; what does not add up by calendar buckets."""
+    """Sums from the daily totals in equal steps; what does not add up by calendar buckets. None of
+    what is asked for a moment: it costs more than a small line tells."""
     if kpi.kpi_id == "average_order_value":
         revenue = periods.in_steps(queries.course("net_revenue", "day", period), key)
         orders = periods.in_steps(queries.course("orders", "day", period), key)
         return periods.ratio(revenue, orders)
-    if kpi.additive:
+    if kpi.kpi_id in DAILY:
         return periods.in_steps(queries.course(kpi.kpi_id, "day", period), key)
+    if MEASURES[kpi.kpi_id].span != "period":
+        return []
     return queries.course(kpi.kpi_id, periods.GRAINS[key], period)
+
+
+def _why(period: Period, previous: Period, _: Words) -> None:
+    """What changed in revenue, and through which shops, channels, segments and places."""
+    rows: list[list[Any]] = []
+    strongest: tuple[str, Decimal] | None = None
+    biggest = Decimal(1)
+    for dimension in WHY:
+        effects = queries.kpi_contributions("net_revenue", dimension, period, previous)
+        known = [each for each in effects if each.part is not None]
+        if len(known) < 2:
+            continue
+        names = shown.names_of(dimension, _)
+        for each in known[:WHY_SHOWN]:
+            called = vocabulary.part(dimension, each.part, _, names)
+            biggest = max(biggest, abs(each.effect))
+            if strongest is None or abs(each.effect) > abs(strongest[1]):
+                strongest = (called, each.effect)
+            rows.append(
+                [
+                    join(
+                        span(called, cls="main"),
+                        span(_(vocabulary.DIMENSIONS[dimension]), cls="sub"),
+                    ),
+                    each,
+                    shown.moved(catalogue()["net_revenue"], each.now, each.before),
+                ]
+            )
+    if not rows or strongest is None:
+        return
+    rows.sort(key=lambda row: -abs(row[1].effect))
+    title = _(
+        "{part} moved revenue most: {effect}",
+        part=strongest[0],
+        effect=_.difference(strongest[1], "money"),
+    )
+    with card(
+        "why", title, _("What each channel, shop, segment and place adds to the change of revenue")
+    ):
+        tokens = theme.tokens(st.context.theme.type)
+        draw(
+            table(
+                [
+                    Column(_("Where")),
+                    Column(_("Net revenue"), "num hide"),
+                    Column(_("Change"), "num hide"),
+                    Column("", "wide"),
+                    Column(_("Adds to the change"), "num first"),
+                ],
+                [
+                    [
+                        name,
+                        _.money(each.now.value if each.now else Decimal(0), 0),
+                        change_pill(moved, True, _),
+                        bar(
+                            float(abs(each.effect) / biggest),
+                            tokens.now if each.effect >= 0 else tokens.bad,
+                        ),
+                        _.difference(each.effect, "money"),
+                    ]
+                    for name, each, moved in rows[:10]
+                ],
+                title,
+            )
+        )
+        with st.container(key="link-why", horizontal=True):
+            st.page_link(
+                "screens/explore.py",
+                label=_("Look into it"),
+                query_params=address.link(kpi="net_revenue", by="channel", against="previous"),
+            )
 
 
 def _beside(pairs: list[tuple[Kpi, Comparison]], comparable: bool, _: Words) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
-from math import sqrt
 from typing import Any
 
 import streamlit as st
@@ -29,6 +28,7 @@ from dashboards.components import (
 from dashboards.language import Words, words
 from dashboards.markup import join, span
 from dashboards.queries import Row
+from dashboards.statistics import likely_range
 
 PERIODS = {"3": 3, "12": 12, "24": 24}
 SHOWN = 15
@@ -240,15 +240,6 @@ def _pairs(_: Words) -> None:
                 _("Bought together"),
             )
         )
-
-
-def likely_range(part: int, whole: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share."""
-    z = 1.96
-    share = part / whole
-    middle = (share + z * z / (2 * whole)) / (1 + z * z / whole)
-    half = z * sqrt(share * (1 - share) / whole + z * z / (4 * whole * whole)) / (1 + z * z / whole)
-    return middle - half, middle + half
 
 
 def _firsts(_: Words) -> None:

@@ -1,0 +1,162 @@
+"""Objectives: how far a figure is towards its target, and where its period will end.
+
+A total grows through its period as it did a year before, when that year is known; else evenly. A
+ratio or a stock does not grow by the day: what it is now is what to expect.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Literal
+
+from cohorte.errors import CohorteError, SettingsError
+from cohorte.kpis.definitions import dimensions, kpi
+from cohorte.kpis.figures import Period
+
+Standing = Literal["reached", "on_track", "behind", "ahead_of_us", "unknown"]
+
+NEAR = Decimal("0.97")
+"""A forecast this close to the target is on track."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """An objective on a day. `due`: what should be there by now; `expected`: at the period's end.
+
+    `attainment` is of the whole target, `pace` of what is due by now.
+    """
+
+    value: Decimal | None
+    due: Decimal | None
+    expected: Decimal | None
+    attainment: Decimal | None
+    pace: Decimal | None
+    standing: Standing
+
+
+def progress(
+    kpi_id: str,
+    target: Decimal,
+    period: Period,
+    as_of: date,
+    figure: Callable[[Period], Decimal | None],
+) -> Progress:
+    """Where an objective stands at the end of `as_of`; `figure` gives the KPI over a period."""
+    defined = kpi(kpi_id)
+    known = min(period.end, as_of + timedelta(days=1))
+    if known <= period.start:
+        return Progress(None, None, None, None, None, "ahead_of_us")
+    so_far = Period(period.start, known)
+    value = figure(so_far)
+    if value is None:
+        return Progress(None, None, None, None, None, "unknown")
+    portion = _portion(period, so_far, figure) if defined.additive else Decimal(1)
+    due = target * portion
+    expected = value / portion if portion else None
+    return Progress(
+        value,
+        due,
+        expected,
+        value / target if target else None,
+        value / due if due else None,
+        _standing(target, expected, value, defined.direction == "down", known == period.end),
+    )
+
+
+def _portion(period: Period, so_far: Period, figure: Callable[[Period], Decimal | None]) -> Decimal:
+    """The part of the period's total to expect by now."""
+    if so_far == period:
+        return Decimal(1)
+    year = period.year_before()
+    whole = figure(year)
+    part = figure(Period(year.start, so_far.year_before().end))
+    if whole and part and whole > 0 and part > 0:
+        return part / whole
+    return Decimal(so_far.days) / period.days
+
+
+def _standing(
+    target: Decimal, expected: Decimal | None, value: Decimal, down: bool, is_over: bool
+) -> Standing:
+    if expected is None:
+        return "unknown"
+    if down:
+        return (
+            "reached"
+            if is_over and value <= target
+            else ("on_track" if expected * NEAR <= target and not is_over else "behind")
+        )
+    if value >= target:
+        return "reached"
+    return "on_track" if expected >= target * NEAR and not is_over else "behind"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """An objective as entered: a KPI, half-open days, a scope such as ``team:Nord``, a value."""
+
+    kpi_id: str
+    period: Period
+    scope: str
+    value: Decimal
+
+
+def scope_of(dimension: str | None, value: str | None) -> str:
+    """How a scope is written; empty for the whole company."""
+    return f"{dimension}:{value}" if dimension and value else ""
+
+
+def filters_of(kpi_id: str, scope: str) -> dict[str, tuple[str, ...]]:
+    """The filters of a scope; SettingsError when the KPI is not known by it."""
+    if not scope:
+        return {}
+    dimension, _colon, value = scope.partition(":")
+    if dimension not in dimensions(kpi_id) or not value:
+        raise SettingsError(
+            f'{kpi_id} has no scope "{scope}"',
+            remedy=f"leave it empty, or write {'|'.join(dimensions(kpi_id))}:value",
+        )
+    return {dimension: (value,)}
+
+
+COLUMNS = ("kpi_id", "start_date", "last_date", "scope", "target_value")
+
+
+def read_goals(written: bytes) -> list[Goal]:
+    """The objectives of a CSV file with the columns of `COLUMNS`, comma or semicolon.
+
+    Dates are ISO, `last_date` is the last day of the period. SettingsError names the line.
+    """
+    text = written.decode("utf-8-sig", errors="replace")
+    first = text.split("\n", 1)[0]
+    rows = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in first else ",")
+    missing = set(COLUMNS) - {"scope"} - set(rows.fieldnames or ())
+    if missing:
+        raise SettingsError(
+            f"the file has no column {', '.join(sorted(missing))}",
+            remedy=f"give it the columns {', '.join(COLUMNS)}",
+        )
+    goals = []
+    for number, row in enumerate(rows, start=2):
+        try:
+            kpi_id, scope = (row["kpi_id"] or "").strip(), (row.get("scope") or "").strip()
+            filters_of(kpi(kpi_id).kpi_id, scope)
+            start = date.fromisoformat((row["start_date"] or "").strip())
+            last = date.fromisoformat((row["last_date"] or "").strip())
+            written_value = (row["target_value"] or "").replace("\u202f", "").replace(" ", "")
+            value = Decimal(written_value.replace(",", "."))
+            if not value.is_finite():
+                raise InvalidOperation
+            goals.append(Goal(kpi_id, Period(start, last + timedelta(days=1)), scope, value))
+        except (ValueError, InvalidOperation, CohorteError) as error:
+            reason = error.message if isinstance(error, CohorteError) else "a value does not read"
+            raise SettingsError(
+                f"line {number}: {reason}",
+                remedy="dates as 2026-12-31, numbers as 1250.5; nothing was imported",
+            ) from error
+    return goals

@@ -1,0 +1,37 @@
+"""Objectives as the pages show them."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+from cohorte.errors import CohorteError
+from cohorte.kpis import Period
+from cohorte.kpis.objectives import Progress, filters_of, progress
+from cohorte.store import Target
+from dashboards import figures, queries, vocabulary
+from dashboards.language import Words
+
+
+def standing_of(target: Target, as_of: date) -> Progress:
+    """Where a target stands; unknown when its scope no longer reads."""
+    try:
+        filters = tuple(filters_of(target.kpi_id, target.scope).items())
+    except CohorteError:
+        return Progress(None, None, None, None, None, "unknown")
+
+    def figure(period: Period) -> Decimal | None:
+        return queries.kpi_figures((target.kpi_id,), period, filters)[target.kpi_id].value
+
+    period = Period(target.start_date, target.end_date)
+    return progress(target.kpi_id, target.target_value, period, as_of, figure)
+
+
+def scope_name(scope: str, _: Words) -> str:
+    """A scope in words; the whole company when empty."""
+    if not scope:
+        return _("whole company")
+    dimension, _colon, value = scope.partition(":")
+    name = vocabulary.DIMENSIONS.get(dimension)
+    called = vocabulary.part(dimension, value, _, figures.names_of(dimension, _))
+    return f"{_(name) if name else dimension}: {called}"
