@@ -1,0 +1,124 @@
+"""Features of a day past are the mart's own SQL, and nothing that came later enters them."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from models.asof import MARK, CustomersAt
+from tests.dbt.lab import AS_OF, Lab, Outcome
+
+Rows = list[tuple[Any, ...]]
+DAY = AS_OF - timedelta(days=200)
+TIME_ZONE = "Europe/Paris"
+
+
+@pytest.fixture(scope="module")
+def sql(lab: Lab, company: Outcome) -> str:
+    """`customer_features` rendered for the day that stands for any."""
+    shutil.copyfile(company.work_path, lab.work_path)
+    shutil.copyfile(company.raw_path, lab.raw_path)
+    return lab.session.compile("customer_features", MARK)
+
+
+@pytest.fixture
+def work(company: Outcome, tmp_path: Path) -> Path:
+    """The company's marts, all of them tables, so that they can be written to."""
+    path = tmp_path / "work.duckdb"
+    shutil.copyfile(company.work_path, path)
+    with duckdb.connect(str(path)) as con:
+        con.execute(f"attach '{company.raw_path}' as raw (read_only)")
+        views = con.sql(
+            "select view_name from duckdb_views() where schema_name = 'marts'"
+        ).fetchall()
+        for (view,) in views:
+            con.execute(f"create table marts.{view}_rows as from marts.{view}")
+            con.execute(f"drop view marts.{view}")
+            con.execute(f"alter table marts.{view}_rows rename to {view}")
+    return path
+
+
+def features(path: Path, sql: str, day: date) -> Rows:
+    with duckdb.connect(str(path)) as con:
+        customers = CustomersAt(con, sql, TIME_ZONE)
+        return con.sql(f"from {customers.relation(day)} order by all").fetchall()
+
+
+def test_a_day_past_and_today_read_the_same_sql(
+    lab: Lab, company: Outcome, sql: str, work: Path
+) -> None:
+    assert sql.replace(MARK.isoformat(), DAY.isoformat()) == lab.session.compile(
+        "customer_features", DAY
+    )
+    today = company.rows("from customer_features")
+    known = set(features(work, sql, AS_OF))
+    assert known <= set(today)
+    left_out = [row for row in today if row not in known]
+    assert all(row[2] is None for row in left_out), "only people without an order are unknown"
+
+
+def test_facts_dated_after_the_day_change_no_feature(sql: str, work: Path) -> None:
+    before = features(work, sql, DAY)
+    assert before, "somebody is known on the day"
+    with duckdb.connect(str(work)) as con:
+        for table, day in (
+            ("orders", "order_date"),
+            ("order_lines", "order_date"),
+            ("interactions", "interaction_date"),
+            ("surveys", "answered_at::date"),
+            ("carts", "created_at::date"),
+        ):
+            con.execute(f"delete from marts.{table} where {day} > ?", [DAY + timedelta(days=1)])
+        con.execute(
+            "update marts.carts set is_abandoned = true, order_id = null"
+            " where order_id not in (select order_id from marts.orders)"
+        )
+    assert features(work, sql, DAY) == before
+
+
+def test_facts_added_after_the_day_change_no_feature(sql: str, work: Path) -> None:
+    before = features(work, sql, DAY)
+    later = DAY + timedelta(days=1)
+    with duckdb.connect(str(work)) as con:
+        con.execute(
+            "insert into marts.orders by name select * replace ('late' as order_id, ? as"
+            " order_date, ?::timestamp + interval 12 hour as ordered_at) from marts.orders",
+            [later, later],
+        )
+        con.execute(
+            "insert into marts.interactions by name select * replace (? as interaction_date,"
+            " ?::timestamp + interval 12 hour as occurred_at) from marts.interactions",
+            [later, later],
+        )
+    assert features(work, sql, DAY) == before
+
+
+def test_a_cart_ordered_later_was_abandoned_until_then(sql: str, work: Path) -> None:
+    with duckdb.connect(str(work)) as con:
+        [(customer, source, order_id, ordered)] = con.execute(
+            "select customer_id, source, order_id, order_date from marts.orders"
+            " where customer_id is not null and is_order order by order_date desc limit 1"
+        ).fetchall()
+        con.execute("delete from marts.carts")
+        con.execute(
+            "insert into marts.carts by name select ? as source, 'cart' as cart_id,"
+            " ? as customer_id, ?::timestamp - interval 10 day as created_at,"
+            " false as is_abandoned, ? as order_id",
+            [source, customer, ordered, order_id],
+        )
+
+    def is_abandoned(day: date) -> bool:
+        with duckdb.connect(str(work)) as con:
+            relation = CustomersAt(con, sql, TIME_ZONE).relation(day)
+            [(found,)] = con.execute(
+                f"select has_abandoned_cart_30d from {relation} where customer_id = ?", [customer]
+            ).fetchall()
+        return bool(found)
+
+    assert is_abandoned(ordered - timedelta(days=2))
+    assert not is_abandoned(ordered)
