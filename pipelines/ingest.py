@@ -127,6 +127,17 @@ class IngestReport:
         return sum(file.status == status for file in self.files)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A delivery that is about to be read."""
+
+    source: str
+    feed: str
+    name: str
+    content_hash: str | None
+    bytes: int
+
+
 Progress = Callable[[FileReport, int, int], None]
 
 
@@ -137,11 +148,15 @@ def ingest(
     only_sources: Iterable[str] | None = None,
     dry_run: bool = False,
     progress: Progress | None = None,
+    reading: Callable[[Sequence[Reading]], None] | None = None,
+    one_by_one: bool = False,
+    passed_over: Iterable[str] = (),
 ) -> IngestReport:
     """Take in what is new of every source, or of those named.
 
     ``progress`` is called after each delivery with its report, how many are done, and how many
-    there are in its feed. A dry run does everything in memory and writes nothing.
+    there are in its feed; ``reading`` before deliveries are read, together unless ``one_by_one``.
+    Contents ``passed_over`` are left alone. A dry run does everything in memory, writes nothing.
     Raises SettingsError for a source that does not read, and for a time without a zone; trouble
     with a delivery is in the report.
     """
@@ -156,6 +171,8 @@ def ingest(
     connection = _rehearsal(workspace) if dry_run else connect_raw(workspace)
     try:
         station = _Station(workspace, connection, temp_dir, now, report, progress)
+        station.reading, station.one_by_one = reading, one_by_one
+        station.passed_over = frozenset(passed_over)
         for source in workspace.sources():
             if wanted is None or source.source in wanted:
                 for feed in source.feeds:
@@ -291,6 +308,9 @@ class _Station:
         self.temp_dir = temp_dir
         self.report = report
         self.progress = progress
+        self.reading: Callable[[Sequence[Reading]], None] | None = None
+        self.one_by_one = False
+        self.passed_over: frozenset[str] = frozenset()
         self.stale: set[int] = set()
         self._now = max(now.astimezone(UTC).replace(tzinfo=None), _last_moment(connection))
         self._first_id = self._next_id = next_file_id(connection)
@@ -360,7 +380,7 @@ class _Intake:
             if prepared is None:
                 continue
             size = sum(one.size for one in group) + prepared.size
-            is_full = len(group) >= BATCH_FILES or size > BATCH_BYTES
+            is_full = len(group) >= BATCH_FILES or size > BATCH_BYTES or self.station.one_by_one
             if group and (is_full or group[0].key != prepared.key):
                 self._take_group(group)
                 group = []
@@ -422,6 +442,8 @@ class _Intake:
     ) -> Delivery | None:
         """The delivery of a content that is new or is read again; else what it is, is told."""
         before = known.get(file_hash)
+        if file_hash in self.station.passed_over:
+            return None
         if before is not None and before.mapping == self.mapping:
             if before.status != "quarantined":
                 self._tell("known", name)
@@ -439,6 +461,7 @@ class _Intake:
 
     def _prepared(self, delivery: Delivery) -> Prepared | None:
         """A delivery looked at; what is wrong with it is told, and there is none."""
+        self._announce([delivery])
         try:
             return self.connector.prepare(
                 self.connection, self._unpacked(delivery), self.feed, self.station.temp_dir
@@ -446,6 +469,22 @@ class _Intake:
         except FILE_ERRORS as error:
             self._refuse(delivery, error)
             return None
+
+    def _announce(self, deliveries: Sequence[Delivery]) -> None:
+        """Say what is about to be read, so that a crash has a culprit."""
+        if self.station.reading is None:
+            return
+        self.station.reading(
+            [
+                Reading(
+                    self.source.source,
+                    self.feed.feed,
+                    delivery.name,
+                    *self.hashes.get(delivery.file_id, (None, 0)),
+                )
+                for delivery in deliveries
+            ]
+        )
 
     def _unpacked(self, delivery: Delivery) -> Delivery:
         """The delivery with the path of its plain bytes, where its reader wants them so."""
@@ -467,6 +506,7 @@ class _Intake:
     def _take_group(self, group: Sequence[Prepared]) -> None:
         """Read deliveries together and take them in; where that fails, each by itself."""
         started = time.perf_counter()
+        self._announce([one.delivery for one in group])
         deliveries = {one.delivery.file_id: one.delivery for one in group}
         try:
             extract = self.connector.read(self.connection, self.feed, group)
@@ -785,22 +825,51 @@ class _Intake:
             )
         self.station.report.files.append(report)
         self.done += 1
-        logger().info(
-            "delivery",
-            extra={
-                "station": "ingest",
-                "source": report.source,
-                "feed": report.feed,
-                "file": report.name,
-                "status": report.status,
-                "rows_in": report.records,
-                "accepted": report.accepted,
-                "rejected": report.rejected,
-                "seconds": round(report.seconds, 3),
-            },
-        )
+        log_delivery(report)
         if self.station.progress is not None:
             self.station.progress(report, self.done, max(self.total, self.done))
+
+
+def log_delivery(report: FileReport) -> None:
+    """Note in the log what became of a delivery."""
+    logger().info(
+        "delivery",
+        extra={
+            "station": "ingest",
+            "source": report.source,
+            "feed": report.feed,
+            "file": report.name,
+            "status": report.status,
+            "rows_in": report.records,
+            "accepted": report.accepted,
+            "rejected": report.rejected,
+            "seconds": round(report.seconds, 3),
+        },
+    )
+
+
+def quarantine_unread(
+    workspace: Workspace,
+    connection: duckdb.DuckDBPyConnection,
+    reading: Reading,
+    error: QuarantineError,
+    now: datetime,
+) -> FileReport:
+    """Put aside a delivery that cannot even be read, so that no run tries it again."""
+    source = next(one for one in workspace.sources() if one.source == reading.source)
+    feed = next(one for one in source.feeds if one.feed == reading.feed)
+    report = IngestReport()
+    station = _Station(workspace, connection, workspace.temp_dir, now, report, None)
+    intake = _Intake(station, source, feed)
+    delivery = Delivery(station.number(), reading.name)
+    if reading.content_hash is not None:
+        before = intake._known().get(reading.content_hash)
+        if before is not None:
+            delivery = Delivery(before.file_id, reading.name)
+            intake.replaces[before.file_id] = before
+        intake.hashes[delivery.file_id] = (reading.content_hash, reading.bytes)
+    intake._quarantine(delivery, error)
+    return report.files[-1]
 
 
 def mapping_hash(feed: Feed, source: Source, settings: WorkspaceSettings) -> str:

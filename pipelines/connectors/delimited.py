@@ -184,7 +184,7 @@ def _row_text(dialect: Dialect, columns: Sequence[str]) -> str:
             f" replace({column}, {quote}, {literal(dialect.quote * 2)}) || {quote}"
             f" else coalesce({column}, '') end"
         )
-    return f" || {delimiter} || ".join(fields)
+    return f"concat_ws({delimiter}, {', '.join(fields)})"
 
 
 def _load(connection: duckdb.DuckDBPyConnection, texts: Sequence[PreparedText]) -> bool:
