@@ -12,7 +12,7 @@ PORT ?= 8501
 CUSTOMERS ?= 20000
 DEMO ?= data/demo
 
-.PHONY: help setup demo test test-full check format lock bench docs screenshots clean
+.PHONY: help setup demo test test-full test-faults check format lock bench docs screenshots clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ test: setup ## Run the tests (under 15 minutes on 2 cores)
 
 test-full: setup ## Run all tests, the full real data sets too
 	$(BIN)/pytest -m "" -n 2 --dist loadfile
+
+test-faults: setup ## Kill, fill the disk and break writes at three moments of every station (half an hour)
+	$(BIN)/pytest -m "" -n 2 tests/faults
 
 check: setup ## Lint, types, layers, SQL
 	$(BIN)/ruff check .
