@@ -22,7 +22,7 @@ STALE_AFTER = timedelta(hours=48)
 
 GROUPS = {
     "today": N_("Today"),
-    "people": N_("People"),
+    "people": N_("Customer base"),
     "analysis": N_("Analysis"),
     "data": N_("Sources"),
 }

@@ -10,7 +10,9 @@ closed when it is collected, never under a query of another session.
 from __future__ import annotations
 
 import json
+import re
 import threading
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -363,9 +365,9 @@ def customers(
 ) -> tuple[int, list[Row]]:
     """One page of the customers that a search and filters leave, and how many they are.
 
-    A search finds a name (every word, accents and case aside), an e-mail, a phone, an order
-    number, a customer id or the id in a source. When something matches exactly (an id, an order,
-    an e-mail), only what does is found.
+    A search finds a name, a company or an e-mail by its words (accents, case and a slip of one or
+    two letters aside; every word must be found), a phone by its figures, an order number, a
+    customer id or the id in a source. What matches exactly stands before what is alike.
     """
     parameters: Row = {
         "lifecycle": lifecycle,
@@ -376,10 +378,15 @@ def customers(
     typed = " ".join(search.split())[:200]
     listed, found = _ALL, ""
     if typed:
-        words = [word.lower() for word in typed.split(" ")[:MAX_WORDS]]
-        parameters |= {"typed": typed, "lower": typed.lower(), "phone": _phone_part(typed)}
-        parameters |= {f"word_{i}": words[i] if i < len(words) else "" for i in range(MAX_WORDS)}
-        listed, found = _FOUND, "place,"
+        hits = {"typed": typed, "lower": typed.lower(), "phone": _phone_part(typed)}
+        exact = _exact(typed)
+        if not cursor.value(f"{exact} select count(*) from hits", _needed(exact, hits)):
+            found_words = re.findall(r"[a-z0-9]{2,}", _folded(typed))[:MAX_WORDS]
+            exact, hits = _by_words(len(found_words)), {
+                f"word_{i}": word for i, word in enumerate(found_words)
+            }  # fmt: skip
+        parameters |= _needed(exact, hits)
+        listed, found = exact + _FOUND, "place,"
     total = cursor.value(f"{listed} select count(*) from listed", parameters)
     rows = cursor.rows(
         f"""{listed}
@@ -402,34 +409,10 @@ _FILTERS = """
         select customer_id from segment_memberships where segment_id = $segment_id))
 """
 _ALL = f"with listed as (from customer_profiles where {_FILTERS})"
-_WORDS = " and ".join(
-    f"contains(strip_accents(lower(full_name)), strip_accents($word_{i}))" for i in range(MAX_WORDS)
-)
-_FOUND = f"""
-    with hits as materialized (
-        select customer_id, 0 as place from customers where customer_id = $typed
-        union all
-        select customer_id, 1 from orders where order_id = $typed
-        union all
-        select customer_id, 1 from identities where contact_id = $typed
-        union all
-        select customer_id, 2 from customers where lower(email) = $lower
-        union all
-        select customer_id, 3 from customers where starts_with(lower(email), $lower)
-        union all
-        select customer_id, 3 from contact_points
-        where $phone is not null and channel = 'phone' and contains(contact_point, $phone)
-        union all
-        select customer_id, 4 from customers where {_WORDS}
-        union all
-        select customer_id, 4 from customers
-        where contains(strip_accents(lower(company_name)), strip_accents($lower))
-    ),
+_FOUND = f""",
     found as (
         select customer_id, min(place) as place from hits
-        where customer_id is not null
-            and place <= case when (select min(place) from hits) <= 2 then 2 else 4 end
-        group by customer_id
+        where customer_id is not null group by customer_id
     ),
     listed as (
         select profiles.*, found.place
@@ -437,6 +420,89 @@ _FOUND = f"""
         where {_FILTERS}
     )
 """
+_HITS = {
+    "id": """
+        select customer_id, 0 as place from customers where customer_id = $typed
+        union all select customer_id, 1 from orders where order_id = $typed
+        union all select customer_id, 1 from identities where contact_id = $typed
+    """,
+    "email": """
+        select customer_id, 0 as place from contact_points where contact_point = $lower
+        union all select customer_id, 1 from customers where starts_with(lower(email), $lower)
+    """,
+    "phone": """
+        select customer_id, 2 as place from contact_points
+        where channel = 'phone' and contains(contact_point, $phone)
+    """,
+}
+
+
+def _exact(typed: str) -> str:
+    """Where a search looks first, by what it looks like: an address, a phone, an id."""
+    kinds = []
+    if "@" in typed:
+        kinds.append("email")
+    if _phone_part(typed):
+        kinds.append("phone")
+    if any(sign.isdigit() for sign in typed) and "@" not in typed:
+        kinds.append("id")
+    looked = " union all ".join(_HITS[kind] for kind in kinds)
+    none = "select null::varchar as customer_id, 0 as place where false"
+    return f"with hits as materialized ({looked or none})"
+
+
+def _by_words(count: int) -> str:
+    """The customers who have each of the words, or one that is a slip of a letter or two away.
+
+    A word is alike when it begins with what was typed, or begins with the same letter, is about as
+    long and differs by one letter, by two from eight letters on; two letters that changed places
+    count as one. The cheap measure goes first.
+    """
+    if not count:
+        return "with hits as (select null::varchar as customer_id, 0 as place where false)"
+    likes = [
+        f"""
+        near_{i} as materialized (
+            select
+                word,
+                case when word = $word_{i} then 0 when starts_with(word, $word_{i}) then 1 else 3
+                end as distance
+            from (
+                select distinct word from customer_words
+                where word >= left($word_{i}, 1) and word < chr(ascii(left($word_{i}, 1)) + 1)
+            )
+            where starts_with(word, $word_{i}) or case
+                when length($word_{i}) >= 4
+                    and abs(length(word) - length($word_{i})) <= 2
+                    and jaro_winkler_similarity(word, $word_{i}) > 0.8
+                then damerau_levenshtein(word, $word_{i})
+                    <= case when length($word_{i}) < 8 then 1 else 2 end
+                else false
+            end
+        ),
+        who_{i} as materialized (
+            select customer_id, min(distance) as distance
+            from customer_words inner join near_{i} using (word)
+            group by customer_id
+        )
+        """
+        for i in range(count)
+    ]
+    joins = " ".join(f"inner join who_{i} using (customer_id)" for i in range(1, count))
+    distance = " + ".join(f"who_{i}.distance" for i in range(count))
+    hits = f"hits as (select customer_id, 3 + {distance} as place from who_0 {joins})"
+    return f"with {', '.join([*likes, hits])}"
+
+
+def _needed(sql: str, values: Row) -> Row:
+    """The values that a query names."""
+    return {name: value for name, value in values.items() if f"${name}" in sql}
+
+
+def _folded(typed: str) -> str:
+    """Lower case without accents, as words are kept."""
+    apart = unicodedata.normalize("NFKD", typed.lower())
+    return "".join(sign for sign in apart if not unicodedata.combining(sign))
 
 
 def _phone_part(typed: str) -> str | None:

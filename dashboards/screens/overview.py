@@ -50,7 +50,9 @@ BESIDE = (
 )
 MOST_FIGURES = 12
 CHOICE = "overview"
-WHY = ("channel", "store", "rfm_segment", "region", "party", "country_code")
+WHY = ("channel", "store", "region", "party", "country_code")
+NEARLY_ALL = 0.8
+"""A part this large says nothing: it moves as the whole does."""
 WHY_SHOWN = 4
 
 
@@ -258,7 +260,8 @@ def _why(period: Period, previous: Period, _: Words) -> None:
     for dimension in WHY:
         effects = queries.kpi_contributions("net_revenue", dimension, period, previous)
         known = [each for each in effects if each.part is not None]
-        if len(known) < 2:
+        sizes = [float(each.now.value or 0) if each.now else 0.0 for each in effects]
+        if len(known) < 2 or max(sizes) > NEARLY_ALL * (sum(sizes) or 1):
             continue
         names = shown.names_of(dimension, _)
         for each in known[:WHY_SHOWN]:

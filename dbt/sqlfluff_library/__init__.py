@@ -113,6 +113,10 @@ def days_before(days: Any, day: str) -> str:
     return f"({day} - 1)"
 
 
+def each_word(words: str) -> str:
+    return words
+
+
 def months_before(months: Any, day: str) -> str:
     return f"({day} - 1)"
 

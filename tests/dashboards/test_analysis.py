@@ -172,14 +172,14 @@ def test_the_part_that_moved_revenue_most_is_named_on_the_overview(
         """
         with sold as (
             select
-                channel, region, rfm_segment, party, store,
+                channel, region, party, store,
                 case when order_date > date '2026-10-31' - 90 then reporting_net_amount
                     else -reporting_net_amount end as effect
             from orders left join customer_profiles using (customer_id)
             where status <> 'cancelled' and not coalesce(is_internal, false)
                 and order_date > date '2026-10-31' - 180
         )
-        unpivot sold on channel, region, rfm_segment, party, store into name kind value part
+        unpivot sold on channel, region, store into name kind value part
         """,
     )
     sums: dict[tuple[object, object], Decimal] = {}

@@ -127,6 +127,30 @@ def test_a_customer_is_found_by_what_one_knows_of_them(
     assert customer_id in rows_of(app, "people")
 
 
+@pytest.mark.parametrize("slip", ["swapped", "missing", "doubled", "wrong", "unaccented"])
+def test_a_customer_is_found_by_a_misspelt_name(
+    screen: RunScreen, served: Workspace, slip: str
+) -> None:
+    customer_id, first, last = one(
+        served,
+        "select customer_id, first_name, last_name from customers"
+        " where length(last_name) >= 6 and last_name <> strip_accents(last_name)"
+        " and not contains(last_name, ' ') order by customer_id limit 1",
+    )
+    name = str(last)
+    misspelt = {
+        "swapped": name[:2] + name[3] + name[2] + name[4:],
+        "missing": name[:3] + name[4:],
+        "doubled": name[:4] + name[3] + name[4:],
+        "wrong": name[:3] + "z" + name[4:],
+        "unaccented": name.upper().replace("È", "E").replace("Ü", "U"),
+    }[slip]
+    app = screen("customers", lang="en", q=f"{first} {misspelt}")
+    assert customer_id in rows_of(app, "people")
+    exact = screen("customers", lang="en", q=f"{first} {name}")
+    assert str(first) in str(component_data(exact, "people")["rows"][0]["cells"][0])
+
+
 def test_a_search_that_finds_nobody_says_how_to_look(screen: RunScreen) -> None:
     app = screen("customers", lang="en", q="%_zzz")
     assert "Nobody found for “%_zzz”" in said(app)

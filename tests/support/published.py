@@ -11,6 +11,7 @@ import math
 import random
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,15 @@ TABLES: dict[str, str] = {
         records_count BIGINT, sources VARCHAR, first_seen_at TIMESTAMP, created_date DATE""",
     "identities": """source VARCHAR, contact_id VARCHAR, customer_id VARCHAR, link_rule VARCHAR,
         full_name VARCHAR, email VARCHAR, phone VARCHAR, postcode VARCHAR, city VARCHAR,
-        birth_date DATE, created_at TIMESTAMP""",
+        birth_date DATE, address_line VARCHAR, gender VARCHAR, language VARCHAR,
+        company_name VARCHAR, created_at TIMESTAMP""",
+    "identity_links": """source_a VARCHAR, contact_a VARCHAR, customer_a VARCHAR,
+        source_b VARCHAR, contact_b VARCHAR, customer_b VARCHAR, link_rule VARCHAR,
+        status VARCHAR, reason VARCHAR, match_weight DOUBLE, match_probability DOUBLE,
+        evidence VARCHAR""",
+    "identity_events": """occurred_at TIMESTAMP, event VARCHAR, customer_id VARCHAR,
+        other_customer_id VARCHAR, records_count BIGINT""",
+    "customer_aliases": "alias_id VARCHAR, customer_id VARCHAR, retired_at TIMESTAMP",
     "contact_points": """customer_id VARCHAR, channel VARCHAR, contact_point VARCHAR,
         source VARCHAR, is_valid BOOLEAN, is_primary BOOLEAN, first_seen_at TIMESTAMP""",
     "consents": """customer_id VARCHAR, channel VARCHAR, purpose VARCHAR, contact_point VARCHAR,
@@ -147,6 +156,7 @@ TABLES: dict[str, str] = {
     "kpi_daily": "kpi_date DATE, kpi_id VARCHAR, source VARCHAR, value DECIMAL(38,4)",
     "kpi_monthly": f"""month DATE, net_revenue {_MONEY}, orders BIGINT, active_customers BIGINT,
         new_customers BIGINT, returning_customers BIGINT, average_order_value {_MONEY}""",
+    "customer_words": "word VARCHAR, customer_id VARCHAR",
     "cohort_months": f"""cohort_month DATE, month DATE, customers_count BIGINT,
         orders_count BIGINT, net_revenue {_MONEY}""",
     "order_gaps": "days_between BIGINT, gaps_count BIGINT, first_gaps_count BIGINT",
@@ -378,10 +388,47 @@ def _facts(customers: int, rng: random.Random, as_of: date) -> dict[str, list[di
     _add_accounts(rows, rng, max(2, customers // 20), as_of)
     for number in range(1, customers + 1):
         _add_customer(rows, rng, number, as_of)
+    _add_identity(rows, as_of)
     for number in range(1, customers // 6 + 1):
         _add_order(rows, rng, None, f"T{number:05d}", _day_before(rng, as_of, 700), as_of)
     _add_quality(rows, rng, as_of)
     return rows
+
+
+def _add_identity(rows: dict[str, list[dict[str, Any]]], as_of: date) -> None:
+    """Links within customers, a pair in the grey zone for every tenth, and one merge."""
+
+    def link(one: dict[str, Any], other: dict[str, Any], **more: Any) -> None:
+        sides = {
+            f"{name}_{side}": record[f"{name}_id" if name != "source" else name]
+            for side, record in (("a", one), ("b", other))
+            for name in ("source", "contact", "customer")
+        }
+        rows["identity_links"].append(sides | more)
+
+    records = rows["identities"]
+    if not records:
+        return
+    for one, other in pairwise(records):
+        if one["customer_id"] == other["customer_id"]:
+            link(one, other, link_rule=other["link_rule"], status="joined")
+    alone = [record for record in records if record["link_rule"] == "single"]
+    for place, (one, other) in enumerate(pairwise(alone[::10])):
+        probability = (60 + place * 7 % 35) / 100
+        link(
+            one, other, link_rule="probable", status="review",
+            match_probability=probability, match_weight=math.log2(probability / (1 - probability)),
+            evidence=json.dumps({"given": 3.5, "family": 7.25, "postcode": -2.5 * (place % 3)}),
+        )  # fmt: skip
+    survivor = records[0]["customer_id"]
+    happened = datetime.combine(as_of - timedelta(days=3), time(5))
+    rows["customer_aliases"].append(
+        {"alias_id": "0LDC0ST0MER0", "customer_id": survivor, "retired_at": happened}
+    )
+    rows["identity_events"].append(
+        {"occurred_at": happened, "event": "merged", "customer_id": "0LDC0ST0MER0",
+            "other_customer_id": survivor, "records_count": 1}
+    )  # fmt: skip
 
 
 def _rfm_cells() -> list[dict[str, Any]]:
@@ -1319,6 +1366,14 @@ _DERIVED = [
             sum(reporting_net_amount) / count(*) filter (is_order) as decimal(18, 4)) end
     from sold left join firsts using (customer_id)
     group by month
+    """,
+    """
+    insert into customer_words
+    select distinct word, customer_id from (
+        select customer_id, unnest(regexp_split_to_array(lower(strip_accents(concat_ws(
+            ' ', full_name, company_name, email))), '[^a-z0-9]+')) as word
+        from customers
+    ) where length(word) >= 2 order by word, customer_id
     """,
     """
     create temp table order_days as
