@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
@@ -45,15 +45,46 @@ class LeadScoringSettings(Declared):
     horizon_days: int = Field(default=90, ge=1, le=3_650)
 
 
+GoldenField = Literal[
+    "name", "email", "phone", "address", "birth_date", "gender", "language", "company"
+]
+SurvivorshipRule = Literal["most_trusted", "most_recent", "most_complete", "most_frequent"]
+ExactKey = Literal["person_id", "external_id", "loyalty_number", "email", "phone"]
+
+
+class IdentityGates(Declared):
+    """What stops a run whose data changed identity wildly; the served version stays.
+
+    Shares are of the customers of the last run, and hold from ``min_customers`` of them. When the
+    settings of identity or the trained model changed too, the change is taken as meant.
+    """
+
+    max_retired_share: float = Field(default=0.05, ge=0, le=1)
+    max_customers_change: float = Field(default=0.5, ge=0)
+    max_records_of_customer: int = Field(default=500, ge=2)
+    min_customers: int = Field(default=1000, ge=0)
+
+
 class IdentitySettings(Declared):
     """How records become customers.
 
     ``exact`` links by shared keys alone; ``full`` adds probable links where there is enough data
     to learn them. ``unique_sources`` are those that say no person has two of their records.
+    ``exact_keys`` are the keys that link by themselves; a value of one that more than
+    ``max_names_per_value`` names share links nobody. ``survivorship`` says per field which record
+    a customer's value is taken from; the most trusted one unless stated. ``false_merge_cost`` is
+    how many missed links one false merge costs: two records are joined when they are one person
+    with odds of that much. Pairs below, down to ``review_probability``, wait for a person.
     """
 
-    method: Literal["exact", "full"] = "exact"
+    method: Literal["exact", "full"] = "full"
     unique_sources: tuple[Name, ...] = ()
+    exact_keys: tuple[ExactKey, ...] = get_args(ExactKey)
+    max_names_per_value: int = Field(default=8, ge=1, le=1000)
+    survivorship: dict[GoldenField, SurvivorshipRule] = {}
+    false_merge_cost: float = Field(default=19.0, ge=1, le=10_000)
+    review_probability: float = Field(default=0.5, gt=0, lt=1)
+    gates: IdentityGates = IdentityGates()
 
 
 class ValueScoringSettings(Declared):

@@ -1,10 +1,12 @@
-"""``cohorte identity``: train, report, explain, merge, unmerge, withdraw; main mounts it."""
+"""``cohorte identity``: run, train, report, explain, decide, correct, simulate; main mounts it."""
 
 from __future__ import annotations
 
 import getpass
 import json
 from contextlib import closing
+from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,11 +15,20 @@ import typer
 
 from cohorte.clock import now
 from cohorte.errors import NotFoundError
+from cohorte.settings import IdentitySettings
 from cohorte.store import open_store
 from cohorte.warehouse import connect_reader, writer_lock
 from cohorte.workspace import Workspace, open_workspace
 
 app = typer.Typer(no_args_is_help=True, help="Who is who: how records become customers.")
+
+
+class Method(StrEnum):
+    """Which links are used."""
+
+    EXACT = "exact"
+    FULL = "full"
+
 
 WorkspaceOption = Annotated[
     Path | None, typer.Option("--workspace", "-w", help="The workspace's folder.")
@@ -36,6 +47,105 @@ def train(workspace: WorkspaceOption = None) -> None:
     typer.echo(verdict)
     if model is None:
         raise typer.Exit(1)
+
+
+@app.command()
+def run(
+    workspace: WorkspaceOption = None,
+    accept_changes: Annotated[
+        bool, typer.Option(help="Let the ids change beyond the gates, this once.")
+    ] = False,
+) -> None:
+    """Stage what arrived and give records their customers; the next `cohorte run` publishes."""
+    from flows.run import RunOptions, new_context
+    from flows.stations import run_station
+
+    opened = open_workspace(workspace)
+    context = new_context(opened, RunOptions(), now())
+    context.accept_changes = accept_changes
+    with writer_lock(opened, context.run_id, context.now):
+        try:
+            run_station(context, "stage")
+            done = run_station(context, "identify")
+        finally:
+            context.close()
+    typer.echo(f"{done.rows_in} records, {done.rows_out} customers")
+    for message in done.messages:
+        typer.echo(message)
+
+
+@app.command()
+def simulate(
+    workspace: WorkspaceOption = None,
+    method: Annotated[Method | None, typer.Option(help="Which links are used.")] = None,
+    false_merge_cost: Annotated[
+        float | None, typer.Option(help="How many missed links one false merge costs.")
+    ] = None,
+    max_names_per_value: Annotated[
+        int | None, typer.Option(help="Names on one value beyond which it links nobody.")
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="An exact key that would no longer link.")
+    ] = None,
+    unique_source: Annotated[
+        list[str] | None, typer.Option(help="A source whose ids would be unique people.")
+    ] = None,
+    as_json: bool = False,
+) -> None:
+    """What other settings of identity would change: nothing is written."""
+    from models.identity import Decision
+    from models.identity import simulate as simulate_settings
+
+    opened = open_workspace(workspace)
+    current = opened.settings.identity
+    asked: dict[str, Any] = {
+        "method": method.value if method else None,
+        "false_merge_cost": false_merge_cost,
+        "max_names_per_value": max_names_per_value,
+        "exact_keys": [key for key in current.exact_keys if key not in without]
+        if without else None,
+        "unique_sources": [*current.unique_sources, *unique_source] if unique_source else None,
+    }  # fmt: skip
+    settings = IdentitySettings.model_validate(
+        current.model_dump() | {name: value for name, value in asked.items() if value is not None}
+    )
+    with open_store(opened.store_url) as store:
+        decisions = Decision.of_store(store)
+    found = simulate_settings(opened, settings, now=now(), decisions=decisions)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=2, default=str))
+        return
+    typer.echo(found.verdict)
+    typer.echo(
+        f"{found.records_moved} records change customer;"
+        f" {found.merges} customers would be made of several, {found.splits} would be split"
+    )
+    for name, (before, after) in {**found.figures, **found.segments}.items():
+        typer.echo(f"{name.replace('_', ' ')}: {before} -> {after} ({after - before:+d})")
+    for title, samples in (("merged", found.merge_samples), ("split", found.split_samples)):
+        for sample in samples:
+            typer.echo(f"{title}:")
+            for old, new, source, contact_id, name, email in sample:
+                typer.echo(f"  {source}:{contact_id} {name or '-'} {email or '-'} {old} -> {new}")
+
+
+@app.command()
+def correct(
+    record: Annotated[str, typer.Argument(help="SOURCE:CONTACT_ID")],
+    values: Annotated[list[str], typer.Argument(help="FIELD=VALUE, such as city=Lille")],
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Set values of a person right; they rule over every source from the next run on."""
+    from models.identity import checked_corrections
+
+    opened = open_workspace(workspace)
+    said = {field: value for field, _, value in (text.partition("=") for text in values)}
+    with closing(connect_reader(opened.work_path)) as work:
+        found = _record(work, record)
+    with open_store(opened.store_url) as store:
+        made = store.correct(found, checked_corrections(said), who=getpass.getuser(), at=now())
+    for correction in made:
+        typer.echo(f"correction {correction.correction_id}: {correction.field} is kept")
 
 
 @app.command()

@@ -70,6 +70,7 @@ def run_variables(
         "rfm_window_days": settings.rfm.window_days,
         "lead_horizon_days": settings.lead_scoring.horizon_days,
         "consent_purpose": settings.consent_purpose,
+        "survivorship": settings.identity.survivorship,
         "sources": [
             {
                 "source": source.source,

@@ -9,7 +9,7 @@ from decimal import Decimal
 import streamlit as st
 
 from cohorte.segments import CHANNELS
-from dashboards import address, findings, queries, vocabulary
+from dashboards import address, findings, identities, queries, vocabulary
 from dashboards.components import (
     Column,
     card,
@@ -42,6 +42,11 @@ def render() -> None:
         )
     customer_id = str(st.query_params.get("id") or "")
     person = queries.customer(customer_id) if customer_id else {}
+    if not person and customer_id and identities.is_known():
+        customer_id = identities.successor(customer_id) or customer_id
+        person = queries.customer(customer_id)
+        if person:
+            note(_("This id was merged into {id}, which is shown.", id=customer_id))
     if not person:
         empty(
             _("This customer is not in the version served"),
@@ -242,6 +247,13 @@ def _records(customer_id: str, _: Words) -> None:
                 )
             )
         draw(tag("ul", items, cls="co-list"))
+        if identities.is_known():
+            st.page_link(
+                "screens/customer_identity.py",
+                label=_("Links, evidence, corrections"),
+                icon=":material/fingerprint:",
+                query_params=address.link(id=customer_id),
+            )
 
 
 def _rfm(person: Row, _: Words) -> None:

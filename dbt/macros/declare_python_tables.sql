@@ -4,6 +4,31 @@
     create table if not exists identity.identity_map (
         source varchar, contact_id varchar, customer_id varchar, link_rule varchar
     );
+    create table if not exists identity.edges (
+        source_a varchar,
+        contact_a varchar,
+        source_b varchar,
+        contact_b varchar,
+        link_rule varchar,
+        match_weight double,
+        match_probability double,
+        evidence json,
+        status varchar,
+        reason varchar
+    );
+    create table if not exists identity.redirects (
+        customer_id varchar, merged_into varchar, retired_at timestamp
+    );
+    create table if not exists identity.events (
+        occurred_at timestamp,
+        event varchar,
+        customer_id varchar,
+        other_customer_id varchar,
+        records_count bigint
+    );
+    create table if not exists identity.corrections (
+        customer_id varchar, field varchar, value varchar
+    );
     create schema if not exists scores;
     create table if not exists scores.lead_scores (
         source varchar,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Quality", "measure_quality"]
+__all__ = ["DecidedQuality", "Quality", "Share", "measure_quality", "quality_by_decisions"]
 
 Codes = npt.NDArray[np.int64]
 
@@ -91,3 +92,84 @@ def _pairs(sizes: Codes) -> int:
 
 def _mean(values: npt.NDArray[np.float64]) -> float:
     return float(values.mean())
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share seen in a sample, with the interval that holds it 95 times in 100 (Wilson)."""
+
+    seen: int
+    of: int
+
+    @property
+    def value(self) -> float:
+        return self.seen / self.of if self.of else 0.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        if not self.of:
+            return 0.0, 1.0
+        z = 1.959964
+        centre = self.value + z * z / (2 * self.of)
+        spread = z * math.sqrt(
+            self.value * (1 - self.value) / self.of + z * z / (4 * self.of * self.of)
+        )
+        scale = 1 + z * z / self.of
+        return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+@dataclass(frozen=True)
+class DecidedQuality:
+    """What people's decisions say of the machine's links.
+
+    ``precision`` is of probable links that people looked at, ``waiting`` of pairs in the grey
+    zone that are one person. What blocking never proposed is in neither.
+    """
+
+    precision: Share
+    waiting: Share
+    joined_pairs: int
+    waiting_pairs: int
+
+    @property
+    def recall(self) -> tuple[float, float, float]:
+        """Share of true pairs, of those joined or waiting, that are joined; and its interval."""
+
+        def found(precision: float, waiting: float) -> float:
+            return _ratio(self.joined_pairs * precision, self.waiting_pairs * waiting)
+
+        (low, high), (fewest, most) = self.precision.interval, self.waiting.interval
+        return (
+            found(self.precision.value, self.waiting.value), found(low, most), found(high, fewest)
+        )  # fmt: skip
+
+
+def quality_by_decisions(
+    decided: Sequence[tuple[str, float]],
+    *,
+    join_probability: float,
+    review_probability: float,
+    joined_pairs: int,
+    waiting_pairs: int,
+) -> DecidedQuality:
+    """Quality from (verdict, probability) of pairs that people decided.
+
+    Examples
+    --------
+    >>> seen = [("same", 0.99)] * 9 + [("not_same", 0.97), ("same", 0.6), ("not_same", 0.7)]
+    >>> found = quality_by_decisions(
+    ...     seen, join_probability=0.95, review_probability=0.5, joined_pairs=90, waiting_pairs=20
+    ... )
+    >>> found.precision.value, found.waiting.value, round(found.recall[0], 2)
+    (0.9, 0.5, 0.89)
+    """
+    certain = [(v, p) for v, p in decided if v in ("same", "not_same")]
+    bands = []
+    for low, high in ((join_probability, 1.1), (review_probability, join_probability)):
+        verdicts = [verdict for verdict, probability in certain if low <= probability < high]
+        bands.append(Share(verdicts.count("same"), len(verdicts)))
+    return DecidedQuality(bands[0], bands[1], joined_pairs, waiting_pairs)
+
+
+def _ratio(found: float, missed: float) -> float:
+    return found / (found + missed) if found + missed else 1.0

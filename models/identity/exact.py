@@ -41,6 +41,9 @@ IntArray = npt.NDArray[np.int32]
 class IdentityLimits:
     """Where a shared value stops being evidence."""
 
+    rules: tuple[str, ...] = RULES
+    """Keys that link; the others are compared as any value is."""
+
     max_names: int = 8
     """Distinct names on one value beyond which it links nobody."""
 
@@ -193,6 +196,8 @@ def _collect_keys(con: duckdb.DuckDBPyConnection, limits: IdentityLimits) -> Non
         "phone": "phone",
     }
     for rule, value in values.items():
+        if rule not in limits.rules:
+            continue
         con.execute(
             f"""
             insert into _identity_keys
@@ -206,6 +211,8 @@ def _collect_keys(con: duckdb.DuckDBPyConnection, limits: IdentityLimits) -> Non
             """,
             [RULES.index(rule)],
         )
+    if "external_id" not in limits.rules:
+        return
     con.execute(
         """
         insert into _identity_keys

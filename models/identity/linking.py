@@ -10,14 +10,15 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from splink import DuckDBAPI, Linker
-from splink.internals.exceptions import EMTrainingException
+
+if TYPE_CHECKING:
+    from splink import Linker
 
 __all__ = [
     "Blocking", "LinkLimits", "block", "candidate_pairs", "certain_pairs", "known_columns",
@@ -351,6 +352,8 @@ def link_settings(columns: frozenset[str]) -> dict[str, Any]:
 
 
 def _make_linker(con: duckdb.DuckDBPyConnection, settings: dict[str, Any]) -> Linker:
+    from splink import DuckDBAPI, Linker
+
     frame = DuckDBAPI(connection=con).register("identity_records")
     return Linker(frame, settings, log_level=logging.ERROR)
 
@@ -452,6 +455,8 @@ def train(
     Returns Splink's settings with the weights, and the specifications of the charts that show
     them.
     """
+    from splink.internals.exceptions import EMTrainingException
+
     settings = link_settings(columns)
     settings["probability_two_random_records_match"] = prior
     with quiet(), _one_thread(con):

@@ -7,11 +7,13 @@ worked out in a database in memory that only reads the work database; see ``docs
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +21,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from cohorte.errors import GateError
+from cohorte.errors import GateError, SettingsError
 from cohorte.settings import IdentityGates, IdentitySettings
 from cohorte.store import Store
 from cohorte.warehouse import writer_config
@@ -39,7 +41,8 @@ from models.identity.stable_ids import MAP_DDL, IdChanges, assign_ids, save_ids
 from models.identity.standardise import standardise
 
 __all__ = [
-    "Correction", "Decision", "FullLimits", "ResolutionReport", "identify", "resolve_fully",
+    "CORRECTED", "Correction", "Decision", "FullLimits", "ResolutionReport",
+    "checked_corrections", "identify", "map_path", "quoted", "resolve_fully", "staged_contacts",
     "train_links",
 ]  # fmt: skip
 
@@ -81,6 +84,44 @@ class Correction:
         ]
 
 
+CORRECTED = (
+    "full_name", "first_name", "last_name", "email", "phone", "birth_date", "gender", "language",
+    "company_name", "address_line", "postcode", "city",
+)  # fmt: skip
+"""Fields of a customer that a person may set right."""
+
+
+def checked_corrections(values: dict[str, str]) -> dict[str, str]:
+    """The values as they are kept; SettingsError for a field or a value that cannot be."""
+    kept = {}
+    for name, value in values.items():
+        said = " ".join(value.split())
+        if name not in CORRECTED:
+            raise SettingsError(
+                f'"{name}" cannot be corrected', remedy=f"choose of {', '.join(CORRECTED)}"
+            )
+        if not said:
+            raise SettingsError(f"{name} has no value", remedy="give one, as in city=Lille")
+        if name == "birth_date":
+            try:
+                said = date.fromisoformat(said).isoformat()
+            except ValueError as error:
+                raise SettingsError(
+                    f'birth_date "{said}" is not a date', remedy="write it as 1980-05-03"
+                ) from error
+        if name == "email":
+            said = said.lower()
+            if not _EMAIL.fullmatch(said):
+                raise SettingsError(
+                    f'"{said}" is not an e-mail address', remedy="write it as name@example.com"
+                )
+        kept[name] = said
+    return kept
+
+
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+
+
 @dataclass(frozen=True)
 class FullLimits:
     """When probable links are used, and from where."""
@@ -105,6 +146,7 @@ class FullLimits:
     def of_settings(cls, settings: IdentitySettings, *, accept_changes: bool = False) -> FullLimits:
         """As the workspace declares; ``accept_changes`` opens the gates for once."""
         return cls(
+            exact=IdentityLimits(rules=settings.exact_keys, max_names=settings.max_names_per_value),
             clusters=ClusterLimits(join_weight=math.log2(settings.false_merge_cost)),
             review_probability=settings.review_probability,
             gates=None if accept_changes else settings.gates,
@@ -166,8 +208,8 @@ def identify(
     Trains the link model when there is none yet. Raises GateError, with nothing changed, when the
     pass would change more than the limits allow.
     """
-    with _staged(workspace) as con:
-        con.execute(f"attach '{_quoted(map_path(workspace))}' as map")
+    with staged_contacts(workspace) as con:
+        con.execute(f"attach '{quoted(map_path(workspace))}' as map")
         con.execute(MAP_DDL.format(map="map"))
         report = resolve_fully(
             con,
@@ -181,20 +223,20 @@ def identify(
         con.execute("checkpoint map")
         con.execute("drop view staging.stg_contacts")
         con.execute("detach work")
-        con.execute(f"attach '{_quoted(workspace.work_path)}' as work")
+        con.execute(f"attach '{quoted(workspace.work_path)}' as work")
         _publish(con, corrections)
         return report
 
 
 @contextmanager
-def _staged(workspace: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
+def staged_contacts(workspace: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database in memory that reads the workspace's staged contacts."""
     workspace.temp_dir.mkdir(parents=True, exist_ok=True)
     config = writer_config(workspace.settings, workspace.temp_dir)
     con = duckdb.connect(":memory:", config=config)
     try:
         con.execute("set TimeZone = 'UTC'")
-        con.execute(f"attach '{_quoted(workspace.work_path)}' as work (read_only)")
+        con.execute(f"attach '{quoted(workspace.work_path)}' as work (read_only)")
         con.execute("create schema staging")
         con.execute("create view staging.stg_contacts as from work.staging.stg_contacts")
         yield con
@@ -207,7 +249,8 @@ def map_path(workspace: Workspace) -> Path:
     return workspace.work_path.with_name("identity.duckdb")
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
+    """A path within quotes of an SQL text."""
     return str(path).replace("'", "''")
 
 
@@ -244,9 +287,12 @@ def resolve_fully(
         _cluster(con, records, unique_sources, limits, is_exact=model is None)
         _refused_values(con)
     changes = assign_ids(con)
-    if limits.gates is not None:
+    settings = _settings_used(method, unique_sources, limits, model)
+    if limits.gates is not None and settings == _settings_before(con):
         check_gates(con, changes, limits.gates)
-    save_ids(con, now.astimezone(UTC).replace(tzinfo=None))
+    moment = now.astimezone(UTC).replace(tzinfo=None)
+    save_ids(con, moment)
+    _keep_pass(con, moment, settings)
     return _report(con, verdict, model is not None, prior, blocking, changes, limits)
 
 
@@ -255,7 +301,7 @@ def train_links(
 ) -> tuple[str, LinkModel | None]:
     """Train the link model anew on the staged contacts; the verdict, and None when too few."""
     limits = limits or FullLimits()
-    with _staged(workspace) as con:
+    with staged_contacts(workspace) as con:
         folder = workspace.artifacts_dir / "identity"
         with scratch_tables(con):
             records = link_exactly(con, limits.exact)
@@ -265,6 +311,46 @@ def train_links(
                 con, records, columns, folder, now, "full", limits, retrain=True
             )
         return verdict, model
+
+
+def _settings_used(
+    method: str, unique_sources: frozenset[str], limits: FullLimits, model: LinkModel | None
+) -> str:
+    """What a pass goes by besides the data, as one text: gates ask about changes of the data."""
+    return json.dumps(
+        {
+            "method": method,
+            "unique_sources": sorted(unique_sources),
+            "keys": limits.exact.rules,
+            "max_names": limits.exact.max_names,
+            "join_weight": limits.clusters.join_weight,
+            "model": model.version if model else None,
+        }
+    )
+
+
+def _settings_before(con: duckdb.DuckDBPyConnection) -> str | None:
+    rows = con.execute(
+        "select settings from map.passes order by occurred_at desc limit 1"
+    ).fetchall()
+    return rows[0][0] if rows else None
+
+
+def _keep_pass(con: duckdb.DuckDBPyConnection, moment: datetime, settings: str) -> None:
+    con.execute(
+        """
+        insert into map.passes
+        with figures as (
+            select ? as settings, count(*) as records, count(distinct customer_id) as customers
+            from identity_current
+        ),
+        latest as (
+            select settings, records, customers from map.passes order by occurred_at desc limit 1
+        )
+        select ?, settings, records, customers from (from figures except from latest)
+        """,
+        [settings, moment],
+    )
 
 
 def check_gates(

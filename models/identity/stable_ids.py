@@ -30,9 +30,13 @@ create table if not exists {map}.customer_events (
     occurred_at timestamp, event varchar, customer_id varchar, other_customer_id varchar,
     records_count bigint
 );
+create table if not exists {map}.passes (
+    occurred_at timestamp, settings varchar, records bigint, customers bigint
+);
 """
 """``customer_ids`` has one row per id ever given, ``identity_map`` one per record and period,
-``customer_events`` one per id created, merged, split off, revived or retired."""
+``customer_events`` one per id created, merged, split off, revived or retired, ``passes`` one per
+pass that changed settings or figures."""
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 

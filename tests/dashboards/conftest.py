@@ -84,6 +84,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         for table, columns in {
             "customers": ("address_line", "region", "name_source", "email_source", "language"),
             "identities": ("source", "contact_id", "full_name", "email", "link_rule"),
+            "identity_links": ("reason", "evidence", "link_rule", "status"),
+            "identity_events": ("event",),
             "contact_points": ("contact_point", "source"),
             "consents": ("purpose", "source"),
             "orders": ("status", "channel", "store", "currency_code"),

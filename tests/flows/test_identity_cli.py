@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from datetime import UTC, datetime
 
@@ -9,6 +10,8 @@ import duckdb
 import pytest
 from typer.testing import CliRunner
 
+from cohorte.store import open_store
+from cohorte.workspace import open_workspace
 from flows import identity_cli
 from flows.run import RunOptions, new_context
 from flows.stations import run_station
@@ -90,3 +93,95 @@ def test_training_on_too_little_says_so(shop):
     result = CliRunner().invoke(identity_cli.app, ["train", "-w", str(shop.root)])
     assert result.exit_code == 1
     assert "too few to learn from" in result.output
+
+
+@pytest.fixture
+def corrected(tmp_path):
+    """A shop that declares how names and addresses are chosen."""
+    workspace = small_shop(tmp_path / "shop")
+    workspace.make_folders()
+    settings = workspace.root / "cohorte.yml"
+    settings.write_text(
+        settings.read_text(encoding="utf-8")
+        + "identity:\n  survivorship: {name: most_complete, address: most_frequent}\n",
+        encoding="utf-8",
+    )
+    return open_workspace(workspace.root)
+
+
+def run_to_customers(workspace):
+    context = new_context(workspace, RunOptions(), NOW)
+    try:
+        for station in ("ingest", "stage", "identify", "unify"):
+            run_station(context, station)
+        assert not context.dbt_failures
+    finally:
+        context.close()
+    with closing(duckdb.connect(str(workspace.work_path), read_only=True)) as work:
+        work.execute("use marts")
+        rows = work.execute(
+            "select full_name, email, email_source, city, name_source from customers"
+            " where customer_id = (select customer_id from identities where contact_id = 'M3')"
+        )
+        names = [column[0] for column in rows.description]
+        return dict(zip(names, rows.fetchall()[0], strict=True))
+
+
+def test_a_correction_rules_over_the_sources_and_outlives_a_reload(corrected):
+    with open_store(corrected.store_url) as store:
+        (made, *_) = store.correct(
+            ("shop", "M1"), {"email": "anne@new.example", "city": "Lille"}, who="a test", at=NOW
+        )
+        assert [held.field for held in store.list_corrections()] == ["email", "city"]
+    found = run_to_customers(corrected)
+    assert (found["email"], found["email_source"], found["city"]) == (
+        "anne@new.example", "correction", "Lille",
+    )  # fmt: skip
+    assert found["full_name"].lower() == "anne martin"
+    members = next(corrected.inbox_dir.glob("members*.csv"))
+    changed = members.read_text(encoding="utf-8").replace("75011;Paris", "75012;Paris")
+    members.with_name("members_2.csv").write_text(changed, encoding="utf-8")
+    with open_store(corrected.store_url) as store:
+        store.withdraw_correction(store.list_corrections()[1].correction_id, who="a test", at=NOW)
+    found = run_to_customers(corrected)
+    assert (found["email"], found["city"].lower()) == ("anne@new.example", "paris")
+    assert made.field == "email"
+
+
+def test_a_simulation_says_what_a_run_then_does(shop):
+    before, _ = identify(shop)
+    told = json.loads(call(shop, "simulate", "--without", "email", "--as-json"))
+    assert told["figures"]["customers"] == [3, 4]
+    assert (told["splits"], told["merges"]) == (1, 0)
+    assert {row[3] for row in told["split_samples"][0]} == {"M1", "M3"}
+    assert identify(shop)[0] == before
+
+    settings = shop.root / "cohorte.yml"
+    kept = settings.read_text(encoding="utf-8")
+    keys = "[person_id, external_id, loyalty_number, phone]"
+    settings.write_text(f"{kept}identity: {{exact_keys: {keys}}}\n", encoding="utf-8")
+    after, _ = identify(open_workspace(shop.root))
+    moved = {contact for contact in before if before[contact] != after[contact]}
+    assert len(set(after.values())) == told["figures"]["customers"][1]
+    assert len(moved) == told["records_moved"]
+    settings.write_text(kept, encoding="utf-8")
+    assert identify(open_workspace(shop.root))[0] == before
+
+
+def test_identity_runs_by_itself(shop):
+    assert "4 records, 3 customers" in call(shop, "run")
+    assert "4 records, 3 customers" in call(shop, "run", "--accept-changes")
+
+
+def test_a_correction_that_cannot_be_is_refused(shop):
+    identify(shop)
+    for words, told in (
+        (["shop:M1", "shoe_size=41"], "shoe_size"),
+        (["shop:M1", "birth_date=31/02/1980"], "not a date"),
+        (["shop:M1", "email=nobody"], "not an e-mail"),
+        (["shop:M9", "city=Lille"], "M9"),
+    ):
+        result = CliRunner().invoke(identity_cli.app, ["correct", *words, "-w", str(shop.root)])
+        assert result.exit_code != 0
+        assert told in str(result.exception)
+    assert "correction 1: city is kept" in call(shop, "correct", "shop:M1", "city=Lille")

@@ -1,7 +1,9 @@
 {{ config(tags=['unify']) }}
 
--- The latest statement for each contact point and purpose; at one moment a refusal wins. A
--- statement that names no contact point holds for the record's own.
+-- For each contact point and purpose: what each record said last, and of several records the
+-- strictest, so that joining two records never makes somebody reachable who had refused. A
+-- statement that names no contact point holds for the record's own; a refusal of a record that has
+-- none holds for all of the customer's.
 with statements as (
     select
         contacts.customer_id,
@@ -16,7 +18,8 @@ with statements as (
         contacts.post_address as own_post,
         statements.is_granted,
         statements.recorded_at,
-        statements.source
+        statements.source,
+        statements.contact_id
     from {{ ref('int_consents__statements') }} as statements
     inner join (
         select *, {{ postal_address() }} as post_address
@@ -43,23 +46,48 @@ addressed as (
     from dialled
 ),
 
+latest as (
+    select
+        *,
+        row_number() over (
+            partition by source, contact_id, channel, purpose, known_contact_point
+            order by recorded_at desc, is_granted asc
+        ) as statement_rank
+    from addressed
+),
+
 ranked as (
     select
         *,
         row_number() over (
             partition by customer_id, channel, purpose, known_contact_point
-            order by recorded_at desc, is_granted asc, source asc
-        ) as statement_rank
-    from addressed
+            order by is_granted asc, recorded_at desc, source asc, contact_id asc
+        ) as strictness_rank
+    from latest
+    where statement_rank = 1
+),
+
+refused_everywhere as (
+    select customer_id, channel, purpose
+    from ranked
+    where known_contact_point is null and strictness_rank = 1 and not is_granted
 )
 
 select
-    cast(customer_id as {{ dbt.type_string() }}) as customer_id,
-    cast(channel as {{ dbt.type_string() }}) as channel,
-    cast(purpose as {{ dbt.type_string() }}) as purpose,
-    cast(known_contact_point as {{ dbt.type_string() }}) as contact_point,
-    cast(is_granted as {{ dbt.type_boolean() }}) as is_granted,
-    cast(recorded_at as {{ dbt.type_timestamp() }}) as recorded_at,
-    cast(source as {{ dbt.type_string() }}) as source
+    cast(ranked.customer_id as {{ dbt.type_string() }}) as customer_id,
+    cast(ranked.channel as {{ dbt.type_string() }}) as channel,
+    cast(ranked.purpose as {{ dbt.type_string() }}) as purpose,
+    cast(ranked.known_contact_point as {{ dbt.type_string() }}) as contact_point,
+    cast(
+        ranked.is_granted and refused_everywhere.customer_id is null
+        as {{ dbt.type_boolean() }}
+    ) as is_granted,
+    cast(ranked.recorded_at as {{ dbt.type_timestamp() }}) as recorded_at,
+    cast(ranked.source as {{ dbt.type_string() }}) as source
 from ranked
-where statement_rank = 1
+left join refused_everywhere
+    on
+        ranked.customer_id = refused_everywhere.customer_id
+        and ranked.channel = refused_everywhere.channel
+        and ranked.purpose = refused_everywhere.purpose
+where ranked.strictness_rank = 1

@@ -33,6 +33,28 @@ with points as (
         created_at
     from {{ ref('int_contacts__identified') }}
     where address_line is not null
+    union all
+    select
+        customer_id,
+        'email' as channel,
+        email as contact_point,
+        true as is_valid,
+        'correction' as source,
+        -1 as belief_rank,
+        cast(null as {{ dbt.type_timestamp() }}) as created_at
+    from {{ ref('int_customers__corrections') }}
+    where email is not null
+    union all
+    select
+        customer_id,
+        'phone' as channel,
+        phone as contact_point,
+        true as is_valid,
+        'correction' as source,
+        -1 as belief_rank,
+        cast(null as {{ dbt.type_timestamp() }}) as created_at
+    from {{ ref('int_customers__corrections') }}
+    where phone is not null
 ),
 
 merged as (
@@ -55,6 +77,10 @@ select
     cast(merged.source as {{ dbt.type_string() }}) as source,
     merged.is_valid = 1 as is_valid,
     coalesce(
+        merged.contact_point = case merged.channel
+            when 'email' then corrections.email
+            when 'phone' then corrections.phone
+        end,
         merged.belief_rank = case merged.channel
             when 'email' then golden.email_record
             when 'phone' then golden.phone_record
@@ -66,3 +92,5 @@ select
 from merged
 left join {{ ref('int_customers__golden_records') }} as golden
     on merged.customer_id = golden.customer_id
+left join {{ ref('int_customers__corrections') }} as corrections
+    on merged.customer_id = corrections.customer_id

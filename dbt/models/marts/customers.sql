@@ -1,33 +1,68 @@
 {{ config(tags=['unify']) }}
 
-with golden as (
+with corrected_names as (
+    select
+        corrections.customer_id,
+        concat_ws(
+            ' ',
+            coalesce(corrections.first_name, names.first_name),
+            coalesce(corrections.last_name, names.last_name)
+        ) as full_name
+    from {{ ref('int_customers__corrections') }} as corrections
+    inner join {{ ref('int_customers__golden_records') }} as golden
+        on corrections.customer_id = golden.customer_id
+    left join {{ ref('stg_contacts') }} as names
+        on golden.name_record = names.belief_rank
+),
+
+golden as (
     select
         golden.customer_id,
         golden.records_count,
         golden.sources,
         golden.is_internal,
-        names.full_name,
-        names.first_name,
-        names.last_name,
-        names.source as name_source,
-        emails.email_address as email,
-        emails.source as email_source,
-        coalesce(phones.phone_key, phones.phone) as phone,
-        phones.source as phone_source,
-        births.birth_date,
-        births.source as birth_date_source,
-        genders.gender,
-        languages.language,
-        companies.company_name,
+        coalesce(
+            corrections.full_name,
+            case
+                when corrections.first_name is not null or corrections.last_name is not null
+                    then corrected_names.full_name
+            end,
+            names.full_name
+        ) as full_name,
+        coalesce(corrections.first_name, names.first_name) as first_name,
+        coalesce(corrections.last_name, names.last_name) as last_name,
+        case
+            when
+                coalesce(corrections.full_name, corrections.first_name, corrections.last_name)
+                is not null
+                then 'correction'
+            else names.source
+        end as name_source,
+        coalesce(corrections.email, emails.email_address) as email,
+        case when corrections.email is not null then 'correction' else emails.source end
+            as email_source,
+        coalesce(corrections.phone, phones.phone_key, phones.phone) as phone,
+        case when corrections.phone is not null then 'correction' else phones.source end
+            as phone_source,
+        coalesce(corrections.birth_date, births.birth_date) as birth_date,
+        case when corrections.birth_date is not null then 'correction' else births.source end
+            as birth_date_source,
+        coalesce(corrections.gender, genders.gender) as gender,
+        coalesce(corrections.language, languages.language) as language,
+        coalesce(corrections.company_name, companies.company_name) as company_name,
         accounts.account_id,
-        addresses.address_line,
-        addresses.postcode,
-        coalesce(addresses.city, places.city) as city,
+        coalesce(corrections.address_line, addresses.address_line) as address_line,
+        coalesce(corrections.postcode, addresses.postcode) as postcode,
+        coalesce(corrections.city, addresses.city, places.city) as city,
         coalesce(addresses.region, places.region) as region,
         addresses.country_code,
         coalesce(addresses.latitude, places.latitude) as latitude,
         coalesce(addresses.longitude, places.longitude) as longitude,
         case
+            when
+                coalesce(corrections.address_line, corrections.postcode, corrections.city)
+                is not null
+                then 'correction'
             when addresses.postcode is not null or addresses.city is not null
                 then addresses.source
         end as address_source,
@@ -58,6 +93,9 @@ with golden as (
         on golden.account_record = accounts.belief_rank
     left join {{ ref('stg_places') }} as places
         on addresses.country_code = places.country_code and addresses.postcode = places.postcode
+    left join {{ ref('int_customers__corrections') }} as corrections
+        on golden.customer_id = corrections.customer_id
+    left join corrected_names on golden.customer_id = corrected_names.customer_id
     left join {{ ref('int_customers__activity') }} as activity
         on golden.customer_id = activity.customer_id
 )

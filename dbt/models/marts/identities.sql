@@ -11,5 +11,9 @@ select
     cast(postcode as {{ dbt.type_string() }}) as postcode,
     cast(city as {{ dbt.type_string() }}) as city,
     cast(birth_date as date) as birth_date,
+    cast(address_line as {{ dbt.type_string() }}) as address_line,
+    cast(gender as {{ dbt.type_string() }}) as gender,
+    cast(language as {{ dbt.type_string() }}) as language,
+    cast(company_name as {{ dbt.type_string() }}) as company_name,
     cast(created_at as {{ dbt.type_timestamp() }}) as created_at
 from {{ ref('int_contacts__identified') }}

@@ -10,8 +10,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from cohorte.errors import CohorteError
-from models.identity import Decision
+from cohorte.errors import CohorteError, GateError
+from cohorte.settings import IdentityGates
+from models.identity import Decision, FullLimits, IdentityLimits
 from models.identity.evaluation import Quality, measure_quality
 from tests.models.identity.people import NOW, Company, Record, fake, historical, invented
 
@@ -344,3 +345,123 @@ def test_the_demo_company_is_found(tmp_path: Path) -> None:
     assert quality.f1 >= 0.93, str(quality)
     (entry,) = [result for result in context.results if result.station == "identify"]
     assert entry.rows_in > entry.rows_out > 0
+
+
+def test_data_that_change_identity_wildly_stop_the_pass_and_no_id_changes(tmp_path: Path) -> None:
+    company = Company(tmp_path)
+    people = [
+        person(str(n), first_name_key="ann", last_name_key=f"smith{n}", email_key=f"p{n}@a.fr")
+        for n in range(10)
+    ]
+    gates = FullLimits(gates=IdentityGates(min_customers=5, max_retired_share=0.2))
+    company.stage(people)
+    company.resolve(limits=gates)
+    before = company.ids()
+    same = [record | {"last_name_key": "smith", "email_key": "p@a.fr"} for record in people]
+    company.stage(same)
+    with pytest.raises(GateError, match="9 of 10 customers would be merged"):
+        company.resolve(limits=gates)
+    held = company.con.execute(
+        "select contact_id, customer_id from map.identity_map where valid_to is null"
+    ).fetchall()
+    assert dict(held) == before
+    assert company.resolve(limits=FullLimits()).customers == 1
+
+
+def test_a_customer_of_too_many_records_stops_the_pass(tmp_path: Path) -> None:
+    company = Company(tmp_path)
+    company.stage([person(str(n), email_key="p@a.fr") for n in range(12)])
+    company.resolve()
+    with pytest.raises(GateError, match="a customer would have 12 records"):
+        company.resolve(limits=FullLimits(gates=IdentityGates(max_records_of_customer=10)))
+
+
+def test_settings_that_changed_are_meant(tmp_path: Path) -> None:
+    company = Company(tmp_path)
+    company.stage([person(str(n), first_name_key="ann", email_key="p@a.fr") for n in range(5)])
+    gates = IdentityGates(min_customers=1, max_retired_share=0.0, max_customers_change=0.0)
+    company.resolve(limits=FullLimits(exact=IdentityLimits(rules=("phone",)), gates=gates))
+    assert company.resolve(limits=FullLimits(gates=gates)).customers == 1
+
+
+BAD_INPUT: dict[str, list[Record]] = {
+    "one record": [person("1", first_name_key="ann")],
+    "empty columns": [person(str(n)) for n in range(600)],
+    "constant columns": [
+        person(str(n), first_name_key="ann", last_name_key="smith", email_key="shop@shop.fr",
+            phone_key="+33140000000", postcode="75001")
+        for n in range(600)
+    ],
+    "names missing": [
+        person(str(n), postcode="75001", birth_date="1980-05-03") for n in range(600)
+    ],
+    "no duplicates": [
+        person(str(n), first_name_key=f"ann{chr(97 + n % 26)}{chr(97 + n // 26)}",
+            last_name_key=f"s{n}mith{n}", email_key=f"p{n}@a.fr")
+        for n in range(600)
+    ],
+    "blanks only": [
+        person(str(n), first_name_key=" ", last_name_key="", email_key="", phone_key=" ")
+        for n in range(600)
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_nobody_is_merged_on_emptiness_and_the_verdict_says_why(case: str, tmp_path: Path) -> None:
+    company = Company(tmp_path)
+    company.stage(BAD_INPUT[case])
+    report = company.resolve()
+    assert report.customers == len(BAD_INPUT[case])
+    assert "exact links alone" in report.verdict
+    assert report.verdict.partition(": ")[2]
+
+
+def test_everyone_a_duplicate_is_one_customer_each_time(tmp_path: Path) -> None:
+    records = [
+        person(f"{n}-{copy}", source=f"s{copy}", first_name_key=f"ann{chr(97 + n % 26)}",
+            last_name_key=f"smith{chr(97 + n // 26)}", email_key=f"p{n}@a.fr")
+        for n in range(200)
+        for copy in range(3)
+    ]  # fmt: skip
+    company = Company(tmp_path)
+    company.stage(records)
+    report = company.resolve()
+    assert report.customers == 200
+    assert all(len({name.split("-")[0] for name in group}) == 1 for group in company.groups())
+
+
+def test_a_source_that_renames_its_ids_keeps_its_customers(tmp_path: Path) -> None:
+    people = [
+        person(str(n), first_name_key="ann", last_name_key=f"smith{n}", email_key=f"p{n}@a.fr")
+        for n in range(20)
+    ]
+    company = Company(tmp_path)
+    company.stage(people)
+    company.resolve()
+    before = company.ids()
+    renamed = [record | {"contact_id": f"NEW-{record['contact_id']:0>6}"} for record in people]
+    company.stage([*people, *renamed])
+    report = company.resolve()
+    assert report.customers == 20
+    after = company.ids()
+    assert all(after[f"NEW-{name:0>6}"] == before[name] == after[name] for name in before)
+    company.stage(renamed)
+    company.resolve()
+    assert set(company.ids().values()) == set(before.values())
+
+
+def test_an_id_given_to_another_person_is_another_person(tmp_path: Path) -> None:
+    company = Company(tmp_path)
+    ann = person("7", first_name_key="ann", last_name_key="smith", email_key="ann@a.fr")
+    twin = person("x", source="mail", first_name_key="ann", last_name_key="smith",
+        email_key="ann@a.fr")  # fmt: skip
+    company.stage([ann, twin])
+    company.resolve()
+    (customer,) = set(company.ids().values())
+    bob = person("7", first_name_key="bob", last_name_key="jones", email_key="bob@b.fr")
+    company.stage([bob, twin])
+    company.resolve()
+    ids = company.ids()
+    assert ids["7"] != ids["x"]
+    assert customer in ids.values()

@@ -1,0 +1,131 @@
+"""Duplicates waiting, history, settings, and how one customer is known."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cohorte.clock import now
+from cohorte.store import open_store
+from cohorte.workspace import Workspace, open_workspace
+from tests.dashboards.conftest import RunScreen, said
+from tests.dashboards.test_screens import one
+
+
+@pytest.fixture
+def own(served: Workspace, tmp_path: Path) -> Workspace:
+    """The served workspace with a store of its own, to be written to."""
+    shutil.copytree(served.root, tmp_path / "own")
+    return open_workspace(tmp_path / "own")
+
+
+def decisions(workspace: Workspace) -> list[str]:
+    with open_store(workspace.store_url) as store:
+        return [decision.verdict for decision in store.list_identity_decisions()]
+
+
+@pytest.mark.parametrize(("language", "told"), [("fr", "Fiches sources"), ("en", "Source records")])
+def test_the_waiting_pairs_are_shown_with_their_evidence(
+    screen: RunScreen, language: str, told: str
+) -> None:
+    app = screen("identity", lang=language)
+    assert not app.exception
+    assert told in said(app)
+    assert ("prénom" if language == "fr" else "first name") in said(app)
+
+
+def test_a_pair_is_decided_then_taken_back(screen: RunScreen, own: Workspace) -> None:
+    app = screen("identity", root=own.root, lang="en")
+    (waiting,) = one(own, "select count(*) from identity_links where status = 'review'")
+    assert f"Pair 1 of {waiting}" in said(app)
+    app.button(key="say-same").click().run()
+    assert decisions(own) == ["same"]
+    assert f"Pair 1 of {int(str(waiting)) - 1}" in said(app)
+    app.button(key="undo-decision").click().run()
+    assert decisions(own) == []
+    app.button(key="say-not-same").click().run()
+    assert decisions(own) == ["not_same"]
+
+
+def test_pairs_that_nothing_contradicts_are_decided_at_once_when_one_is_sure(
+    screen: RunScreen, own: Workspace
+) -> None:
+    app = screen("identity", root=own.root, lang="en")
+    assert app.button(key="bulk-same").disabled
+    app.checkbox(key="bulk-sure").check().run()
+    app.button(key="bulk-same").click().run()
+    (safe,) = one(
+        own,
+        "select count(*) from identity_links where status = 'review'"
+        " and match_probability >= 0.8 and evidence not like '%-%'",
+    )
+    assert decisions(own) == ["same"] * int(str(safe))
+
+
+def test_what_was_decided_is_in_the_history_and_can_be_withdrawn(
+    screen: RunScreen, own: Workspace
+) -> None:
+    with open_store(own.store_url) as store:
+        made = store.decide_identity(
+            ("shop", "a"), ("mailing", "b"), "same", who="Zoé", at=now(), reason="cousins"
+        )
+    app = screen("identity", root=own.root, lang="en", view="history")
+    assert "0LDC0ST0MER0" in said(app)
+    assert "cousins" in said(app)
+    app.button(key=f"withdraw-{made.decision_id}").click().run()
+    assert decisions(own) == []
+
+
+def test_the_settings_are_told(screen: RunScreen) -> None:
+    app = screen("identity", lang="en", view="settings")
+    assert not app.exception
+    assert "shared keys alone" in said(app)
+    assert "most trusted source" in said(app)
+
+
+def test_an_old_id_leads_to_the_customer_it_was_merged_into(
+    screen: RunScreen, served: Workspace
+) -> None:
+    customer_id, name = one(
+        served,
+        "select customer_id, full_name from customers"
+        " where customer_id = (select customer_id from customer_aliases)",
+    )
+    for page in ("customer", "customer_identity"):
+        app = screen(page, lang="en", id="0LDC0ST0MER0")
+        assert not app.exception
+        assert str(customer_id) in said(app)
+        assert "was merged into" in said(app) or "merged into" in said(app)
+    assert name is not None
+
+
+def test_a_value_is_set_right_and_a_wrong_one_is_refused(screen: RunScreen, own: Workspace) -> None:
+    (customer_id,) = one(own, "select customer_id from customers order by records_count desc, 1")
+    app = screen("customer_identity", root=own.root, lang="en", id=str(customer_id))
+    assert not app.exception
+    app.selectbox[0].set_value("birth_date")
+    app.text_input[0].set_value("31/02/1980")
+    app.button[-1].click().run()
+    assert "is not a date" in said(app)
+    app.selectbox[0].set_value("city")
+    app.text_input[0].set_value("Lille")
+    app.button[-1].click().run()
+    with open_store(own.store_url) as store:
+        assert [(held.field, held.value) for held in store.list_corrections()] == [
+            ("city", "Lille")
+        ]
+    assert "Lille" in said(app)
+
+
+@pytest.mark.parametrize("name", ["identity", "customer_identity"])
+def test_hostile_text_stays_text(screen: RunScreen, hostile: Workspace, name: str) -> None:
+    (customer_id,) = one(
+        hostile, "select customer_id from customers order by records_count desc, 1"
+    )
+    for view in ("waiting", "history"):
+        app = screen(name, root=hostile.root, lang="en", id=str(customer_id), view=view)
+        assert not app.exception
+        assert "<img" not in said(app)
+        assert "<script>" not in said(app)
