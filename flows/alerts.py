@@ -46,7 +46,7 @@ def after_run(context: RunContext, report: RunReport) -> None:
         if report.version is not None:
             problems |= of_served(context.workspace, context.now)
             problems |= drift(context.workspace, context.served_before, report.version)
-            looked_at |= {"stale:", "volume:", "drift:"}
+            looked_at |= {"stale:", "volume:", "drift:", "scores:"}
         tell(context.workspace, problems, looked_at, context.now, context.run_id)
     except (CohorteError, OSError, duckdb.Error) as error:
         logger().error("alerts were not told", extra={"reason": type(error).__name__})
@@ -55,7 +55,7 @@ def after_run(context: RunContext, report: RunReport) -> None:
 def check(workspace: Workspace, now: datetime) -> Problems:
     """Look at what is served, without a run: the problems there are, told as they begin or end."""
     problems = of_served(workspace, now)
-    tell(workspace, problems, {"stale:", "volume:"}, now)
+    tell(workspace, problems, {"stale:", "volume:", "scores:"}, now)
     return problems
 
 
@@ -72,7 +72,8 @@ def failures(context: RunContext, report: RunReport) -> Problems:
 
 
 def of_served(workspace: Workspace, now: datetime) -> Problems:
-    """Sources that bring nothing, and deliveries of an unusual size, as the served version says.
+    """Sources that bring nothing, deliveries of an unusual size and scores in doubt, as the served
+    version says.
 
     A workspace whose day is pinned has stopped by declaration: none of its sources is stale.
     """
@@ -84,7 +85,7 @@ def of_served(workspace: Workspace, now: datetime) -> Problems:
             "select source, loaded_date, sum(accepted), max(last_loaded_at)"
             " from source_quality group by all order by all"
         ).fetchall()
-    problems: Problems = {}
+        problems = _doubts(served)
     settings = workspace.settings
     for source in workspace.sources():
         days = [row for row in by_day if row[0] == source.source]
@@ -104,6 +105,24 @@ def of_served(workspace: Workspace, now: datetime) -> Problems:
             told = f"{source.source} brought {int(rows):,} rows on {day}, usually {usual:,}"
             problems[f"volume:{source.source}"] = ("volume", told)
     return problems
+
+
+def _doubts(served: duckdb.DuckDBPyConnection) -> Problems:
+    """Scores past a limit of their monitoring: drift, calibration, coverage."""
+    try:
+        rows = served.execute(
+            "select score, measure, subject, value, limit_value from score_checks where is_alert"
+            " order by all"
+        ).fetchall()
+    except duckdb.CatalogException:
+        return {}
+    return {
+        f"scores:{score}:{measure}:{subject or ''}": (
+            "scores",
+            f"{measure.replace('_', ' ')} of {subject or score} is {value:.2f}, limit {limit:.2f}",
+        )
+        for score, measure, subject, value, limit in rows
+    }
 
 
 def _unusual(accepted: list[int], factor: float) -> int | None:

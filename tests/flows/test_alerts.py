@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import duckdb
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message
@@ -99,6 +101,20 @@ def test_a_source_that_brings_nothing_is_stale_unless_the_day_is_pinned(workspac
     path.write_text("\n".join(kept) + "\n", encoding="utf-8")
     problems = alerts.of_served(open_workspace(workspace.root), NOW)
     assert problems["stale:nowhere"] == ("stale", "nowhere never delivered")
+
+
+def test_scores_past_a_limit_of_their_monitoring_are_in_doubt():
+    with closing(duckdb.connect()) as served:
+        assert alerts._doubts(served) == {}
+        served.execute(
+            "create table score_checks as select * from (values"
+            " ('lead_score', 'drift', 'channel', 0.4, 0.25, true),"
+            " ('lead_score', 'drift', 'month', 0.1, 0.25, false))"
+            " as checks (score, measure, subject, value, limit_value, is_alert)"
+        )
+        assert alerts._doubts(served) == {
+            "scores:lead_score:drift:channel": ("scores", "drift of channel is 0.40, limit 0.25")
+        }
 
 
 @pytest.mark.parametrize(
