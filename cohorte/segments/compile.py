@@ -277,8 +277,10 @@ class Compiler:
             return self._averaged(measure, tested, value, select)
         figure = self.figure(measure.by, value)
         met = _test(measure.test, tested, figure, self.catalogue, self.as_of, self.binder)
-        if measure.by == "sum" and met_by_zero(measure):
-            return Numbers(select.having(exp.not_(exp.paren(met))), others=True)
+        if measure.by == "sum":
+            if met_by_zero(measure):
+                return Numbers(select.having(exp.not_(exp.paren(met))), others=True)
+            return Numbers(select.having(met))
         if measure.unknown:
             missed = exp.Coalesce(this=exp.not_(exp.paren(met)), expressions=[exp.false()])
             return Numbers(select.having(missed), others=True)

@@ -63,9 +63,15 @@ class Population:
     @contextmanager
     def limited(self) -> Iterator[None]:
         """Interrupts what takes too long: CohorteError says so."""
-        timer = threading.Timer(self.limit_seconds, self.con.interrupt)
-        timer.daemon = True
-        timer.start()
+        ended = threading.Event()
+
+        def watch() -> None:
+            late = not ended.wait(self.limit_seconds)
+            while late and not ended.wait(0.1):
+                self.con.interrupt()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
         try:
             yield
         except duckdb.InterruptException:
@@ -74,7 +80,8 @@ class Population:
                 remedy="narrow the rule, or ask for less of it",
             ) from None
         finally:
-            timer.cancel()
+            ended.set()
+            watcher.join()
 
     def frame(self, select: exp.Expr, compiler: Compiler) -> pl.DataFrame:
         """What a composed query finds."""
