@@ -12,16 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 from cohorte.errors import CohorteError
+from cohorte.formats import FORMAT, found_format
 from cohorte.paths import dbt_dir
 from cohorte.store import open_store
-from cohorte.warehouse import (
-    connect_reader,
-    list_versions,
-    served_version,
-    sha256_of,
-    version_path,
-)
+from cohorte.store.copies import problem_of, sqlite_file
+from cohorte.warehouse import connect_reader, list_versions, pointed_version, served_version
 from cohorte.workspace import Workspace
+from flows.mend import good_store_copy
 
 SPARE_BYTES = 2 * 1024**3
 NEEDED = ("duckdb", "dbt-core", "dbt-duckdb", "polars", "scikit-learn", "streamlit", "prefect")
@@ -81,8 +78,11 @@ def _workspace_checks(workspace: Workspace) -> list[tuple[str, Callable[[], Find
         ("settings", lambda: _settings(workspace)),
         ("sources", lambda: _sources(workspace)),
         ("disk", lambda: _disk(workspace)),
+        ("format", lambda: _format(workspace)),
         ("store", lambda: _store(workspace)),
+        ("problems", lambda: _problems(workspace)),
         ("raw database", lambda: _raw(workspace)),
+        ("map of ids", lambda: _map(workspace)),
         ("served version", lambda: _served(workspace)),
     ]
 
@@ -125,15 +125,43 @@ def _disk(workspace: Workspace) -> Finding:
     )
 
 
+def _format(workspace: Workspace) -> Finding:
+    found = found_format(workspace)
+    detail = f"{found}" if found == FORMAT else f"{found}, upgraded to {FORMAT} by the next run"
+    return Finding("format", "ok", detail)
+
+
 def _store(workspace: Workspace) -> Finding:
-    store = open_store(workspace.store_url)
-    return Finding("store", "ok", f"{len(store.list_runs())} runs recorded")
+    path = sqlite_file(workspace.store_url)
+    problem = problem_of(path) if path is not None and path.is_file() else None
+    if problem is not None:
+        copy = good_store_copy(workspace)
+        remedy = "cohorte run uses its last copy" if copy else "cohorte restore a backup"
+        return Finding("store", "problem", f"damaged: {problem}", remedy)
+    with open_store(workspace.store_url) as store:
+        return Finding("store", "ok", f"{len(store.list_runs())} runs recorded")
+
+
+def _problems(workspace: Workspace) -> Finding:
+    with open_store(workspace.store_url) as store:
+        found = [alert.problem for alert in store.list_alerts(only_open=True)]
+    if not found:
+        return Finding("problems", "ok", "none open")
+    return Finding("problems", "warning", ", ".join(found), "cohorte alerts")
 
 
 def _raw(workspace: Workspace) -> Finding:
     if not workspace.raw_path.is_file():
         return Finding("raw database", "warning", "not there yet", "cohorte run")
     return _readable("raw database", workspace.raw_path, "select count(*) from files", "files")
+
+
+def _map(workspace: Workspace) -> Finding:
+    path = workspace.work_path.with_name("identity.duckdb")
+    if not path.is_file():
+        return Finding("map of ids", "warning", "not there yet", "cohorte run")
+    query = "select count(*) from duckdb_tables()"
+    return _readable("map of ids", path, query, "tables")
 
 
 def _readable(check: str, path: Path, query: str, things: str) -> Finding:
@@ -149,13 +177,12 @@ def _readable(check: str, path: Path, query: str, things: str) -> Finding:
 
 
 def _served(workspace: Workspace) -> Finding:
-    info = served_version(workspace)
+    info, named = served_version(workspace), pointed_version(workspace)
     if info is None:
+        if list_versions(workspace):
+            return Finding("served version", "problem", "no version is whole", "cohorte run")
         return Finding("served version", "warning", "nothing published yet", "cohorte run")
-    if sha256_of(version_path(workspace, info.version)) != info.sha256:
-        others = [other.version for other in list_versions(workspace) if other != info]
-        remedy = f"cohorte rollback {others[0]}" if others else "cohorte run"
-        return Finding(
-            "served version", "problem", f"the file of {info.version} was changed", remedy
-        )
+    if named != info.version:
+        detail = f"{named or 'current.json'} is damaged; {info.version} is served instead"
+        return Finding("served version", "problem", detail, "cohorte run publishes a whole one")
     return Finding("served version", "ok", f"{info.version}, as of {info.as_of}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from datetime import UTC, date, datetime
 
@@ -62,6 +63,7 @@ def published(tmp_path_factory):
 
 @pytest.mark.parametrize("command", [[], *([name] for name in (
     "init", "run", "status", "versions", "rollback", "serve", "schedule", "doctor", "query",
+    "backup", "restore", "diff", "housekeeping", "backfill", "runs", "alerts", "deploy",
 ))])  # fmt: skip
 def test_every_command_helps(cohorte, command):
     code, out, _ = cohorte(*command, "--help")
@@ -181,6 +183,21 @@ def test_doctor_tells_a_changed_version_and_its_remedy(cohorte, tmp_path):
     assert code == 0
     assert findings["served version"]["remedy"] == "cohorte run"
     assert open_workspace(tmp_path).settings.company
+
+
+def test_doctor_tells_a_version_and_a_store_that_are_damaged(cohorte, published, tmp_path):
+    root = tmp_path / "company"
+    shutil.copytree(published.root, root)
+    with version_path(open_workspace(root), "v2").open("r+b") as file:
+        file.truncate(1000)
+    for path in root.glob("store.db*"):
+        path.unlink()
+    (root / "store.db").write_bytes(b"no database" * 1000)
+    code, out, _ = cohorte("doctor", "-w", root, "--json")
+    findings = {finding["check"]: finding for finding in json.loads(out)}
+    assert code == 1
+    assert findings["served version"]["detail"] == "v2 is damaged; v1 is served instead"
+    assert findings["store"]["status"] == "problem"
 
 
 def test_an_error_that_should_not_be_is_one_line(cohorte, published, monkeypatch):
