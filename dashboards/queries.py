@@ -639,6 +639,42 @@ def leads(cursor: Cursor, customer_id: str) -> list[Row]:
 
 
 @published
+def revenue_course(cursor: Cursor, customer_id: str) -> list[Row]:
+    """Net revenue of a customer by quarter, oldest first."""
+    return cursor.rows(
+        """
+        select date_trunc('quarter', order_date)::date as quarter,
+            sum(reporting_net_amount) as net_revenue
+        from orders where customer_id = $customer_id and status <> 'cancelled'
+        group by 1 order by 1
+        """,
+        {"customer_id": customer_id},
+    )
+
+
+@published
+def service_of(cursor: Cursor, customer_id: str) -> tuple[list[Row], list[Row]]:
+    """Tickets and survey answers of a customer, the latest first."""
+    known = {"customer_id": customer_id}
+    tickets = cursor.rows(
+        """
+        select *, date_diff('hour', opened_at, (
+            select as_of::timestamp + interval 1 day from version_info)) as hours_open
+        from tickets where customer_id = $customer_id order by opened_at desc, ticket_id limit 50
+        """,
+        known,
+    )
+    answers = cursor.rows(
+        """
+        from surveys where customer_id = $customer_id and answered_at is not null
+        order by answered_at desc, survey_id limit 50
+        """,
+        known,
+    )
+    return tickets, answers
+
+
+@published
 def saved_segment_names(cursor: Cursor) -> dict[str, str]:
     """Segments whose members are in this version: id and name."""
     rows = cursor.rows("select segment_id, segment_name from segment_sizes order by segment_name")
@@ -646,18 +682,16 @@ def saved_segment_names(cursor: Cursor) -> dict[str, str]:
 
 
 @published
-def segments_of(cursor: Cursor, customer_id: str) -> list[str]:
-    """Names of the saved segments a customer is in."""
-    return [
-        row["segment_name"]
-        for row in cursor.rows(
-            """
-            select segment_name from segment_memberships inner join segment_sizes
-                using (segment_id) where customer_id = $customer_id order by segment_name
-            """,
-            {"customer_id": customer_id},
-        )
-    ]
+def segments_of(cursor: Cursor, customer_id: str) -> dict[str, str]:
+    """The saved segments a customer is in: ids and names."""
+    rows = cursor.rows(
+        """
+        select segment_id, segment_name from segment_memberships inner join segment_sizes
+            using (segment_id) where customer_id = $customer_id order by segment_name
+        """,
+        {"customer_id": customer_id},
+    )
+    return {row["segment_id"]: row["segment_name"] for row in rows}
 
 
 # RFM

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from decimal import Decimal
+from urllib.parse import urlencode
 
 import streamlit as st
 
 from cohorte.segments import CHANNELS
-from dashboards import address, findings, identities, queries, vocabulary
+from dashboards import address, customer_cards, findings, identities, queries, vocabulary
 from dashboards.components import (
     Column,
     card,
@@ -61,10 +62,13 @@ def render() -> None:
         _identity(person, _)
         _reach(customer_id, person, _)
         _records(customer_id, _)
+        customer_cards.notes(customer_id, _)
     with right:
         _rfm(person, _)
+        customer_cards.course(customer_id, _)
         person_scores(customer_id, _)
         _leads(customer_id, _)
+        customer_cards.service(customer_id, _)
         _orders(customer_id, person, _)
         _timeline(customer_id, _)
 
@@ -155,7 +159,16 @@ def _identity(person: Row, _: Words) -> None:
     with card("identity", _("Who they are"), _("Each value with the source it comes from")):
         draw(tag("dl", facts, cls="co-facts"))
         if segments:
-            draw(div([pill(name, "accent") for name in segments], cls="co-pills"))
+            links = [
+                tag(
+                    "a",
+                    pill(name, "accent"),
+                    href=f"segments?{urlencode({'id': key})}",
+                    target="_self",
+                )
+                for key, name in segments.items()
+            ]
+            draw(div(links, cls="co-pills"))
 
 
 def _reach(customer_id: str, person: Row, _: Words) -> None:

@@ -220,6 +220,28 @@ def test_reasons_of_a_lead_score_are_told_in_words(screen: RunScreen, served: Wo
     assert "↑ raised by channel: social" in said(app)
 
 
+def test_a_customers_page_shows_service_segments_and_notes(
+    screen: RunScreen, served: Workspace, tmp_path: Path
+) -> None:
+    root = tmp_path / "company"
+    shutil.copytree(served.root, root)
+    (customer_id,) = one(
+        served,
+        "select customer_id from tickets inner join segment_memberships using (customer_id)"
+        " inner join surveys using (customer_id)"
+        " where resolved_at is null and surveys.score is not null order by 1 limit 1",
+    )
+    app = screen("customer", root=root, lang="en", id=str(customer_id))
+    assert "open for" in said(app)
+    assert 'href="segments?id=' in said(app)
+    app.text_area[0].set_value("<b>Call in March</b>")
+    next(button for button in app.button if button.label == "Add the note").click().run()
+    assert "&lt;b&gt;Call in March&lt;/b&gt;" in said(app)
+    with open_store(Workspace(root).store_url) as store:
+        (note,) = store.list_notes("customer", str(customer_id))
+    assert note.text == "<b>Call in March</b>"
+
+
 def test_an_unknown_customer_is_told_kindly(screen: RunScreen) -> None:
     assert "not in the version served" in said(screen("customer", lang="en", id="nobody"))
 
