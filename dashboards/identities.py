@@ -18,6 +18,7 @@ from dashboards.queries import Cursor, Row, published
 from dashboards.theme import Tokens
 
 WAITING_SHOWN = 200
+LABEL = 20
 
 Pair = tuple[str, str, str, str]
 
@@ -84,8 +85,14 @@ _PAIRS = f"""
     left join customer_profiles as of_b on of_b.customer_id = customer_b
 """
 
+_SETTLED = """
+    select distinct least(customer_a, customer_b), greatest(customer_a, customer_b)
+    from identity_links where status in ('kept_apart', 'unknown')
+"""
 _QUEUES = {
-    "review": "status = 'review' and customer_a <> customer_b",
+    "review": "status = 'review' and customer_a <> customer_b"
+    " and (least(customer_a, customer_b), greatest(customer_a, customer_b))"
+    f" not in ({_SETTLED})",
     "joined": "status = 'joined' and link_rule = 'probable'",
     "vetoed": "status = 'vetoed' and match_probability >= 0.5 and customer_a <> customer_b",
 }
@@ -95,6 +102,14 @@ _ORDERS = {
     "joined": "hash(source_a, contact_a, source_b, contact_b)",
     "vetoed": "match_probability desc, source_a, contact_a, source_b, contact_b",
 }
+
+
+_ONCE = {
+    "review": "(least(customer_a, customer_b), greatest(customer_a, customer_b))",
+    "joined": "(source_a, contact_a, source_b, contact_b)",
+    "vetoed": "(least(customer_a, customer_b), greatest(customer_a, customer_b))",
+}
+"""What is decided once: two customers that wait, whatever the records by which they could meet."""
 
 
 @published
@@ -108,12 +123,13 @@ def is_known(cursor: Cursor) -> bool:
 
 @published
 def counts(cursor: Cursor) -> Row:
-    """Records, customers, and pairs of each queue."""
+    """Records, customers, and pairs of each queue: of waiting ones, one for two customers."""
     return cursor.row(
         "select (select count(*) from identities) as records,"
         " (select count(*) from customers) as customers, "
         + ", ".join(
-            f"count(*) filter (where {condition}) as {name}" for name, condition in _QUEUES.items()
+            f"count(distinct {_ONCE[name]}) filter (where {condition}) as {name}"
+            for name, condition in _QUEUES.items()
         )
         + " from identity_links"
     )
@@ -123,7 +139,11 @@ def counts(cursor: Cursor) -> Row:
 def queue(cursor: Cursor, name: str) -> list[Row]:
     """Pairs to look at, the most useful first, each with both records side by side."""
     return cursor.rows(
-        f"{_PAIRS} where {_QUEUES[name]} order by {_ORDERS[name]} limit {WAITING_SHOWN}"
+        f"""{_PAIRS} where {_QUEUES[name]}
+        qualify row_number() over (
+            partition by {_ONCE[name]}
+            order by match_weight desc nulls last, source_a, contact_a, source_b, contact_b) = 1
+        order by {_ORDERS[name]} limit {WAITING_SHOWN}"""
     )
 
 
@@ -267,14 +287,14 @@ def graph(
     dots = [
         {
             "x": places[node.key][0], "y": places[node.key][1], "label": node.label,
-            "own": node.is_own, "at": places[node.key][1] + (0.16 if places[node.key][1] >= 0
-            else -0.16),
+            "own": node.is_own, "short": node.label[:LABEL] + "…" * (len(node.label) > LABEL),
+            "at": places[node.key][0] * 1.12, "side": places[node.key][0] < -0.01,
         }
         for node in nodes
     ]  # fmt: skip
-    scale = alt.Scale(domain=[-1.5, 1.5])
-    x = alt.X("x:Q", axis=None, scale=scale)
-    y = alt.Y("y:Q", axis=None, scale=scale)
+    wide, high = alt.Scale(domain=[-2.4, 2.4]), alt.Scale(domain=[-1.15, 1.15])
+    x = alt.X("x:Q", axis=None, scale=wide)
+    y = alt.Y("y:Q", axis=None, scale=high)
     schema = {"x": pl.Float64, "y": pl.Float64, "x2": pl.Float64, "y2": pl.Float64,
         "status": pl.String, "dashed": pl.Boolean, "says": pl.String}  # fmt: skip
     edges = (
@@ -296,10 +316,13 @@ def graph(
         color=alt.condition("datum.own", alt.value(tokens.accent), alt.value(tokens.ink_faint)),
         tooltip=[alt.Tooltip("label:N", title=_("Record"))],
     )
-    names = (
+    names = [
         alt.Chart(pl.DataFrame(dots))
-        .mark_text(fontSize=12, color=tokens.ink)
-        .encode(x=x, y=alt.Y("at:Q", axis=None, scale=scale), text="label:N")
-    )
-    drawn = alt.LayerChart(layer=[edges, circles, names], height=360)
+        .transform_filter(f"datum.side == {'true' if is_left else 'false'}")
+        .mark_text(fontSize=11, color=tokens.ink, align="right" if is_left else "left",
+            dx=-8 if is_left else 8)
+        .encode(x=alt.X("at:Q", axis=None, scale=wide), y=y, text="short:N")
+        for is_left in (True, False)
+    ]  # fmt: skip
+    drawn = alt.LayerChart(layer=[edges, circles, *names], height=360)
     return charts.styled(drawn, tokens)

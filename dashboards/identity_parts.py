@@ -32,9 +32,9 @@ def side_by_side(row: Row, _: Words) -> Html:
     return table(
         [
             Column(_("Field")),
-            Column(f"{row['source_a']} {row['contact_a']}", named=True),
-            Column(f"{row['source_b']} {row['contact_b']}", named=True),
-            Column(_("Compared"), "state"),
+            Column(f"{row['source_a']} {row['contact_a']}", "wide", named=True),
+            Column(f"{row['source_b']} {row['contact_b']}", "wide", named=True),
+            Column(_("Compared"), "num first"),
         ],
         lines,
         _("Two records side by side"),

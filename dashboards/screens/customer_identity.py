@@ -147,10 +147,8 @@ def _records(records: list[Row], _: Words) -> None:
     )
     with card("identity-records", title, _("One that is somebody else can be taken out")):
         for row in records:
-            with st.container(
-                horizontal=True, vertical_alignment="center",
-                key=f"record-{row['source']}-{row['contact_id']}",
-            ):  # fmt: skip
+            shown, out = st.columns([3, 2], vertical_alignment="center", gap="small")
+            with shown:
                 draw(
                     div(
                         tag("b", row["source"]),
@@ -167,8 +165,10 @@ def _records(records: list[Row], _: Words) -> None:
                             ),
                             cls="sub rule",
                         ),
+                        cls="co-record",
                     )
                 )
+            with out:
                 if len(records) > 1 and st.button(
                     _("Somebody else"),
                     key=f"out-{row['source']}-{row['contact_id']}",
@@ -304,10 +304,11 @@ def _corrections(customer_id: str, records: list[Row], _: Words) -> None:
         with st.form(f"correct-{customer_id}", border=False, clear_on_submit=True):
             left, right = st.columns([2, 3])
             field = left.selectbox(
-                _("Field"), list(CORRECTABLE), format_func=lambda name: _(CORRECTABLE[name])
-            )
-            value = right.text_input(_("Value"), max_chars=300)
-            if st.form_submit_button(_("Keep"), type="primary"):
+                _("Field"), list(CORRECTABLE), format_func=lambda name: _(CORRECTABLE[name]),
+                key="correct-field",
+            )  # fmt: skip
+            value = right.text_input(_("Value"), max_chars=300, key="correct-value")
+            if st.form_submit_button(_("Keep"), type="primary", key="correct-keep"):
                 _correct(keys[0], field, value)
 
 

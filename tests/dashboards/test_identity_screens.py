@@ -59,7 +59,7 @@ def test_pairs_that_nothing_contradicts_are_decided_at_once_when_one_is_sure(
     (safe,) = one(
         own,
         "select count(*) from identity_links where status = 'review'"
-        " and match_probability >= 0.8 and evidence not like '%-%'",
+        " and match_probability >= 0.8",
     )
     assert decisions(own) == ["same"] * int(str(safe))
 
@@ -81,7 +81,7 @@ def test_what_was_decided_is_in_the_history_and_can_be_withdrawn(
 def test_the_settings_are_told(screen: RunScreen) -> None:
     app = screen("identity", lang="en", view="settings")
     assert not app.exception
-    assert "shared keys alone" in said(app)
+    assert "shared keys and probable links" in said(app)
     assert "most trusted source" in said(app)
 
 
@@ -105,13 +105,13 @@ def test_a_value_is_set_right_and_a_wrong_one_is_refused(screen: RunScreen, own:
     (customer_id,) = one(own, "select customer_id from customers order by records_count desc, 1")
     app = screen("customer_identity", root=own.root, lang="en", id=str(customer_id))
     assert not app.exception
-    app.selectbox[0].set_value("birth_date")
-    app.text_input[0].set_value("31/02/1980")
-    app.button[-1].click().run()
+    app.selectbox(key="correct-field").set_value("birth_date")
+    app.text_input(key="correct-value").set_value("31/02/1980")
+    app.button(key="correct-keep").click().run()
     assert "is not a date" in said(app)
-    app.selectbox[0].set_value("city")
-    app.text_input[0].set_value("Lille")
-    app.button[-1].click().run()
+    app.selectbox(key="correct-field").set_value("city")
+    app.text_input(key="correct-value").set_value("Lille")
+    app.button(key="correct-keep").click().run()
     with open_store(own.store_url) as store:
         assert [(held.field, held.value) for held in store.list_corrections()] == [
             ("city", "Lille")

@@ -414,7 +414,7 @@ def _add_identity(rows: dict[str, list[dict[str, Any]]], as_of: date) -> None:
             link(one, other, link_rule=other["link_rule"], status="joined")
     alone = [record for record in records if record["link_rule"] == "single"]
     for place, (one, other) in enumerate(pairwise(alone[::10])):
-        probability = (60 + place * 7 % 35) / 100
+        probability = (85 if place % 3 == 0 else 60 + place) / 100
         link(
             one, other, link_rule="probable", status="review",
             match_probability=probability, match_weight=math.log2(probability / (1 - probability)),
