@@ -185,7 +185,7 @@ def test_a_cell_of_the_rfm_map_becomes_a_saved_segment(
     page.context.close()
 
 
-def test_a_segment_is_built_from_nothing_and_exported(
+def test_a_nested_segment_is_built_from_nothing_saved_and_exported(
     browser: Browser, address: str, served: Workspace
 ) -> None:
     page = opened(browser, 1280, "en")
@@ -193,30 +193,86 @@ def test_a_segment_is_built_from_nothing_and_exported(
     page.get_by_role("button", name="New segment").click()
     expect(page.locator("h1")).to_have_text("New segment")
     expect(page.locator(".co-big").last).to_have_text("400")
-    page.get_by_label("Value", exact=True).fill("365")
+    page.get_by_role("button", name="Start from a template").click()
+    page.get_by_text("Welcome", exact=True).click()
+    expect(page.locator(".co-sentence", has_text="within the last 30 days")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".co-big").last).to_have_text("400")
+    page.get_by_label("Value", exact=True).fill("700")
     page.get_by_label("Value", exact=True).press("Enter")
-    expect(page.locator(".co-sentence", has_text="365").first).to_be_visible()
-    expect(page.locator(".co-big").last).not_to_have_text("400")
-    page.get_by_role("button", name="Add a group").click()
+    expect(page.locator(".co-sentence", has_text="700").first).to_be_visible()
+    add_condition(page, 0, "A group of conditions")
     group = page.locator("[class*=st-key-group-]")
     expect(group).to_have_count(1)
-    group.get_by_label("Value", exact=True).fill("100")
+    group.get_by_label("Value", exact=True).fill("250")
     group.get_by_label("Value", exact=True).press("Enter")
     expect(page.locator(".co-sentence", has_text="net revenue is at least").first).to_be_visible()
+    add_condition(page, 0, "Something they did or did not do")
+    group.get_by_label("Times", exact=True).fill("2")
+    group.get_by_label("Times", exact=True).press("Enter")
+    expect(page.locator(".co-sentence", has_text="ordered at least 2 times")).to_be_visible()
+    count = int(page.locator(".co-big").last.inner_text())
+    assert page.locator("[class*=st-key-mode-] .co-count").first.inner_text() == str(count)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".co-sentence", has_text="ordered at least 2 times")).to_have_count(0)
+    page.get_by_role("button", name="Redo").click()
+    expect(page.locator(".co-sentence", has_text="ordered at least 2 times")).to_be_visible()
     page.get_by_label("Name", exact=True).fill("Recent and good")
     page.get_by_label("Name", exact=True).press("Enter")
     page.get_by_role("button", name="Save the segment").click()
     expect(page.locator("h1")).to_have_text("Recent and good")
+    expect(page.locator(".co-big").last).to_have_text(str(count))
     promised = page.get_by_role("button", name=re.compile("^Download"))
-    count = int(re.sub(r"\D", "", promised.inner_text()))
+    reached = int(re.sub(r"\D", "", promised.inner_text()))
     with page.expect_download() as downloading:
         promised.click()
     content = Path(downloading.value.path()).read_text(encoding="utf-8-sig")
-    assert len(content.splitlines()) == count + 1
+    exported = {line.split(",")[0] for line in content.splitlines()[1:]}
     with open_store(served.store_url) as store:
         entry = store.list_exports()[0]
-    assert (entry.segment_name, entry.rows_count) == ("Recent and good", count)
+        saved = next(s for s in store.list_segments() if s.name == "Recent and good")
+    assert (entry.segment_name, entry.rows_count) == ("Recent and good", reached)
+    assert exported == contactable_by_email(served)
+    assert len(exported) == reached
+    assert saved.rule == {
+        "all": [
+            {"field": "days_since_last_order", "op": "less_or_equal", "value": 700},
+            {
+                "any": [
+                    {"field": "lifetime_net_revenue", "op": "greater_or_equal", "value": 250},
+                    {"did": "ordered", "times": {"at_least": 2}, "window": {"last_days": 90}},
+                ]
+            },
+        ]
+    }
     page.context.close()
+
+
+def add_condition(page: Page, place: int, name: str) -> None:
+    """Choose from the menu of a group's button; the innermost group's comes first."""
+    page.get_by_role("button", name="Add a condition").nth(place).click()
+    page.get_by_text(name, exact=True).click()
+    page.wait_for_timeout(150)
+    settle(page)
+
+
+def contactable_by_email(served: Workspace) -> set[str]:
+    """Who is in the segment that the test builds, by plain SQL over the marts."""
+    _info, connection = open_served(served)
+    with connection:
+        found = connection.sql(
+            """
+            select customer_id from customer_profiles as profiles
+            where days_since_last_order <= 700 and is_contactable_email and (
+                lifetime_net_revenue >= 250 or (
+                    select count(*) from orders
+                    where orders.customer_id = profiles.customer_id and is_order
+                        and order_date > profiles.as_of - 90 and order_date <= profiles.as_of
+                ) >= 2
+            )
+            """
+        ).fetchall()
+    return {row[0] for row in found}
 
 
 def test_hostile_names_do_nothing(browser: Browser, hostile: Workspace) -> None:
