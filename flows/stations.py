@@ -52,6 +52,7 @@ class RunContext:
     kind: str = "refresh"
     sources: tuple[str, ...] = ()
     retrain: bool = False
+    accept_changes: bool = False
     progress: Progress | None = None
     results: list[StationResult] = field(default_factory=list)
     dbt_failures: list[str] = field(default_factory=list)
@@ -79,14 +80,14 @@ class RunContext:
 
 
 def ingest(context: RunContext) -> StationResult:
-    """Extract, check and load what is new in every source."""
-    from pipelines.ingest import ingest as ingest_sources
+    """Extract, check and load what is new in every source, in a process of its own."""
+    from pipelines.isolation import ingest_isolated
 
     def show(file: FileReport, done: int, total: int) -> None:
         if context.progress is not None:
             context.progress(f"{file.source} {file.feed}", done, total)
 
-    report = ingest_sources(
+    report = ingest_isolated(
         context.workspace,
         now=context.now,
         only_sources=context.sources or None,
@@ -117,19 +118,21 @@ def stage(context: RunContext) -> StationResult:
 def identify(context: RunContext) -> StationResult:
     """Records become customers, as people decided, with ids that outlive the run."""
     from cohorte.store import open_store
-    from models.identity import Decision
+    from models.identity import Correction, Decision, FullLimits
     from models.identity import identify as identify_records
 
     workspace = context.workspace
     settings = workspace.settings.identity
     with open_store(workspace.store_url) as store:
-        decisions = Decision.of_store(store)
+        decisions, corrections = Decision.of_store(store), Correction.of_store(store)
     report = identify_records(
         workspace,
         now=context.now,
         decisions=decisions,
+        corrections=corrections,
         method=settings.method,
         unique_sources=frozenset(settings.unique_sources),
+        limits=FullLimits.of_settings(settings, accept_changes=context.accept_changes),
     )
     return StationResult(
         "identify",

@@ -26,6 +26,9 @@
         other_customer_id varchar,
         records_count bigint
     );
+    create table if not exists identity.organisations (
+        source varchar, account_id varchar, organisation_id varchar, link_rule varchar
+    );
     create table if not exists identity.corrections (
         customer_id varchar, field varchar, value varchar
     );

@@ -60,6 +60,7 @@ def cluster(
     together: Iterable[tuple[int, int]] = (),
     apart: Iterable[tuple[int, int]] = (),
     exclusive: dict[int, int] | None = None,
+    distinct: dict[int, int] | None = None,
     limits: ClusterLimits | None = None,
 ) -> tuple[IntArray, list[Refusal]]:
     """Smallest record of each record's cluster, and the joins refused.
@@ -67,15 +68,17 @@ def cluster(
     ``together`` pairs are joined first, in their order, whatever else is known of them; ``apart``
     pairs never end in one cluster. ``exact`` marks links by a shared key, which need no support
     from the rest of their groups. ``exclusive`` gives records a group in which no two may be one
-    person (the records of a source whose ids are unique people). The result does not hang on the
-    order of the links: they are taken by weight, then by records.
+    person (the records of a source whose ids are unique people); ``distinct`` gives records a
+    value, such as a registration number, of which one cluster never has two. The result does not
+    hang on the order of the links: they are taken by weight, then by records.
     """
     limits = limits or ClusterLimits()
     together, apart, exclusive = list(together), list(apart), exclusive or {}
+    distinct = distinct or {}
     if exact is None:
         exact = np.zeros(len(first), np.bool_)
     labels, left, numbers = _join_pairs(
-        records, first, second, weights, exact, together, apart, exclusive, limits
+        records, first, second, weights, exact, together, apart, {*exclusive, *distinct}, limits
     )
     old = np.flatnonzero(left)
     inside = left[first] & left[second]
@@ -92,6 +95,7 @@ def cluster(
         renumbered(together),
         renumbered(apart),
         {int(numbers[record]): group for record, group in exclusive.items() if left[record]},
+        {int(numbers[record]): value for record, value in distinct.items() if left[record]},
         limits,
     )
     labels[old] = old[found]
@@ -109,7 +113,7 @@ def _join_pairs(
     exact: npt.NDArray[np.bool_],
     together: list[tuple[int, int]],
     apart: list[tuple[int, int]],
-    exclusive: dict[int, int],
+    constrained: set[int],
     limits: ClusterLimits,
 ) -> tuple[IntArray, npt.NDArray[np.bool_], IntArray]:
     """Settle what needs no thought: records without a strong link, and two with one and no more.
@@ -127,7 +131,7 @@ def _join_pairs(
     bound = np.zeros(records, np.bool_)
     for pairs in (together, apart):
         bound[[record for pair in pairs for record in pair]] = True
-    bound[list(exclusive)] = True
+    bound[list(constrained)] = True
     left = (sizes[component] > 1) if records else bound
     plain = strong & (exact | (weights >= limits.mean_weight)) & (limits.max_records >= 2)
     plain &= sizes[component[first]] == 2
@@ -148,6 +152,7 @@ def _join_groups(
     together: list[tuple[int, int]],
     apart: list[tuple[int, int]],
     exclusive: dict[int, int],
+    distinct: dict[int, int],
     limits: ClusterLimits,
 ) -> tuple[IntArray, list[Refusal]]:
     parent = list(range(records))
@@ -185,6 +190,8 @@ def _join_groups(
             held_b = groups.get(b) or {exclusive[b]} if b in exclusive else groups.get(b, set())
             if not held_a.isdisjoint(held_b):
                 return "unique_in_source"
+        if a in distinct and b in distinct and distinct[a] != distinct[b]:
+            return "distinct"
         return None
 
     def join(a: int, b: int) -> None:
@@ -194,6 +201,8 @@ def _join_groups(
         if exclusive:
             held = groups.setdefault(keep, {exclusive[keep]} if keep in exclusive else set())
             held |= groups.pop(gone, {exclusive[gone]} if gone in exclusive else set())
+        if gone in distinct:
+            distinct.setdefault(keep, distinct[gone])
         theirs = between.pop(gone, {})
         mine = between.setdefault(keep, {})
         mine.pop(gone, None)

@@ -27,6 +27,7 @@ from cohorte.store import Store
 from cohorte.warehouse import writer_config
 from cohorte.workspace import Workspace
 from models.identity import linking
+from models.identity.accounts import resolve_accounts
 from models.identity.artifact import LinkModel, load_model, save_model
 from models.identity.clusters import ClusterLimits, cluster
 from models.identity.contradictions import measure_reliability, veto_pairs
@@ -211,6 +212,8 @@ def identify(
     with staged_contacts(workspace) as con:
         con.execute(f"attach '{quoted(map_path(workspace))}' as map")
         con.execute(MAP_DDL.format(map="map"))
+        con.execute(f"attach '{quoted(workspace.raw_path)}' as raw (read_only)")
+        _resolve_organisations(con, now)
         report = resolve_fully(
             con,
             folder=workspace.artifacts_dir / "identity",
@@ -226,6 +229,18 @@ def identify(
         con.execute(f"attach '{quoted(workspace.work_path)}' as work")
         _publish(con, corrections)
         return report
+
+
+def _resolve_organisations(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
+    """Accounts before people: what they are one by is stated, not likely."""
+    found = con.execute(
+        "select 1 from information_schema.tables where table_catalog = 'work'"
+        " and table_schema = 'staging' and table_name = 'stg_accounts'"
+    ).fetchall()
+    if found:
+        con.execute("create table staging.stg_accounts as from work.staging.stg_accounts")
+        resolve_accounts(con, now.astimezone(UTC).replace(tzinfo=None))
+        con.execute("drop table staging.stg_accounts")
 
 
 @contextmanager
@@ -755,6 +770,10 @@ def _publish(con: duckdb.DuckDBPyConnection, corrections: Sequence[Correction]) 
     events = con.sql("from map.customer_events order by all").to_arrow_table()
     con.register("_identity_redirects", redirects)
     con.register("_identity_events", events)
+    con.execute("""
+        create table if not exists identity_organisations (
+            source varchar, account_id varchar, organisation_id varchar, link_rule varchar)
+    """)
     with _transaction(con):
         con.execute("create schema if not exists work.identity")
         con.execute("""
@@ -768,6 +787,9 @@ def _publish(con: duckdb.DuckDBPyConnection, corrections: Sequence[Correction]) 
         )
         con.execute("create or replace table work.identity.redirects as from _identity_redirects")
         con.execute("create or replace table work.identity.events as from _identity_events")
+        con.execute(
+            "create or replace table work.identity.organisations as from identity_organisations"
+        )
         con.execute("""
             create or replace table work.identity.corrections as
             select customer_id, field, arg_max(value, number) as value

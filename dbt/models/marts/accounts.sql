@@ -10,6 +10,8 @@ with members as (
 select
     cast(accounts.source as {{ dbt.type_string() }}) as source,
     cast(accounts.account_id as {{ dbt.type_string() }}) as account_id,
+    cast(map.organisation_id as {{ dbt.type_string() }}) as organisation_id,
+    cast(map.link_rule as {{ dbt.type_string() }}) as link_rule,
     cast(accounts.account_name as {{ dbt.type_string() }}) as account_name,
     cast(accounts.legal_id as {{ dbt.type_string() }}) as legal_id,
     cast(accounts.vat_number as {{ dbt.type_string() }}) as vat_number,
@@ -23,5 +25,7 @@ select
     cast(coalesce(members.contacts_count, 0) as {{ dbt.type_bigint() }}) as contacts_count,
     cast(accounts.created_at as {{ dbt.type_timestamp() }}) as created_at
 from {{ ref('stg_accounts') }} as accounts
+left join {{ source('identity', 'organisations') }} as map
+    on accounts.source = map.source and accounts.account_id = map.account_id
 left join members
     on accounts.source = members.source and accounts.account_id = members.account_id

@@ -1,0 +1,113 @@
+"""Accounts of several sources become organisations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from models.identity.accounts import resolve_accounts
+from tests.models.identity.people import NOW
+
+COLUMNS = (
+    "source", "account_id", "account_name_key", "legal_id", "vat_number", "domain", "postcode",
+    "phone",
+)  # fmt: skip
+
+
+class Directory:
+    """Staged accounts and their map."""
+
+    def __init__(self, folder: Path) -> None:
+        self.con = duckdb.connect(config={"threads": 2})
+        self.con.execute("create schema staging")
+        self.con.execute(f"attach '{folder / 'identity.duckdb'}' as map")
+
+    def organisations(self, *accounts: dict[str, str]) -> dict[str, str]:
+        """Organisation by source and account."""
+        columns = ", ".join(f"{name} varchar" for name in COLUMNS)
+        self.con.execute(
+            f"create or replace table staging.stg_accounts ({columns}, created_at timestamp)"
+        )
+        for account in accounts:
+            self.con.execute(
+                f"insert into staging.stg_accounts values ({', '.join('?' * len(COLUMNS))}, null)",
+                [account.get(name) for name in COLUMNS],
+            )
+        resolve_accounts(self.con, NOW.replace(tzinfo=None))
+        return dict(
+            self.con.execute(
+                "select source || ':' || account_id, organisation_id from identity_organisations"
+            ).fetchall()
+        )
+
+
+def account(source: str, number: int, name: str, **values: str) -> dict[str, str]:
+    return {"source": source, "account_id": str(number), "account_name_key": name, **values}
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Directory:
+    return Directory(tmp_path)
+
+
+def test_a_registration_number_is_found_within_a_siret_and_a_vat_number(
+    directory: Directory,
+) -> None:
+    found = directory.organisations(
+        account("crm", 1, "durand sarl", legal_id="552 100 554"),
+        account("erp", 1, "etablissements durand", legal_id="55210055400013"),
+        account("shop", 1, "durand et cie", vat_number="FR 89 552100554"),
+        account("shop", 2, "petit", legal_id="732829320"),
+    )
+    assert found["crm:1"] == found["erp:1"] == found["shop:1"] != found["shop:2"]
+
+
+def test_a_domain_links_and_a_providers_does_not(directory: Directory) -> None:
+    found = directory.organisations(
+        account("crm", 1, "durand", domain="https://www.durand.fr/contact"),
+        account("erp", 1, "maison durand", domain="durand.fr"),
+        account("crm", 2, "petit", domain="gmail.com"),
+        account("erp", 2, "grand", domain="gmail.com"),
+        *(account("crm", 10 + n, f"shop {n}", domain="marketplace.io") for n in range(6)),
+    )
+    assert found["crm:1"] == found["erp:1"]
+    assert found["crm:2"] != found["erp:2"]
+    assert len({found[f"crm:{10 + n}"] for n in range(6)}) == 6
+
+
+def test_the_same_name_in_the_same_place_is_one_and_elsewhere_is_not(directory: Directory) -> None:
+    found = directory.organisations(
+        account("crm", 1, "sarl durand", postcode="75011"),
+        account("erp", 1, "durand sas", postcode="75011"),
+        account("erp", 2, "durand", postcode="69003"),
+        account("erp", 3, "durand"),
+    )
+    assert found["crm:1"] == found["erp:1"]
+    assert len({found["crm:1"], found["erp:2"], found["erp:3"]}) == 3
+
+
+def test_two_registration_numbers_are_never_one_not_even_by_way_of_a_third(
+    directory: Directory,
+) -> None:
+    found = directory.organisations(
+        account("crm", 1, "durand", legal_id="552100554", domain="durand.fr"),
+        account("erp", 1, "durand", domain="durand.fr"),
+        account("shop", 1, "durand", legal_id="732829320", domain="durand.fr"),
+    )
+    assert found["crm:1"] != found["shop:1"]
+    assert found["erp:1"] in (found["crm:1"], found["shop:1"])
+
+
+def test_ids_of_organisations_last(directory: Directory) -> None:
+    one = account("crm", 1, "durand", domain="durand.fr")
+    other = account("erp", 1, "maison durand")
+    before = directory.organisations(one, other)
+    after = directory.organisations(other | {"domain": "durand.fr"}, one)
+    assert set(after.values()) < set(before.values())
+    assert directory.organisations(other, one) == before
+
+
+def test_no_accounts_are_no_organisations(directory: Directory) -> None:
+    assert directory.organisations() == {}
