@@ -51,8 +51,18 @@ class FeatureEncoder:
     features: tuple[EncodedFeature, ...]
 
     @classmethod
-    def fit(cls, frame: pl.DataFrame, kinds: Mapping[str, Kind], min_rows: int = 20) -> Self:
-        """Learn the categories of the columns in ``kinds`` from the rows alone."""
+    def fit(
+        cls,
+        frame: pl.DataFrame,
+        kinds: Mapping[str, Kind],
+        min_rows: int = 20,
+        max_categories: int = MAX_CATEGORIES,
+    ) -> Self:
+        """Learn the categories of the columns in ``kinds`` from the rows alone.
+
+        ``max_categories`` bounds those that are counted on their own; an estimator needs one bin
+        more, for the others.
+        """
         encoded = []
         for name, kind in kinds.items():
             column = frame[name]
@@ -64,7 +74,7 @@ class FeatureEncoder:
                 column.drop_nulls().value_counts().sort(["count", name], descending=[True, False])
             )
             frequent = counts.filter(pl.col("count") >= min_rows)[name]
-            kept = tuple(str(value) for value in frequent.head(MAX_CATEGORIES))
+            kept = tuple(str(value) for value in frequent.head(max_categories))
             rare = counts.height > len(kept)
             groups = len(kept) + rare + (column.null_count() > 0)
             if groups > 1:

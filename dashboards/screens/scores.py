@@ -95,7 +95,7 @@ def render() -> None:
     known = score_facts.artifact(registry, score.name, spread.get("version"))
     if not spread["scored"] or known is None:
         _not_there(score, known, _)
-        _versions(registry, score, _)
+        _versions(registry, score, None, _)
         return
     facts = known.facts
     insight(_sentence(_verdict(score, facts, _)))
@@ -113,7 +113,7 @@ def render() -> None:
     _movers(registry, score, spread["as_of"], _)
     if score.propensity is not None:
         _what_if(score, known, _)
-    _versions(registry, score, _)
+    _versions(registry, score, known.version, _)
     _card(known, _)
 
 
@@ -159,7 +159,6 @@ def _figures(score: Score, spread: dict[str, Any], facts: dict[str, Any], _: Wor
             (_("Mean probability"), _.percent(spread["mean"], 1)),
             (_("AUC on later days"), _.number(area, 3) if area is not None else "–"),
             (_("Looked from"), _.day(spread["as_of"])),
-            (_("Version"), str(spread["version"])),
         ]
     )
 
@@ -317,7 +316,11 @@ def _drift(score: Score, _: Words) -> None:
     with card(
         "drift",
         title,
-        _("How far today lies from what was learned (PSI): .1 is a shift, .25 a large one."),
+        _(
+            "How far today lies from what was learned (PSI): {shift} is a shift, {large} a large one.",
+            shift=_.number(0.1, 1),
+            large=_.number(0.25, 2),
+        ),
     ):
         past = {row["measure"]: row["value"] for row in checks if row["measure"] in PAST}
         if past:
@@ -456,11 +459,12 @@ def _train(score: Score, _: Words) -> None:
         note(_("Learning has begun; its result stands below in a minute or so."))
 
 
-def _versions(registry: Registry, score: Score, _: Words) -> None:
+def _versions(registry: Registry, score: Score, version: str | None, _: Words) -> None:
     decided = score_facts.decisions(registry, score.name)
     if not decided:
         return
-    with card("versions", _("Versions"), _("What was learned, and why it serves or does not")):
+    title = _("Scored by {version}", version=version) if version else _("Versions")
+    with card("versions", title, _("What was learned, and why it serves or does not")):
         draw(
             table(
                 [

@@ -50,6 +50,7 @@ LEAST_TESTED = 20
 HALF_LIFE_DAYS = 365.0
 SHUFFLED_PARTS = 3
 BINS = 64
+COARSE_BINS = 16
 
 NOT_FEATURES = frozenset({
     "customer_id", "as_of", "first_order_date", "last_order_date", "last_interaction_at",
@@ -266,7 +267,7 @@ def _fit_rows(
     kinds: Mapping[str, Kind],
     slope: float = 1.0,
 ) -> tuple[FeatureEncoder, AdditiveScorer]:
-    encoder = FeatureEncoder.fit(frame, kinds)
+    encoder = FeatureEncoder.fit(frame, kinds, max_categories=BINS - 1)
     matrix = encoder.encode(frame)
     if not encoder.features:
         matrix = np.zeros((frame.height, 1))
@@ -293,13 +294,13 @@ def _best_feature(days: Sequence[Day], kinds: Mapping[str, Kind]) -> str:
     frame, did, weights = _pooled(days)
     losses = {}
     for name, kind in kinds.items():
-        encoder = FeatureEncoder.fit(frame, {name: kind})
+        encoder = FeatureEncoder.fit(frame, {name: kind}, max_categories=COARSE_BINS - 1)
         if not encoder.features:
             continue
         scorer = AdditiveScorer(
             max_iter=20,
             learning_rate=0.3,
-            max_bins=16,
+            max_bins=COARSE_BINS,
             categorical_features=encoder.categorical or None,
             random_state=0,
         ).fit(encoder.encode(frame), did, sample_weight=weights)

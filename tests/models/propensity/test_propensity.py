@@ -172,6 +172,23 @@ def test_the_chronological_test_learns_from_labels_known_by_the_day(
     )
 
 
+def test_a_category_of_many_values_is_learned_from(customers: CustomersAt) -> None:
+    examples = read_examples(customers, asked(), AS_OF)
+    days = tuple(
+        type(day)(
+            day.day,
+            day.frame.with_columns(
+                favourite_channel=pl.col("customer_id").str.tail(1)
+                + pl.int_range(pl.len()).mod(12).cast(pl.String)
+            ),
+            day.did,
+        )
+        for day in examples.days[:4]
+    )
+    training = train(type(examples)(days, examples.kinds, examples.step), asked())
+    assert training.scorer is not None
+
+
 def test_labels_that_mean_nothing_are_not_learned(customers: CustomersAt) -> None:
     examples = read_examples(customers, asked(), AS_OF)
     random = np.random.default_rng(0)
