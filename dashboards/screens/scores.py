@@ -317,7 +317,8 @@ def _drift(score: Score, _: Words) -> None:
         "drift",
         title,
         _(
-            "How far today lies from what was learned (PSI): {shift} is a shift, {large} a large one.",
+            "How far today lies from what was learned (PSI):"
+            " {shift} is a shift, {large} a large one.",
             shift=_.number(0.1, 1),
             large=_.number(0.25, 2),
         ),
