@@ -494,7 +494,8 @@ def _card(known: Artifact, _: Words) -> None:
 
     markdown = known.card(language_of(_.code))
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
-    st.html(f'<details class="co-details"><summary>{_("Model card")}</summary>{body}</details>')
+    title = _("Model card")
+    st.html(f'<details class="co-details"><summary>{title}</summary>{body}</details>')
 
 
 render()
