@@ -12,7 +12,7 @@ from cohorte.errors import CohorteError
 from cohorte.i18n import LANGUAGES, N_, Language, language_of
 from cohorte.logs import logger
 from cohorte.settings import WorkspaceSettings
-from dashboards import address, components, language, reports
+from dashboards import address, components, language, person, reports
 from dashboards.language import Words
 from dashboards.markup import div, span, tag
 from dashboards.queries import Served, pin, workspace
@@ -42,10 +42,12 @@ SCREENS = [
     ("sales", "analysis", N_("Leads and sales"), ":material/handshake:"),
     ("service", "analysis", N_("Service"), ":material/support_agent:"),
     ("data", "data", N_("Data"), ":material/database:"),
+    ("add_source", "data", N_("Add a source"), ":material/upload_file:"),
     ("runs", "data", N_("Runs"), ":material/play_circle:"),
 ]
 
 # Pages that are reached from others and stand in no menu, and where one stands while there.
+WITHOUT_VERSION = frozenset({"add_source"})
 BEHIND = {"customer": "customers", "customer_identity": "customers"}
 
 
@@ -67,13 +69,14 @@ def main() -> None:
         served.currency if served else settings.currency,
         served.time_zone if served else settings.time_zone,
     )
+    home = person.home([name for name, *_rest in SCREENS])
     pages = {
         name: st.Page(
             f"screens/{name}.py",
             title=_(title) if title else _.pgettext("menu", "Overview"),
             icon=symbol,
             url_path=name,
-            default=name == "overview",
+            default=name == home,
         )
         for name, _group, title, symbol in SCREENS
     }
@@ -81,8 +84,9 @@ def main() -> None:
     evidence = st.Page(
         "screens/customer_identity.py", title=_("Customer"), url_path="customer_identity"
     )
-    chosen = st.navigation([*pages.values(), customer, evidence], position="hidden")
-    here = chosen.url_path or "overview"
+    gallery = st.Page("screens/gallery.py", title=_("Gallery"), url_path="gallery")
+    chosen = st.navigation([*pages.values(), customer, evidence, gallery], position="hidden")
+    here = chosen.url_path or home
     _rail(pages, BEHIND.get(here, here), _)
     _top_bar(settings, served, here, fallback, _)
     st.html(
@@ -90,7 +94,7 @@ def main() -> None:
         unsafe_allow_javascript=True,
     )
     try:
-        if served is None:
+        if served is None and here not in WITHOUT_VERSION:
             _nothing_published(_)
         else:
             chosen.run()

@@ -18,6 +18,11 @@ def icon(name: str) -> Html:
     return tag("i", cls=f"co-ic co-ic-{name if name in _PATHS else 'dot'}", aria_hidden="true")
 
 
+def names() -> list[str]:
+    """The icons there are."""
+    return list(_PATHS)
+
+
 def css() -> str:
     """One mask per icon: Streamlit strips SVG from a page, style sheets may carry it."""
     return (

@@ -14,7 +14,21 @@ from cohorte.workspace import Workspace
 from tests.dashboards.conftest import RunScreen, component_data, html_of, rows_of, said
 from tests.support.published import build_published, build_workspace
 
-SCREENS = ["overview", "customers", "rfm", "segments", "scores", "data", "runs"]
+SCREENS = [
+    "overview",
+    "objectives",
+    "customers",
+    "rfm",
+    "segments",
+    "scores",
+    "explore",
+    "retention",
+    "products",
+    "sales",
+    "service",
+    "data",
+    "runs",
+]
 
 
 def one(workspace: Workspace, sql: str) -> tuple[object, ...]:

@@ -1,0 +1,147 @@
+"""In a real browser: nothing that keeps someone out, and the ways people take through the pages."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cohorte.warehouse import open_served
+from cohorte.workspace import Workspace
+from tests.dashboards import test_browser as frame
+
+axe = pytest.importorskip("axe_playwright_python", reason="axe is not installed")
+playwright_api = frame.playwright_api
+expect = playwright_api.expect
+Browser, Page = playwright_api.Browser, playwright_api.Page
+browser, address = frame.browser, frame.address
+go, opened, settle, sideways = frame.go, frame.opened, frame.settle, frame.sideways
+
+pytestmark = pytest.mark.browser
+
+AXE = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+PAGES = {
+    "": "Overview",
+    "objectives": "Objectives",
+    "customers": "Customers",
+    "customer?id=C000002": "",
+    "rfm": "RFM",
+    "segments": "Segments",
+    "explore?by=channel&rows=1": "Explore",
+    "retention": "Retention",
+    "products": "Products",
+    "sales": "Leads and sales",
+    "service": "Service",
+    "data": "Data",
+    "gallery": "Gallery",
+}
+WIDTHS = (1280, 768, 360)
+
+
+def test_no_page_keeps_anyone_out(browser: Browser, address: str) -> None:
+    """axe-core finds nothing serious or critical on any page, at any width; nothing sticks out."""
+    page = opened(browser, 1280, "en")
+    for path, head in PAGES.items():
+        page.set_viewport_size({"width": 1280, "height": 900})
+        go(page, f"{address}/{path}")
+        assert page.locator("[data-testid=stException], .co-empty.failure").count() == 0, path
+        assert page.locator("h1").first.inner_text().startswith(head), path
+        page.evaluate(AXE)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_timeout(250)
+            assert sideways(page) <= 0, f"{path} scrolls sideways at {width} pixels"
+            found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+            assert len(found["passes"]) > 15, "axe looked at the page"
+            grave = [
+                (each["id"], [node["html"][:200] for node in each["nodes"]])
+                for each in found["violations"]
+                if each["impact"] in ("serious", "critical")
+            ]
+            assert grave == [], f"{path} at {width} pixels"
+    page.context.close()
+
+
+def test_a_manager_finds_why_revenue_moved_and_who_is_behind_it(
+    browser: Browser, address: str
+) -> None:
+    page = opened(browser, 1280, "en")
+    go(page, f"{address}/?period=90d")
+    expect(page.locator(".st-key-card-why h3")).to_contain_text("moved revenue most")
+    page.locator(".st-key-link-why a").click()
+    expect(page.locator("h1")).to_have_text("Explore")
+    expect(page).to_have_url(re.compile("by=channel"))
+    expect(page.locator(".st-key-card-parts th", has_text="Adds to the change")).to_be_visible()
+    expect(page.locator(".st-key-card-parts .co-card-head p")).to_contain_text("moved it most")
+    page.get_by_text("Show who and what is behind the figure").click()
+    expect(page).to_have_url(re.compile("rows=1"))
+    page.locator(".st-key-card-who tr.go").first.click()
+    expect(page).to_have_url(re.compile("customer\\?.*id="))
+    expect(page.locator(".co-person h1")).to_be_visible()
+    page.context.close()
+
+
+def test_someone_is_found_from_anywhere_by_a_misspelt_name(
+    browser: Browser, address: str, served: Workspace
+) -> None:
+    _info, connection = open_served(served)
+    with connection:
+        customer_id, first, last = connection.sql(
+            "select customer_id, first_name, last_name from customer_profiles"
+            " where length(last_name) >= 7 and rfm_segment <> 'prospect'"
+            " and not contains(last_name, ' ') order by customer_id limit 1"
+        ).fetchall()[0]
+    page = opened(browser, 1280, "en")
+    go(page, f"{address}/retention")
+    page.get_by_label("Find a customer").fill(f"{first} {last[:3]}{last[4]}{last[3]}{last[5:]}")
+    page.get_by_label("Find a customer").press("Enter")
+    expect(page.locator("h1")).to_have_text("Customers")
+    row = page.locator("tr.go", has=page.locator(f"a[href*='{customer_id}']"))
+    row.first.click()
+    expect(page).to_have_url(re.compile(f"id={customer_id}"))
+    expect(page.locator(".st-key-card-rfm h3")).to_contain_text("RFM:")
+    expect(page.locator(".st-key-card-rfm")).to_contain_text("since the last order")
+    page.context.close()
+
+
+def test_a_data_engineer_finds_why_rows_were_rejected(browser: Browser, address: str) -> None:
+    page = opened(browser, 1280, "en")
+    go(page, address)
+    page.locator(".st-key-nav a", has_text=re.compile("^.*Data$")).click()
+    expect(page.locator("h1")).to_have_text("Data")
+    expect(page.locator(".stMain")).to_contain_text("not a date and time")
+    page.context.close()
+
+
+def test_a_page_is_taken_away_as_pdf_and_as_one_file(browser: Browser, address: str) -> None:
+    page = opened(browser, 1280, "en")
+    go(page, f"{address}/retention")
+    page.locator(".st-key-topbar [data-testid=stPopoverButton]").first.click()
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="PDF").click()
+    pdf = Path(downloading.value.path()).read_bytes()
+    assert pdf.startswith(b"%PDF")
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="One HTML file").click()
+    html = Path(downloading.value.path()).read_text(encoding="utf-8")
+    assert '<html lang="en">' in html
+    assert html.count("<svg") >= 3
+    assert "<script" not in html
+    assert not re.findall(r"(?:src|href)=[\"']?http", html)
+    page.context.close()
+
+
+def test_the_pages_are_gone_through_by_keyboard(browser: Browser, address: str) -> None:
+    page = opened(browser, 1280, "en")
+    go(page, address)
+    reached = []
+    for _press in range(14):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.innerText || ''").strip())
+    assert any("Customers" in name for name in reached)
+    link = page.locator(".st-key-nav a", has_text="Retention").first
+    link.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("Retention")
+    page.context.close()
