@@ -73,7 +73,8 @@ class FeatureEncoder:
             counts = (
                 column.drop_nulls().value_counts().sort(["count", name], descending=[True, False])
             )
-            frequent = counts.filter(pl.col("count") >= min_rows)[name]
+            is_own = (pl.col("count") >= min_rows) & (pl.col(name) != OTHER)
+            frequent = counts.filter(is_own)[name]
             kept = tuple(str(value) for value in frequent.head(max_categories))
             rare = counts.height > len(kept)
             groups = len(kept) + rare + (column.null_count() > 0)
