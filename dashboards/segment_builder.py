@@ -450,6 +450,7 @@ class Builder:
             _("Within days"), 0, 36_500, value=chain.within, step=1, key=f"cw-{chain.uid}",
             placeholder=_("within days"), **HIDDEN,
         )  # fmt: skip
+        draw(span(_("days at most"), cls="co-where"))
 
     # Segments, places, ranks, consent
 

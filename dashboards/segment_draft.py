@@ -130,8 +130,8 @@ SPANS: dict[SpanKind, str] = {
     "last_days": N_("in the last days"),
     "older": N_("longer ago than days"),
     "between": N_("between two days"),
-    "after": N_("after a moment"),
-    "before": N_("before a moment"),
+    "after": N_("in the days after"),
+    "before": N_("in the days before"),
 }
 
 

@@ -82,6 +82,12 @@ VIEWS = {
     "time": N_("Over time"),
     "rule": N_("Definition"),
 }
+KINDS = vocabulary.KINDS | {
+    "purchase": N_("Purchase"),
+    "cart_abandoned": N_("Abandoned cart"),
+    "cart_ordered": N_("Cart that was ordered"),
+    "opportunity_won": N_("Opportunity signed"),
+}
 BREAKDOWNS = (
     "rfm_segment", "lifecycle_status", "department_code", "city", "country_code", "party",
     "favourite_category", "favourite_channel", "lifetime_orders_count", "age",
@@ -653,7 +659,7 @@ def _reason(reason: Reason, _: Words) -> Html:
                 part
                 for part in (
                     _.day(row.day),
-                    _(vocabulary.KINDS.get(row.kind, row.kind.replace("_", " "))),
+                    _(KINDS.get(row.kind, row.kind.replace("_", " "))),
                     row.text,
                     "" if row.amount is None else _.money(row.amount),
                     f"{row.source} {row.record_id}",
