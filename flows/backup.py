@@ -165,7 +165,7 @@ def _unpack(source: Path, root: Path) -> None:
         with gzip.open(source, "rb") as packed, tarfile.open(fileobj=packed, mode="r|") as archive:
             manifest = _manifest(archive, source)
             missing = dict(manifest["parts"])
-            for member in archive:
+            while (member := archive.next()) is not None:
                 described = missing.pop(member.name, None)
                 content = archive.extractfile(member)
                 if described is None or content is None or not _is_inside(member.name):
