@@ -47,6 +47,9 @@ create table if not exists rejected_rows (
 create table if not exists column_counts (
     file_id integer, entity varchar, column_name varchar, rows_count bigint, filled_count bigint
 );
+create table if not exists entity_counts (
+    file_id integer, entity varchar, rows_count bigint, repeated_count bigint
+);
 create table if not exists snapshots (
     file_id integer, source varchar, feed varchar, entity varchar, shown_at timestamp
 );

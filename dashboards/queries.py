@@ -1154,6 +1154,78 @@ def rejects(cursor: Cursor) -> list[Row]:
     )
 
 
+def _has(cursor: Cursor, table: str) -> bool:
+    """Whether a version has a table: one of an older release may not."""
+    return bool(
+        cursor.value(
+            "select count(*) from duckdb_tables() where table_name = $table", {"table": table}
+        )
+    )
+
+
+@published
+def rejected_rows(
+    cursor: Cursor, source: str, entity: str | None, column: str | None, reason: str
+) -> list[Row]:
+    """The latest rows rejected for one reason, as they came."""
+    if not _has(cursor, "source_rejected_rows"):
+        return []
+    return cursor.rows(
+        """
+        select file_name, line, value, row_text, rejected_at from source_rejected_rows
+        where source = $source and reason = $reason
+            and entity is not distinct from $entity and column_name is not distinct from $column
+        order by reject_number limit 50
+        """,
+        {"source": source, "entity": entity, "column": column, "reason": reason},
+    )
+
+
+@published
+def odd_deliveries(cursor: Cursor) -> list[Row]:
+    """Days whose volume, columns or files were out of the ordinary, the latest first."""
+    if not _has(cursor, "source_deliveries"):
+        return []
+    return cursor.rows(
+        """
+        from source_deliveries
+        where is_volume_unusual or new_columns_count > 0 or gone_columns_count > 0
+            or quarantined_count > 0
+        order by loaded_date desc, source limit 30
+        """
+    )
+
+
+@published
+def column_quality(cursor: Cursor) -> list[Row]:
+    """One row per source, entity and column over all days: how whole, how valid, what repeats."""
+    if not _has(cursor, "source_columns"):
+        return []
+    return cursor.rows(
+        """
+        select source, entity, column_name, sum(rows_count)::bigint as rows_count,
+            sum(filled_count) / nullif(sum(rows_count), 0) as completeness,
+            1 - sum(invalid_count) / nullif(sum(filled_count) + sum(invalid_count), 0) as validity,
+            max_by(completeness, loaded_date) as last_completeness,
+            max(loaded_date) as last_date
+        from source_columns group by all order by source, entity, column_name
+        """
+    )
+
+
+@published
+def address_problems(cursor: Cursor) -> list[Row]:
+    """Postal addresses by what is wrong with them; nothing wrong comes first."""
+    if not _has(cursor, "address_quality"):
+        return []
+    return cursor.rows(
+        """
+        select address_problem, sum(contacts_count)::bigint as contacts from address_quality
+        group by address_problem order by address_problem nulls first
+        """
+    )
+
+
 @published
 def reconciliation(cursor: Cursor) -> list[Row]:
     """Totals of the sources beside the published ones; every difference is zero."""

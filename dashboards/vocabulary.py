@@ -212,6 +212,32 @@ REJECT_REASONS = {
     "malformed_header": N_("header could not be read"),
     "duplicated_header": N_("column named twice"),
     "missing_column": N_("column missing"),
+    "nul_byte": N_("line with a NUL byte"),
+    "wrong_encoding": N_("characters of another encoding"),
+    "field_too_long": N_("field over 64 KiB"),
+    "line_too_long": N_("line too long to be a record"),
+    "too_many_columns": N_("too many columns"),
+    "truncated_file": N_("file cut short"),
+    "empty_file": N_("empty file"),
+    "unreadable_file": N_("file could not be read"),
+    "unreadable_database": N_("database without an answer"),
+    "unreadable_interface": N_("interface without an answer"),
+    "swollen_archive": N_("archive that swells beyond reason"),
+    "nested_archive": N_("archive within an archive"),
+    "locked_archive": N_("archive with a password"),
+    "unsafe_name": N_("archive with an unsafe name"),
+    "parser_crashed": N_("file that ends the reading process"),
+    "missing_file": N_("file missing"),
+    "missing_records": N_("list of records missing"),
+}
+
+ADDRESS_PROBLEMS = {
+    "missing_street": N_("no street"),
+    "missing_postcode": N_("no postal code"),
+    "missing_city": N_("no commune"),
+    "malformed_postcode": N_("postal code of another form"),
+    "unknown_postcode": N_("unknown postal code"),
+    "city_not_of_postcode": N_("commune of another postal code"),
 }
 
 MEASURES = {

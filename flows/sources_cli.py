@@ -297,7 +297,7 @@ def _show_look(look: Look) -> None:
 
 def _asked(look: Look, workspace: Workspace) -> list[Suggestion]:
     """The suggestion as a person corrects it: the entity, and each column that is in doubt."""
-    from pipelines.assistant import Match, suggest_together
+    from pipelines.assistant import chosen_match, suggest_together
 
     first = look.suggestions[0].entity if look.suggestions else ""
     entity = typer.prompt("What are its rows? (- to leave it out)", default=first or "-")
@@ -325,7 +325,8 @@ def _asked(look: Look, workspace: Workspace) -> list[Suggestion]:
         elif answer != usual:
             if answer not in look.profiles:
                 raise NotFoundError(f'there is no column "{answer}"', where=look.sample.path.name)
-            main.matches[target] = Match(target, answer, 1.0, "chosen")
+            profile = look.profiles[answer]
+            main.matches[target] = chosen_match(entity, target, answer, profile)
     return suggestions
 
 

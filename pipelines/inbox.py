@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cohorte.sources import Feed
+from cohorte.workspace import Workspace
 
 UNFINISHED = (".part", ".partial", ".filepart", ".crdownload", ".tmp", ".swp")
 INVISIBLE = frozenset("\u061c\u200b\u200c\u200d\u200e\u200f\u2060\ufeff")
@@ -67,6 +68,26 @@ def find_files(folder: Path, feed: Feed, settle_seconds: float) -> Found:
     unfinished |= {name for name, path in found.items() if path in unsettled}
     files = sorted((name, path) for name, path in found.items() if path not in unsettled)
     return Found(files, sorted(unfinished), unmet)
+
+
+def unclaimed_files(workspace: Workspace) -> dict[str, Path]:
+    """Files of the inbox that no source reads, by name."""
+    inbox = workspace.inbox_dir
+    if not inbox.is_dir():
+        return {}
+    claimed: set[Path] = set()
+    for source in workspace.sources():
+        folder = workspace.source_dir(source)
+        for feed in source.feeds:
+            if feed.is_of_files and folder.is_dir():
+                claimed |= {path.resolve() for _, path in find_files(folder, feed, 0.0).files}
+    return {
+        safe_name(path.relative_to(inbox).as_posix()): path
+        for path in sorted(inbox.rglob("*"))
+        if path.is_file()
+        and not path.name.startswith((".", "~$"))
+        and path.resolve() not in claimed
+    }
 
 
 def _is_unfinished(path: Path, feed: Feed) -> bool:

@@ -296,7 +296,7 @@ def _take_out(connection: duckdb.DuckDBPyConnection, file_ids: Collection[int]) 
     ids = ", ".join(str(int(file_id)) for file_id in sorted(file_ids))
     for entity in contracts():
         connection.execute(f"delete from {identifier(entity)} where _file_id in ({ids})")
-    for table in ("files", "rejected_rows", "column_counts", "snapshots"):
+    for table in ("files", "rejected_rows", "column_counts", "entity_counts", "snapshots"):
         connection.execute(f"delete from {table} where file_id in ({ids})")
 
 
@@ -323,7 +323,7 @@ def _insert_rows(
     table, columns = typed.table, [identifier(name) for name in typed.projection.columns]
     connection.execute(
         "create or replace temp table _repeated as"
-        f" select _file_id, _row_hash from {table} where _fault is null"
+        f" select _file_id, _row_hash, count(*) as _times from {table} where _fault is null"
         " group by all having count(*) > 1"
     )
     occurrence, numbered = "1", ""
@@ -351,6 +351,13 @@ def _insert_rows(
         f" {occurrence}, {version}, _extra from {table}"
         f" join (select * from _deliveries where enters) on file_id = _file_id{numbered}"
         " where _fault is null"
+    )
+    connection.execute(
+        f"insert into entity_counts select file_id, {literal(typed.projection.entity)}, count(*),"
+        " coalesce(any_value(_again), 0)"
+        f" from {table} join _deliveries on file_id = {table}._file_id left join"
+        " (select _file_id as _of, sum(_times - 1)::bigint as _again from _repeated group by 1)"
+        " on _of = file_id where enters and _fault is null group by 1"
     )
     return connection.execute(
         f"select file_id, count(*) from {table} join _deliveries on file_id = _file_id"

@@ -39,14 +39,17 @@ PUBLISHED_SCHEMAS = ("marts", "scores", "segments")
 
 TOLD_OF_RUNS = frozenset(
     {
-        "version_info",
-        "source_quality",
-        "source_rejects",
-        "segment_changes",
         "score_checks",
+        "score_history",
+        "segment_changes",
         "segment_history",
         "segment_size_history",
-        "score_history",
+        "source_columns",
+        "source_deliveries",
+        "source_quality",
+        "source_rejected_rows",
+        "source_rejects",
+        "version_info",
     }
 )
 """Tables that tell of deliveries and runs, not of customers: they are not hashed, because the

@@ -22,7 +22,7 @@ from dashboards.components import (
     table,
 )
 from dashboards.language import Words, words
-from dashboards.markup import join, span
+from dashboards.markup import div, join, span, tag
 from dashboards.vocabulary import named
 
 STALE_AFTER = timedelta(days=3)
@@ -63,6 +63,12 @@ def render() -> None:
         _rejects(_)
     with right:
         _reconciliation(gaps, _)
+    _odd_deliveries(_)
+    left, right = st.columns([7, 6], gap="small")
+    with left:
+        _columns(_)
+    with right:
+        _addresses(_)
 
 
 def _rate(rejected: int, records: int, _: Words) -> str:
@@ -206,6 +212,207 @@ def _rejects(_: Words) -> None:
                     for row in rejects[:12]
                 ],
                 _("Rejected rows"),
+            )
+        )
+        with st.expander(_("See the rows of a reason"), key="rejected-rows"):
+            chosen = st.selectbox(
+                _("Reason"),
+                rejects,
+                format_func=lambda row: _reason(row, _),
+                key="reason",
+                label_visibility="collapsed",
+            )
+            _rejected_rows(chosen, _)
+
+
+def _reason(row: queries.Row, _: Words) -> str:
+    place = ".".join(filter(None, [row["source"], row["entity"], row["column_name"]]))
+    reason = named(vocabulary.REJECT_REASONS, row["reason"], _)
+    return f"{place} · {reason} · {_.number(row['rows_count'])}"
+
+
+def _rejected_rows(reason: queries.Row, _: Words) -> None:
+    """The latest rows of one reason, as they came."""
+    rows = queries.rejected_rows(
+        reason["source"], reason["entity"], reason["column_name"], reason["reason"]
+    )
+    draw(
+        table(
+            [Column(_("Where")), Column(_("Value")), Column(_("The row as it came"), "wide")],
+            [
+                [
+                    join(
+                        span(row["file_name"] or "–", cls="main wrap"),
+                        span(_("line {line}", line=_.number(row["line"])), cls="sub")
+                        if row["line"]
+                        else None,
+                    ),
+                    span((row["value"] or "–")[:60], cls="co-mono wrap"),
+                    span((row["row_text"] or "–")[:300], cls="co-mono wrap"),
+                ]
+                for row in rows
+            ],
+            _("Rejected rows"),
+        )
+    )
+    draw(
+        div(
+            _("All of them: "),
+            tag("code", f"cohorte sources rejects {reason['source']} --export", cls="co-code"),
+            cls="co-note",
+        )
+    )
+
+
+def _odd_deliveries(_: Words) -> None:
+    """Days whose volume, columns or files call for a look."""
+    days = queries.odd_deliveries()
+    if not days:
+        return
+    far = [day for day in days if day["is_volume_unusual"]]
+    title = (
+        _.ngettext(
+            "{count} delivery is far from its usual volume",
+            "{count} deliveries are far from their usual volume",
+            len(far),
+        )
+        if far
+        else _("Deliveries that call for a look")
+    )
+    with card("odd", title, _("Usual is the average of 28 days, give or take three deviations")):
+        draw(
+            table(
+                [
+                    Column(_("Day")),
+                    Column(_("Source")),
+                    Column(_("Records"), "num first"),
+                    Column(_("Usual"), "num hide"),
+                    Column(_("What is odd"), "wide"),
+                ],
+                [
+                    [
+                        _.day(day["loaded_date"]),
+                        span(day["source"], cls="main"),
+                        _.number(day["records"]),
+                        _range(day["usual_low"], day["usual_high"], _),
+                        join(*_oddities(day, _)),
+                    ]
+                    for day in days[:12]
+                ],
+                _("Deliveries"),
+            )
+        )
+
+
+def _range(low: float | None, high: float | None, _: Words) -> str:
+    if low is None or high is None:
+        return "–"
+    return f"{_.number(low)} – {_.number(high)}"
+
+
+def _oddities(day: queries.Row, _: Words) -> list[Any]:
+    found = []
+    if day["is_volume_unusual"]:
+        low = day["records"] < day["usual_low"]
+        found.append(pill(_("few records") if low else _("many records"), "warn"))
+    if day["quarantined_count"]:
+        files = _.ngettext(
+            "{count} file put aside", "{count} files put aside", day["quarantined_count"]
+        )
+        found.append(pill(files, "bad"))
+    if day["new_columns_count"]:
+        found.append(
+            pill(_.ngettext("{count} new column", "{count} new columns", day["new_columns_count"]))
+        )
+    if day["gone_columns_count"]:
+        found.append(
+            pill(
+                _.ngettext(
+                    "{count} column gone", "{count} columns gone", day["gone_columns_count"]
+                ),
+                "warn",
+            )
+        )
+    return [part for pair in zip(found, [" "] * len(found), strict=True) for part in pair]
+
+
+def _columns(_: Words) -> None:
+    """How whole and how valid the values of a source are, column by column."""
+    rows = queries.column_quality()
+    if not rows:
+        return
+    invalid = [row for row in rows if row["validity"] is not None and row["validity"] < 1]
+    title = (
+        _.ngettext(
+            "{count} column brought values that do not fit",
+            "{count} columns brought values that do not fit",
+            len(invalid),
+        )
+        if invalid
+        else _("Every value delivered fits its column")
+    )
+    with card("columns", title, _("Completeness and validity, over all deliveries")):
+        sources = sorted({(row["source"], row["entity"]) for row in rows})
+        worst = min(invalid, key=lambda row: row["validity"]) if invalid else rows[0]
+        chosen = st.selectbox(
+            _("Source and kind of rows"),
+            sources,
+            index=sources.index((worst["source"], worst["entity"])),
+            format_func=lambda pair: f"{pair[0]} · {pair[1]}",
+            key="columns-of",
+            label_visibility="collapsed",
+        )
+        draw(
+            table(
+                [
+                    Column(_("Column")),
+                    Column(_("Filled"), "num first"),
+                    Column(_("Filled lately"), "num hide"),
+                    Column(_("Valid"), "num"),
+                ],
+                [
+                    [
+                        span(row["column_name"], cls="main co-mono"),
+                        _.percent(row["completeness"], 0),
+                        _.percent(row["last_completeness"], 0),
+                        "–" if row["validity"] is None else _rate_of(row["validity"], _),
+                    ]
+                    for row in rows
+                    if (row["source"], row["entity"]) == chosen
+                ],
+                _("Completeness and validity, over all deliveries"),
+            )
+        )
+
+
+def _rate_of(share: float, _: Words) -> str:
+    """A share that is whole only when it is."""
+    return _.percent(min(share, 0.9999) if share < 1 else 1, 2 if 0.99 < share < 1 else 0)
+
+
+def _addresses(_: Words) -> None:
+    """How many postal addresses can be right, and what is wrong with the others."""
+    rows = queries.address_problems()
+    total = sum(row["contacts"] for row in rows)
+    if not total:
+        return
+    valid = sum(row["contacts"] for row in rows if row["address_problem"] is None)
+    title = _("{share} of the postal addresses can be right", share=_.share(valid, total))
+    with card("addresses", title, _("Checked against the places that the workspace has loaded")):
+        draw(
+            table(
+                [Column(_("Address")), Column(_("Contacts"), "num first"), Column("", "num")],
+                [
+                    [
+                        span(named(vocabulary.ADDRESS_PROBLEMS, row["address_problem"], _))
+                        if row["address_problem"]
+                        else pill(_("nothing wrong"), "good"),
+                        _.number(row["contacts"]),
+                        _.share(row["contacts"], total),
+                    ]
+                    for row in rows
+                ],
+                _("Postal addresses"),
             )
         )
 

@@ -37,6 +37,22 @@ def accepted_deliveries(entity: str, columns: Sequence[str], where: str = "true"
     return f"select {', '.join(['source', *columns, 'weight'])} from {entity} where {where}"
 
 
+def closed_records(entity: str, key: Sequence[str]) -> str:
+    return f"select {', '.join(['source', *key, 'closed_at'])} from {entity}"
+
+
+def city_key(folded: str) -> str:
+    return f"lower({folded})"
+
+
+def address_problem() -> str:
+    return "case when is_known_postcode then 'unknown_postcode' end"
+
+
+def json_list_length(expression: str, key: str) -> str:
+    return f"length({expression})"
+
+
 def declared_sources() -> str:
     return "select source, trust, currency_code, country_code from declared_sources"
 

@@ -14,7 +14,7 @@ from pipelines.assistant.draft import (
 )
 from pipelines.assistant.profiles import Profile
 from pipelines.assistant.sample import Guess, Sample, read_samples
-from pipelines.assistant.suggest import Match, Suggestion, suggest_together
+from pipelines.assistant.suggest import Match, Suggestion, chosen_match, suggest_together
 
 __all__ = [
     "Guess",
@@ -23,6 +23,7 @@ __all__ = [
     "Profile",
     "Sample",
     "Suggestion",
+    "chosen_match",
     "draft_source",
     "feed_name_of",
     "look_at",

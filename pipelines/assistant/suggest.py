@@ -420,6 +420,12 @@ def _id_by_email(
             return
 
 
+def chosen_match(entity: str, target: str, column: str, profile: Profile) -> Match:
+    """A column that a person chose, with the formats that its values ask for."""
+    mapped = _mapped(entity, contract(entity).column(target), column, profile)
+    return Match(target, column, 1.0, "chosen", None if mapped == column else mapped)
+
+
 def _mapped(entity: str, target: ContractColumn, column: str, profile: Profile) -> Any:
     """How the column is written in the YAML: short where nothing is to be said."""
     if target.name == "contact_id" and profile.pattern == "email":

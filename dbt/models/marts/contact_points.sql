@@ -5,7 +5,7 @@ with points as (
         customer_id,
         'email' as channel,
         coalesce(email_address, email) as contact_point,
-        email_address is not null as is_valid,
+        email_address is not null and closed_at is null as is_valid,
         source,
         belief_rank,
         created_at
@@ -16,7 +16,7 @@ with points as (
         customer_id,
         'phone' as channel,
         coalesce(phone_key, phone) as contact_point,
-        phone_key is not null as is_valid,
+        phone_key is not null and closed_at is null as is_valid,
         source,
         belief_rank,
         created_at
@@ -24,15 +24,17 @@ with points as (
     where phone is not null
     union all
     select
-        customer_id,
+        contacts.customer_id,
         'post' as channel,
         {{ postal_address() }} as contact_point,
-        postcode is not null and city is not null as is_valid,
-        source,
-        belief_rank,
-        created_at
-    from {{ ref('int_contacts__identified') }}
-    where address_line is not null
+        addresses.address_problem is null and contacts.closed_at is null as is_valid,
+        contacts.source,
+        contacts.belief_rank,
+        contacts.created_at
+    from {{ ref('int_contacts__identified') }} as contacts
+    inner join {{ ref('int_contacts__addresses') }} as addresses
+        on contacts.source = addresses.source and contacts.contact_id = addresses.contact_id
+    where contacts.address_line is not null
     union all
     select
         customer_id,

@@ -43,11 +43,15 @@ keyed as (
         {{ words_of('folded_first_name') }} as first_name_key,
         {{ words_of('folded_last_name') }} as last_name_key
     from named
+),
+
+closed as (
+    {{ closed_records('contacts', ['contact_id']) }}
 )
 
 select
-    _source as source,
-    contact_id,
+    keyed._source as source,
+    keyed.contact_id,
     person_id,
     external_id,
     loyalty_number,
@@ -92,11 +96,18 @@ select
     birth_date,
     created_at,
     updated_at,
+    closed.closed_at,
 
     {{
         belief_rank(
-            'trust', 'coalesce(updated_at, created_at)', 'whole_name', '_source', 'contact_id'
+            'trust',
+            'coalesce(updated_at, created_at)',
+            'whole_name',
+            'keyed._source',
+            'keyed.contact_id'
         )
     }}
         as belief_rank
 from keyed
+left join closed
+    on keyed._source = closed.source and keyed.contact_id = closed.contact_id

@@ -2,11 +2,15 @@
 
 with records as (
     {{ latest_version('products', ['product_id']) }}
+),
+
+closed as (
+    {{ closed_records('products', ['product_id']) }}
 )
 
 select
-    _source as source,
-    product_id,
+    records._source as source,
+    records.product_id,
 
     {{ clean_text('product_name') }} as product_name,
     {{ clean_text('category') }} as category,
@@ -14,6 +18,8 @@ select
 
     unit_price,
     unit_cost,
-    is_active,
-    updated_at
+    case when closed.closed_at is null then records.is_active else false end as is_active,
+    records.updated_at
 from records
+left join closed
+    on records._source = closed.source and records.product_id = closed.product_id
