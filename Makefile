@@ -63,6 +63,7 @@ lock: setup ## Resolve the dependencies anew
 
 bench: setup ## Measure the pipeline (BENCH="--customers 100000": one size)
 	$(BIN)/python -m benchmarks $(BENCH)
+	$(BIN)/python -m benchmarks.segments $(BENCH_SEGMENTS)
 
 docs: setup ## Write the page of the data model again
 	$(BIN)/python docs/data_model.py
