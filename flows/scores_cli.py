@@ -15,9 +15,13 @@ import typer
 
 from cohorte.clock import now as clock_now
 from cohorte.errors import CohorteError, NotFoundError
-from cohorte.warehouse import connect_work, writer_lock
+from cohorte.segments import clauses, find_segment
+from cohorte.store import open_store
+from cohorte.warehouse import connect_work, open_served, writer_lock
 from cohorte.workspace import Workspace, open_workspace
 from models.asof import MARK, CustomersAt
+from models.clusters import cluster_customers
+from models.lookalikes import Lookalikes, find_lookalikes
 from models.monitoring import History, outcome_checks
 from models.propensity import (
     Propensity,
@@ -108,6 +112,56 @@ def evaluate(name: OneName, workspace: WorkspaceOption = None, as_json: JsonOpti
         return
     for key, value in figures.items():
         typer.echo(f"{key.replace('_', ' ')}: {value}")
+
+
+@app.command()
+def lookalikes(
+    segment: Annotated[str, typer.Argument(help="A segment's id or name.")],
+    workspace: WorkspaceOption = None,
+    size: Annotated[int, typer.Option(min=1, help="How many to write.")] = 1000,
+    output: Annotated[Path | None, typer.Option(help="A CSV file to write them to.")] = None,
+) -> None:
+    """Who is most like a segment without being in it, and what to expect at each size."""
+    found = rank_lookalikes(open_workspace(workspace), segment)
+    typer.echo(f"{found.outcome}: {found.members} members, AUC {found.auc or 0:.3f}")
+    for row in found.expected:
+        typer.echo(
+            f"  first {row['size']:.0f}: {100 * row['precision']:.1f} % are like members,"
+            f" {row['lift']:.1f} times chance"
+        )
+    if output is not None:
+        found.ranked.head(size).write_csv(output)
+        typer.echo(f"{min(size, found.ranked.height)} customers in {output}")
+
+
+@app.command()
+def clusters(workspace: WorkspaceOption = None) -> None:
+    """A few stable groups of buyers, named after what sets each apart."""
+    opened = open_workspace(workspace)
+    with writer_lock(opened, "clusters", clock_now()), closing(connect_work(opened)) as work:
+        day = _looked_from_of(work)
+        found = cluster_customers(work, day)
+    language = opened.settings.language
+    typer.echo(f"{found.outcome}, stability {found.stability:.2f}")
+    for one in found.clusters:
+        typer.echo(f"  {one.cluster}  {100 * one.share:.0f} %  {one.name(language)}")
+
+
+def rank_lookalikes(workspace: Workspace, segment: str) -> Lookalikes:
+    """Rank the customers of the served version who are not in a segment."""
+    with open_store(workspace.store_url) as store:
+        wanted = find_segment(workspace, store, segment)
+    _info, served = open_served(workspace)
+    with served:
+        members = [
+            row[0]
+            for row in served.execute(
+                "select customer_id from segment_memberships where segment_id = ?",
+                [wanted.segment_id],
+            ).fetchall()
+        ]
+        tested = {clause.field for clause in clauses(wanted.rule)}
+        return find_lookalikes(served, members, "customer_features", tested)
 
 
 @models_app.command("list")
@@ -351,13 +405,17 @@ def _features_sql(workspace: Workspace, day: date) -> str:
         return dbt.compile("customer_features", MARK)
 
 
-def _looked_from(workspace: Workspace) -> date | None:
+def _looked_from(workspace: Workspace) -> date:
     """The day that the work database's features look from."""
     if not workspace.work_path.is_file():
         raise CohorteError("nothing was run yet", remedy="cohorte run")
     with closing(connect_work(workspace)) as work:
-        rows = work.execute(f"select max(as_of) from {FEATURES}").fetchall()
-    return rows[0][0] if rows else None
+        return _looked_from_of(work)
+
+
+def _looked_from_of(work: duckdb.DuckDBPyConnection) -> date:
+    day: date = work.execute(f"select max(as_of) from {FEATURES}").fetchall()[0][0]
+    return day
 
 
 def _built_in(
