@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from uuid import uuid4
 
 from cohorte.clock import now as clock_now
 from cohorte.errors import NotFoundError, SettingsError
@@ -72,7 +73,7 @@ def backfill(
         )
     workspace.make_folders()
     log_to(workspace.logs_dir)
-    run_id = f"backfill-{now:%Y%m%dT%H%M%S}"
+    run_id = f"backfill-{now:%Y%m%dT%H%M%S}-{uuid4().hex[:6]}"
     with log_about(run_id=run_id), writer_lock(workspace, run_id, now, patience):
         settle_format(workspace)
         mend(workspace, now)
