@@ -161,6 +161,7 @@ class ScheduleSettings(Timing):
     score: Timing = Timing()
     quality: Timing = Timing(every=timedelta(hours=1))
     housekeeping: Timing = Timing(cron="0 3 * * 0")
+    reports: Timing = Timing()
     station_minutes: int = Field(default=240, ge=1, le=10_080)
 
     @model_validator(mode="before")
@@ -177,6 +178,7 @@ class ScheduleSettings(Timing):
             "score": self.score,
             "quality": self.quality,
             "housekeeping": self.housekeeping,
+            "reports": self.reports,
         }
 
 
@@ -206,6 +208,19 @@ class AlertSettings(Declared):
     stale_days: float = Field(default=3, gt=0)
     drift: float = Field(default=0.25, gt=0)
     volume: float = Field(default=4, gt=1)
+
+
+class ReportSettings(Declared):
+    """A page sent by e-mail when ``schedule.reports`` says so, through ``alerts.mail``'s server.
+
+    ``page`` is what stands after the screens' address, such as ``retention?as=count``.
+    """
+
+    name: Name
+    page: str = Field(default="overview", pattern=r"^[a-z_]+(\?[^\s#]*)?$")
+    format: Literal["pdf", "html"] = "pdf"
+    language: Literal["en", "fr"] | None = None
+    to: list[str] = Field(min_length=1)
 
 
 class RetentionSettings(Declared):
@@ -249,6 +264,7 @@ class WorkspaceSettings(Declared):
     schedule: ScheduleSettings = ScheduleSettings()
     alerts: AlertSettings = AlertSettings()
     retention: RetentionSettings = RetentionSettings()
+    reports: list[ReportSettings] = []
     screens_url: str = Field(default="http://127.0.0.1:8501", pattern=r"^https?://\S+[^/\s]$")
     inbox: str = "inbox"
     store_url: str | None = None

@@ -37,7 +37,14 @@ from cohorte.warehouse import (
     writer_lock,
 )
 from cohorte.workspace import Workspace, make_workspace, open_workspace, templates
-from flows import identity_cli, operations_cli, scores_cli, segments_cli, sources_cli
+from flows import (
+    identity_cli,
+    operations_cli,
+    report_cli,
+    scores_cli,
+    segments_cli,
+    sources_cli,
+)
 from flows.run import RunOptions, RunReport, execute, new_context
 from flows.stations import STATIONS
 
@@ -51,6 +58,7 @@ app = typer.Typer(
 app.add_typer(identity_cli.app, name="identity")
 app.add_typer(sources_cli.app, name="sources")
 app.add_typer(segments_cli.app, name="segments")
+app.add_typer(report_cli.app, name="report")
 app.add_typer(operations_cli.app)
 app.add_typer(scores_cli.app)
 out = Console()

@@ -127,6 +127,11 @@ def post_mail(mail: MailSettings, message: Message) -> None:
     letter = EmailMessage()
     letter["Subject"], letter["From"], letter["To"] = message.title, mail.sender, ", ".join(mail.to)
     letter.set_content(message.text)
+    deliver(mail, letter)
+
+
+def deliver(mail: MailSettings, letter: EmailMessage) -> None:
+    """Hand a letter to the mail server."""
     context = ssl.create_default_context()
     server: smtplib.SMTP
     if mail.encryption == "tls":

@@ -23,6 +23,7 @@ from flows import alerts
 from flows.backfill import backfill as fill_back
 from flows.housekeeping import keep_house
 from flows.prefect_flow import TAG, execute_in_flow
+from flows.reports import send_reports
 from flows.run import Kind, RunOptions, new_context
 
 PATIENCE_SECONDS = 3600.0
@@ -103,7 +104,15 @@ def housekeeping(workspace: str) -> list[str]:
     return keep_house(open_workspace(workspace), clock_now(), patience=PATIENCE_SECONDS)
 
 
-FLOWS = {flow.name: flow for flow in (refresh, ingest, score, retrain, quality, housekeeping)}
+@flow(name="reports", persist_result=False)
+def reports(workspace: str) -> list[str]:
+    """Send the pages that the workspace declares as reports; the names of those sent."""
+    return send_reports(open_workspace(workspace))
+
+
+FLOWS = {
+    flow.name: flow for flow in (refresh, ingest, score, retrain, quality, housekeeping, reports)
+}
 
 
 def deployments(workspace: Workspace) -> Iterator[RunnerDeployment]:

@@ -67,6 +67,7 @@ KINDS = {
     "backfill": N_("Fill the past"),
     "quality": N_("Look for problems"),
     "housekeeping": N_("Housekeeping"),
+    "reports": N_("Reports"),
 }
 PROBLEMS = {
     "failure": N_("A run failed"),
