@@ -50,7 +50,8 @@ def test_every_deployment_has_the_timing_that_was_declared(workspace):
     from flows.schedule import deployments
 
     found = {deployment.flow_name: deployment for deployment in deployments(workspace)}
-    assert list(found) == ["refresh", "retrain", "score", "quality", "housekeeping", "ingest"]
+    names = {"refresh", "retrain", "score", "quality", "housekeeping", "ingest"}
+    assert names <= found.keys()
     refresh = found["refresh"].schedules[0].schedule
     assert (refresh.cron, refresh.timezone) == ("30 4 * * *", "America/Montreal")
     assert found["retrain"].schedules[0].schedule.timezone == "Europe/Paris"
