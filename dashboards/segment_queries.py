@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import date
-from typing import Any
 
 from cohorte.errors import CohorteError, SettingsError
 from cohorte.segments import (
+    Audience,
     Breakdown,
     Catalogue,
+    Channel,
     Difference,
     Node,
     Overlap,
@@ -25,19 +26,23 @@ from cohorte.segments import (
     Tally,
     activity_values,
     all_segments,
+    audience,
     breakdown,
     changes_since,
+    count,
     differences,
     expand,
     impact,
+    known_on,
     members,
+    members_on,
     overlap,
     parse_rule,
+    population_on,
     rule_json,
     size_history,
     smallest_change,
     tally,
-    value_counts,
     why,
 )
 from cohorte.segments.library import stored_segment, with_library
@@ -123,6 +128,25 @@ def rule_impact(cursor: Cursor, before: str, after: str) -> tuple[int, int]:
 
 
 @published
+def rule_audience(cursor: Cursor, rule: str, channel: Channel, purpose: str) -> Audience:
+    """The members who may be contacted, by id alone, and why the others may not."""
+    found = audience(cursor.population(), _rule(rule), channel, purpose)
+    return replace(found, people=found.people.select("customer_id"))
+
+
+@published
+def size_on(cursor: Cursor, rule: str, day: date) -> int:
+    """How many met a rule on an earlier day, from the facts dated by then."""
+    return count(population_on(cursor.population(), day), known_on(_rule(rule), day))
+
+
+@published
+def frozen_size(cursor: Cursor, segment_id: str, day: date) -> int:
+    """How many were in a segment as the run of that time found it."""
+    return members_on(cursor.connection, segment_id, day).height
+
+
+@published
 def rule_members(cursor: Cursor, rule: str, limit: int, offset: int) -> list[Row]:
     """A page of the members."""
     columns = (
@@ -170,9 +194,3 @@ def reasons(
     """Why someone is in a segment or not, and what would bring them in."""
     reason = why(population(segments), rule, customer_id, language)
     return reason, smallest_change(reason)
-
-
-def field_search(field: str, search: str) -> list[tuple[Any, int]]:
-    """Values of a field that hold a text, and how many customers have each."""
-    frame = value_counts(queries.population(), field, search=search, limit=50)
-    return [(value, count) for value, count in frame.rows()]

@@ -26,6 +26,7 @@ from cohorte.segments import (
     Reason,
     Segment,
     all_segments,
+    audience,
     change_in_words,
     count,
     describe,
@@ -432,10 +433,8 @@ def export(
         chosen = _one_of(channel, Channel, "channel")
         asked = purpose or desk.workspace.settings.consent_purpose
         moment = now()
-        before = preflight(
-            desk.workspace, desk.store, desk.population, segment, chosen, asked, moment
-        )
-        reached = before.reached
+        reached = audience(desk.population, segment.rule, chosen, asked)
+        before = preflight(desk.workspace, desk.store, reached, segment, moment)
         typer.echo(
             f"{reached.members_count:,} customers, {reached.contactable_count:,} may be contacted"
         )

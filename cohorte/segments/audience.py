@@ -41,7 +41,7 @@ SHEET_ROWS = 1_048_576
 
 _FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
 
-# One row per customer: their primary contact point on the channel and whether it may be used.
+# One row per member: their primary contact point on the channel and whether it may be used.
 _REACH = """
     select
         profiles.customer_id,
@@ -64,6 +64,7 @@ _REACH = """
         and consents.contact_point = points.contact_point
         and consents.channel = $channel
         and consents.purpose = $purpose
+    where {met}
     group by profiles.customer_id
 """
 
@@ -107,11 +108,11 @@ def audience(
     names = ["customer_id", *(name for name in columns if name != "customer_id")]
     chosen = [column(population.catalogue[name].name) for name in names]
     reach_columns = [exp.column(name, table="reach") for name in ("contact_point", "verdict")]
-    select = profile_select([*chosen, *reach_columns], population.relation).where(met)
+    select = profile_select([*chosen, *reach_columns], population.relation)
     select = select.join(
         "reach", on=exp.column("customer_id", table="reach").eq(column("customer_id"))
     ).order_by(column("customer_id"))
-    sql = f"with reach as ({_reach_sql(population.relation)}) {select.sql(DIALECT)}"
+    sql = f"with reach as ({_reach_sql(population.relation, met)}) {select.sql(DIALECT)}"
     parameters = {
         **compiler.binder.parameters,
         "channel": channel,
@@ -129,10 +130,10 @@ def audience(
     return Audience(channel, purpose, found.height, removed, contactable)
 
 
-def _reach_sql(relation: str) -> str:
+def _reach_sql(relation: str, met: exp.Expr) -> str:
     prefix, dot, _ = relation.rpartition(".")
     table = exp.to_table(relation, dialect=DIALECT).sql(DIALECT)
-    return _REACH.format(relation=table, prefix=f"{prefix}{dot}")
+    return _REACH.format(relation=table, prefix=f"{prefix}{dot}", met=met.sql(DIALECT))
 
 
 def export_audience(
@@ -224,22 +225,19 @@ class Preflight:
 def preflight(
     workspace: Workspace,
     store: Store,
-    population: Population,
+    reached: Audience,
     segment: Segment,
-    channel: Channel,
-    purpose: str,
     at: datetime,
     days: int = 30,
 ) -> Preflight:
-    """Who would be in a file, beside the files that left before. SettingsError as `audience`."""
-    reached = audience(population, segment.rule, channel, purpose)
+    """Who would be in a file of an audience, beside the files that left before."""
     people = set(reached.people["customer_id"])
     exports = store.list_exports(limit=1000)
     last = next(
         (
             each
             for each in exports
-            if each.segment_id == segment.segment_id and each.channel == channel
+            if each.segment_id == segment.segment_id and each.channel == reached.channel
         ),
         None,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 
 import duckdb
 import polars as pl
@@ -168,8 +168,3 @@ def known_on(rule: Node, day: date) -> Node:
             Clause(field="created_date", op="less_or_equal", value=day.isoformat(), unknown=True),
         ]
     )
-
-
-def week_before(day: date) -> date:
-    """The day that ends the week before the one that ends with `day`."""
-    return day - timedelta(days=7)

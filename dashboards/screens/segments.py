@@ -331,6 +331,7 @@ def _one(segment_id: str, _: Words) -> None:
             _why(segment, segments, _)
         case "time":
             _time(segment, _)
+            _then(segment, rule, _)
         case "rule":
             _definition(segment, segments, _)
         case _:
@@ -715,6 +716,37 @@ def _time(segment: Segment, _: Words) -> None:
         draw(table(columns, rows, _("Size, run by run")))
 
 
+def _then(segment: Segment, rule: str, _: Words) -> None:
+    """How many there were on a day of the past: counted anew, and as the run found it then."""
+    today = queries.pinned().as_of
+    with card("then", _("On a day of the past")):
+        day = st.date_input(
+            _("Day"), None, today - timedelta(days=3650), today, format="DD/MM/YYYY",
+            key=f"then-{segment.segment_id}",
+        )  # fmt: skip
+        if day is None:
+            note(_("Choose a day to see who would have been in, from the facts dated by then."))
+            return
+        try:
+            anew = _.number(segment_queries.size_on(rule, day))
+        except CohorteError as error:
+            anew = "–"
+            note(_("Cannot be counted anew for that day: {reason}", reason=error.message))
+        known = segment_queries.histories().get(segment.segment_id, [])
+        frozen = (
+            _.number(segment_queries.frozen_size(segment.segment_id, day))
+            if known and known[0].as_of <= day
+            else _("no run yet")
+        )
+        strip(
+            [
+                (_("Counted anew"), anew, _("from the facts dated by then")),
+                (_("As the run found it"), frozen, _("whatever became known later")),
+            ],
+            boxed=False,
+        )
+
+
 # Definition
 
 
@@ -840,11 +872,9 @@ def _export(segment: Segment, segments: list[Segment], _: Words) -> None:
             file_format: FileFormat = st.selectbox(
                 _("Format"), FILE_FORMATS, format_func=str.upper, key="export-format"
             )
-        checked = preflight(
-            queries.workspace(), queries.store(), segment_queries.population(segments), segment,
-            channel, purpose, now(),
-        )  # fmt: skip
-        reached = checked.reached
+        rule = segment_queries.plain(segment.rule, segments)
+        reached = segment_queries.rule_audience(rule, channel, purpose)
+        checked = preflight(queries.workspace(), queries.store(), reached, segment, now())
         strip(
             [
                 (_("In the segment"), _.number(reached.members_count)),
