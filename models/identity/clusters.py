@@ -35,7 +35,10 @@ class ClusterLimits:
     """What a pair that blocking did not propose counts for."""
 
     cap: float = 10.0
-    """What one link counts for at most, for or against."""
+    """What one link counts for at most."""
+
+    veto_weight: float = -20.0
+    """What a pair that contradicts itself counts for."""
 
     max_records: int = 200
     """Records that one customer may have by probable links; a larger one is not joined further."""
@@ -171,7 +174,7 @@ def _join_groups(
         forbidden.setdefault(b, set()).add(a)
 
     between: dict[int, dict[int, tuple[float, int]]] = {}
-    capped = np.clip(weights, -limits.cap, limits.cap)
+    capped = np.clip(weights, limits.veto_weight, limits.cap)
     for a, b, weight in zip(first.tolist(), second.tolist(), capped.tolist(), strict=True):
         between.setdefault(a, {})[b] = (weight, 1)
         between.setdefault(b, {})[a] = (weight, 1)

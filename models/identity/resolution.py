@@ -601,15 +601,14 @@ def _cluster(
             " where list_contains(?, source)", [sources, sources],
         ).fetchall()  # fmt: skip
         exclusive = {int(record): int(source) for record, source in held}
-    cap = limits.clusters.cap
     links = con.execute(
         """
         select record_l, record_r, rule is not null and veto is null as is_exact,
-            case when veto is not null then -$cap::double when rule is not null then $cap::double
+            case when veto is not null then $veto::double when rule is not null then 1000.0
                 else match_weight end as weight
         from identity_links where rule is distinct from $stated
         """,
-        {"cap": cap, "stated": RULES.index("person_id")},
+        {"veto": limits.clusters.veto_weight, "stated": RULES.index("person_id")},
     ).fetchnumpy()
     first, second = links["record_l"].astype(np.int64), links["record_r"].astype(np.int64)
     refused: list[tuple[int, int, str]] = []

@@ -34,6 +34,13 @@ def test_a_chain_that_its_ends_contradict_is_cut_at_its_weakest_link() -> None:
     assert reasons == ["weak_as_a_whole"]
 
 
+def test_a_record_like_two_people_of_a_household_does_not_make_them_one() -> None:
+    """Marc, M. and Julie Valrandt of one address: M. is Marc by his e-mail, and like Julie."""
+    veto = ClusterLimits().veto_weight
+    links = [(0, 1, 16.0), (1, 2, 13.8), (0, 2, veto)]
+    assert joined(3, links) == ([0, 0, 2], ["weak_as_a_whole"])
+
+
 def test_weak_links_join_nobody() -> None:
     assert joined(2, [(0, 1, 4.0)])[0] == [0, 1]
     assert joined(2, [(0, 1, 4.3)])[0] == [0, 0]
@@ -55,6 +62,12 @@ def test_two_records_of_a_source_of_unique_people_stay_two() -> None:
     labels, reasons = joined(3, links, exclusive={0: 1, 2: 1})
     assert labels == [0, 0, 2]
     assert reasons == ["unique_in_source"]
+
+
+def test_a_stated_value_of_which_there_is_one_keeps_clusters_apart() -> None:
+    links = [(0, 1, 10.0), (1, 2, 10.0)]
+    labels, reasons = joined(3, links, distinct={0: 1, 2: 2}, exact=np.array([True, True]))
+    assert (labels, reasons) == ([0, 0, 2], ["distinct"])
 
 
 def test_a_customer_does_not_grow_without_bound() -> None:
