@@ -24,7 +24,8 @@ class Mapped(Declared):
 
     ``values`` replaces what it names; what it does not name passes as it is, or is rejected when
     ``strict``. ``starts_with`` replaces by the beginning of the text, first match first. An empty
-    value becomes ``default``. ``formats`` are strptime formats, tried in order.
+    value becomes ``default``. ``formats`` are strptime formats, tried in order, and ``excel`` for
+    a spreadsheet's day number. ``split`` cuts the text, of which ``part``, from 1, is kept.
     """
 
     column: str | None = None
@@ -37,6 +38,8 @@ class Mapped(Declared):
     strict: bool = False
     default: str | int | float | bool | None = None
     formats: list[str] | None = None
+    split: str | None = Field(default=None, min_length=1)
+    part: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")
     def _one_origin(self) -> Mapped:

@@ -22,6 +22,7 @@ TRUE_WORDS = ("true", "t", "yes", "y", "1", "oui", "o", "vrai", "on", "x")
 FALSE_WORDS = ("false", "f", "no", "n", "0", "non", "faux", "off")
 EARLIEST_DATE = "1000-01-01"
 LATEST_DATE = "9999-12-31"
+EXCEL_SERIAL = "excel"
 SPACES = (" ", "\u00a0", "\u202f")
 NUMBER_TYPES = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
 REASONS: dict[ColumnType, str] = {
@@ -222,6 +223,7 @@ def _fill(
         or mapped.values is not None
         or mapped.starts_with is not None
         or mapped.default is not None
+        or mapped.split is not None
     )
     if not found:
         text = f"{literal(_as_text(mapped.default))}::varchar"
@@ -242,6 +244,8 @@ def _text(mapped: Mapped, found: Sequence[RelationColumn], feed: Feed) -> tuple[
         text = f"nullif(concat_ws({literal(mapped.separator)}, {', '.join(parts)}), '')"
     else:
         text = parts[0]
+    if mapped.split is not None:
+        text = f"nullif(trim(split_part({text}, {literal(mapped.split)}, {mapped.part})), '')"
     text = _transformed(text, mapped)
     unknown = None
     if mapped.starts_with is not None:
@@ -347,16 +351,16 @@ def _typed(text: str, wanted: ColumnType, mapped: Mapped, feed: Feed, zone: str)
         case "date":
             formats = mapped.formats or feed.date_formats or feed.timestamp_formats
             if formats:
-                parsed = [f"try_strptime({text}, {literal(form)})" for form in formats]
+                parsed = [_moment(text, form) for form in formats]
                 return f"try_cast(coalesce({', '.join(parsed)}) as date)"
             return f"try_cast({text} as date)"
         case "timestamp":
             formats = mapped.formats or [*feed.timestamp_formats, *feed.date_formats]
             if formats:
                 local = [
-                    f"timezone('UTC', try_strptime({text}, {literal(form)}))"
+                    f"timezone('UTC', {_moment(text, form)})"
                     if "%z" in form
-                    else _to_utc(f"try_strptime({text}, {literal(form)})", zone)
+                    else _to_utc(_moment(text, form), zone)
                     for form in formats
                 ]
                 return f"coalesce({', '.join(local)})"
@@ -367,6 +371,15 @@ def _typed(text: str, wanted: ColumnType, mapped: Mapped, feed: Feed, zone: str)
                 f" then timezone('UTC', try_cast({text} as timestamptz))"
                 f" else {_to_utc(f'try_cast({text} as timestamp)', zone)} end"
             )
+
+
+def _moment(text: str, form: str) -> str:
+    """A text as a moment in one format; a spreadsheet counts days, with their parts, from 1900."""
+    if form != EXCEL_SERIAL:
+        return f"try_strptime({text}, {literal(form)})"
+    days = f"try_cast({text} as double)"
+    seconds = f"to_seconds(round({days} * 86400)::bigint)"
+    return f"case when {days} between 61 and 2958465 then timestamp '1899-12-30' + {seconds} end"
 
 
 def _has_zone(text: str) -> str:

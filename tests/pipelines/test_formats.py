@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sqlite3
+import zipfile
 from datetime import date
 from decimal import Decimal
 
@@ -11,6 +13,8 @@ import polars as pl
 import pytest
 import xlsxwriter
 
+from cohorte.paths import templates_dir
+from pipelines.connectors.ebcdic import register_codecs
 from pipelines.ingest import _Intake
 from tests.pipelines.workbench import ORDERS, instant, order_feed
 
@@ -304,3 +308,166 @@ def test_a_damaged_parquet_among_good_ones_stops_itself_only(bench):
     statuses = [file.status for file in bench.ingest().files]
     assert statuses == ["loaded", "quarantined", "loaded", "loaded"]
     assert bench.ask("select count(*) from orders") == [(15000,)]
+
+
+def test_a_day_number_of_a_spreadsheet_is_a_date(bench):
+    columns = ORDERS["orders"]["columns"] | {
+        "ordered_at": {"column": "Date", "formats": ["%d/%m/%Y", "excel"]}
+    }
+    text = (
+        "Ticket,Date,Montant,Client\nT1,46023,1,C\nT2,46023.5,1,C\nT3,31/01/2026,1,C\nT4,12,1,C\n"
+    )
+    bench.source(order_feed() | {"entities": {"orders": {"columns": columns}}}, reject_limit=0.5)
+    bench.ingest_one("orders.csv", text)
+    assert bench.ask("select order_id, ordered_at::varchar from orders order by 1") == [
+        ("T1", "2026-01-01 00:00:00"),
+        ("T2", "2026-01-01 12:00:00"),
+        ("T3", "2026-01-31 00:00:00"),
+    ]
+    assert bench.ask("select line, reason from rejected_rows") == [(5, "not_a_timestamp")]
+
+
+def test_a_part_of_a_text_fills_a_column(bench):
+    columns = {
+        "postcode": "cp",
+        "latitude": {"column": "gps", "split": ",", "part": 1},
+        "longitude": {"column": "gps", "split": ",", "part": 2},
+    }
+    bench.source({"feed": "p", "files": "p.csv", "entities": {"places": {"columns": columns}}})
+    bench.ingest_one("p.csv", "cp;gps\n42000;45.43, 4.39\n")
+    assert bench.ask("select latitude::varchar, longitude::varchar from places") == [
+        ("45.4300", "4.3900")
+    ]
+
+
+def test_the_postal_codes_of_france_are_a_source_to_copy(bench, shared_data):
+    sample = templates_dir() / "blank" / "sources" / "france.yml.sample"
+    (bench.root / "sources" / "france.yml").write_text(sample.read_text(encoding="utf-8"))
+    content = (shared_data / "france" / "laposte_hexasmal.csv").read_bytes()
+    report = bench.ingest_one("laposte_hexasmal.csv", content)
+    assert (report.status, report.rejected) == ("loaded", 0)
+    assert report.records == 39_192
+    assert bench.ask(
+        "select count(*), round(avg(latitude), 1)::varchar from places where postcode = '69003'"
+    ) == [(1, "45.8")]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "line_end"),
+    [
+        *(
+            (encoding, end)
+            for encoding in ("cp1147", "cp297", "cp037")
+            for end in ("\n", "\r\n", "")
+        ),
+        ("utf-8", "\n"),
+        ("utf-8", "\r\n"),
+    ],
+)
+def test_fixed_width_extracts_read_in_ebcdic_and_without_line_ends(bench, encoding, line_end):
+    fields = [
+        {"name": "Ticket", "start": 1, "length": 6},
+        {"name": "Date", "start": 7, "length": 8},
+        {"name": "Montant", "start": 15, "length": 10},
+        {"name": "Client", "start": 25, "length": 16},
+    ]
+    columns = ORDERS["orders"]["columns"] | {
+        "ordered_at": {"column": "Date", "formats": ["%Y%m%d"]}
+    }
+    euro = " €" if encoding in ("cp1147", "utf-8") else ""
+    lines = [f"T{n:05}202601{n + 1:02}{n * 1.5:10.2f}{'Zoé à l' + euro:<16}" for n in range(20)]
+    feed = {
+        "feed": "o",
+        "files": "o.txt",
+        "format": "fixed_width",
+        "encoding": encoding,
+        "fields": fields,
+        "entities": {"orders": {"columns": columns}},
+    }
+    if not line_end:
+        feed["record_length"] = 40
+    bench.source(feed)
+    register_codecs()
+    bench.ingest_one("o.txt", "".join(line + line_end for line in lines).encode(encoding))
+    assert bench.ask(
+        "select count(*), sum(gross_amount)::varchar, min(contact_id) from orders"
+    ) == [(20, "285.0000", f"Zoé à l{euro}")]
+
+
+def test_a_fixed_width_line_of_another_length_is_rejected(bench):
+    fields = [
+        {"name": "Ticket", "start": 1, "length": 3},
+        {"name": "Date", "start": 5, "length": 10},
+    ]
+    columns = {"order_id": "Ticket", "ordered_at": "Date"}
+    bench.source(
+        {
+            "feed": "o",
+            "files": "o.txt",
+            "format": "fixed_width",
+            "fields": fields,
+            "entities": {"orders": {"columns": columns}},
+        },
+        reject_limit=0.5,
+    )
+    report = bench.ingest_one(
+        "o.txt", "T01 2026-01-01\nT02\n\nT03 2026-01-01 and more\nT04 2026-01-02\n"
+    )
+    assert (report.records, report.accepted) == (4, 2)
+    assert bench.ask("select line, reason from rejected_rows order by 1") == [
+        (2, "malformed_row"),
+        (4, "malformed_row"),
+    ]
+
+
+def test_a_record_that_breaks_off_is_told(bench):
+    bench.source(
+        {
+            "feed": "o",
+            "files": "o.txt",
+            "format": "fixed_width",
+            "record_length": 15,
+            "fields": [
+                {"name": "a", "start": 1, "length": 5},
+                {"name": "b", "start": 6, "length": 10},
+            ],
+            "entities": {"orders": {"columns": {"order_id": "a", "ordered_at": "b"}}},
+        }
+    )
+    report = bench.ingest_one("o.txt", "T0001" + "2026-01-01" + "T00")
+    assert report.status == "quarantined"
+    assert "no whole number of records of 15" in report.messages[0]
+
+
+def test_cp850_reads_by_declaration(bench):
+    bench.orders(encoding="cp850")
+    bench.ingest_one(
+        "orders.csv", "Ticket,Date,Montant,Client\nT1,2026-01-01,1,Zoé\n".encode("cp850")
+    )
+    assert bench.ask("select contact_id from orders") == [("Zoé",)]
+
+
+def test_a_json_document_gives_its_list(bench):
+    rows = [
+        {"Ticket": f"T{n}", "Date": "2026-01-01", "Montant": 1.1, "Client": None} for n in range(5)
+    ]
+    columns = {name: f"$.{column}" for name, column in ORDERS["orders"]["columns"].items()}
+    feed = order_feed("o.json", format="json", records="$.page.rows")
+    bench.source(feed | {"entities": {"orders": {"columns": columns}}})
+    bench.ingest_one("o.json", json.dumps({"page": {"rows": rows}}, indent=2))
+    assert bench.ask("select count(*), sum(gross_amount)::varchar from orders") == [(5, "5.5000")]
+
+
+def test_the_files_of_a_zip_are_deliveries_of_their_own(bench):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as packed:
+        for n in (1, 2):
+            packed.writestr(f"in/o{n}.csv", f"Ticket,Date,Montant,Client\nT{n},2026-01-01,1,C\n")
+        packed.writestr("__MACOSX/._o1.csv", "litter")
+    bench.orders("*.zip")
+    bench.deliver("orders.zip", buffer.getvalue())
+    assert [(f.name, f.status) for f in bench.ingest().files] == [
+        ("orders.zip/in/o1.csv", "loaded"),
+        ("orders.zip/in/o2.csv", "loaded"),
+    ]
+    assert [f.status for f in bench.ingest().files] == ["known", "known"]
