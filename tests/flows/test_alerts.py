@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -213,14 +212,20 @@ class Letters(Message):
         self.letters.append(message)
 
 
+class OnAnyPort(Controller):
+    """A mail server on the port that the machine gives it."""
+
+    def _trigger_server(self):
+        self.port = self.server.sockets[0].getsockname()[1]
+        super()._trigger_server()
+
+
 def test_an_alert_goes_by_mail(workspace):
     letters = Letters()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = Controller(letters, hostname="127.0.0.1", port=port)
+    server = OnAnyPort(letters, hostname="127.0.0.1", port=0)
     server.start()
     try:
+        port = server.port
         ready = with_settings(
             workspace,
             f"alerts: {{mail: {{host: 127.0.0.1, port: {port}, sender: cohorte@example.com,"
