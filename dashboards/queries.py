@@ -45,10 +45,8 @@ from cohorte.segments import (
     AllOf,
     Answers,
     Catalogue,
-    Channel,
     Clause,
     Population,
-    audience,
     open_population,
     parse_rule,
     sample,
@@ -1071,16 +1069,6 @@ def field_values(cursor: Cursor, field: str) -> list[tuple[str, int]]:
     """The commonest values of a field, and how many customers have each."""
     frame = value_counts(cursor.population(), field, limit=200)
     return [(str(value), count) for value, count in frame.rows() if value is not None]
-
-
-@published
-def audience_counts(
-    cursor: Cursor, rule: str, channel: Channel, purpose: str
-) -> tuple[int, int, dict[str, int]]:
-    """Members of a rule, those who may be contacted, and the others by the reason."""
-    met = parse_rule(json.loads(rule))
-    reached = audience(cursor.population(), met, channel, purpose)
-    return reached.members_count, reached.contactable_count, dict(reached.removed)
 
 
 @published

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Any
 
 import pytest
@@ -78,6 +79,19 @@ def test_every_view_of_a_segment_shows(
     app.run()
     assert not app.exception
     assert "co-empty failure" not in said(app)
+
+
+def test_a_day_of_the_past_is_the_command_lines_too(
+    screen: RunScreen, served: Workspace, saved: str
+) -> None:
+    app = screen("segments", lang="en", id=saved)
+    app.session_state[f"view-{saved}"] = "time"
+    app.run()
+    app.date_input(key=f"then-{saved}").set_value(date(2026, 6, 30)).run()
+    then = int(_command(served, "count", "Active", "--as-of", "2026-06-30"))
+    assert then > 0
+    assert f'Counted anew</span><span class="v">{then}<' in said(app)
+    assert "no run yet" in said(app)
 
 
 def test_someones_reasons_are_told_with_their_records(
