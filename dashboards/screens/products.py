@@ -25,10 +25,10 @@ from dashboards.components import (
     strip,
     table,
 )
+from dashboards.intervals import likely_range
 from dashboards.language import Words, words
 from dashboards.markup import join, span
 from dashboards.queries import Row
-from dashboards.statistics import likely_range
 
 PERIODS = {"3": 3, "12": 12, "24": 24}
 SHOWN = 15

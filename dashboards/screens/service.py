@@ -23,9 +23,9 @@ from dashboards.components import (
     table,
 )
 from dashboards.components import figures as figure_cards
+from dashboards.intervals import likely_range
 from dashboards.language import Words, words
 from dashboards.markup import join, span
-from dashboards.statistics import likely_range
 
 HEADLINE = (
     "tickets_opened",

@@ -13,8 +13,8 @@ from cohorte.store import open_store
 from cohorte.warehouse import open_served
 from cohorte.workspace import Workspace
 from dashboards import charts, theme
+from dashboards.intervals import likely_range
 from dashboards.language import Words
-from dashboards.statistics import likely_range
 from tests.dashboards.conftest import RunScreen, said
 
 EN = Words("en", "EUR", "Europe/Paris")
