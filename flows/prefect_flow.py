@@ -132,6 +132,8 @@ def _tasks_of(context: RunContext) -> Callable[..., StationResult]:
         def run() -> StationResult:
             try:
                 result = station()
+            except TimeoutError:
+                raise
             except Exception as error:
                 errors.append(error)
                 kind = type(error).__name__

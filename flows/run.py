@@ -126,8 +126,10 @@ def execute(context: RunContext, options: RunOptions, call: Call = directly) -> 
         writer_lock(workspace, context.run_id, context.now, options.patience),
     ):
         _check_sources(workspace, options)
-        settle_format(workspace)
-        mended = mend(workspace, context.now)
+        mended = []
+        if not context.dry_run:
+            settle_format(workspace)
+            mended = mend(workspace, context.now)
         store = open_store(workspace.store_url)
         if not context.dry_run:
             store.start_run(context.run_id, as_of=context.as_of, at=context.now, kind=options.kind)
