@@ -36,6 +36,7 @@ from cohorte.segments import (
     sizes,
     write_csv,
 )
+from cohorte.segments.library import with_library
 from cohorte.store import Store, open_store
 from cohorte.warehouse import version_path
 from cohorte.workspace import Workspace, templates
@@ -424,7 +425,10 @@ def test_the_segments_of_the_templates_fit_the_profiles_and_read_well(
     population: Population, template: str
 ) -> None:
     segments = file_segments(templates_dir() / template / "segments")
-    counts = sizes(population, {segment.segment_id: segment.rule for segment in segments})
+    counts = sizes(
+        with_library(population, segments),
+        {segment.segment_id: segment.rule for segment in segments},
+    )
     assert len(counts) == len(segments)
     for segment in segments:
         for language in ("en", "fr"):
