@@ -319,8 +319,9 @@ def _show(tried: Rehearsal, _: Words) -> None:
             (_("Rejected"), _.number(report.rejected)),
         ]
     )
-    for message in report.messages[:5]:
-        note(message)
+    for file in report.files:
+        if file.status == "quarantined":
+            note(file.messages[-1])
     for preview in tried.previews:
         if not preview.rows:
             continue

@@ -175,6 +175,18 @@ TABLES: dict[str, str] = {
         accepted BIGINT, rejected BIGINT, reject_rate DOUBLE, last_loaded_at TIMESTAMP""",
     "source_rejects": """source VARCHAR, feed VARCHAR, entity VARCHAR, column_name VARCHAR,
         reason VARCHAR, rows_count BIGINT, example_file VARCHAR, example_line BIGINT""",
+    "source_deliveries": """source VARCHAR, loaded_date DATE, files_count BIGINT,
+        quarantined_count BIGINT, records BIGINT, repeated_count BIGINT, new_columns_count BIGINT,
+        gone_columns_count BIGINT, usual_low DOUBLE, usual_high DOUBLE,
+        is_volume_unusual BOOLEAN""",
+    "source_columns": """source VARCHAR, loaded_date DATE, entity VARCHAR, column_name VARCHAR,
+        rows_count BIGINT, filled_count BIGINT, invalid_count BIGINT, completeness DOUBLE,
+        validity DOUBLE""",
+    "source_rejected_rows": """source VARCHAR, reject_number BIGINT, feed VARCHAR,
+        file_name VARCHAR, line BIGINT, entity VARCHAR, column_name VARCHAR, reason VARCHAR,
+        value VARCHAR, row_text VARCHAR, rejected_at TIMESTAMP""",
+    "address_quality": """source VARCHAR, is_address_valid BOOLEAN, address_problem VARCHAR,
+        contacts_count BIGINT""",
     "reconciliation": """source VARCHAR, measure VARCHAR, source_value DECIMAL(38,4),
         published_value DECIMAL(38,4), difference DECIMAL(38,4)""",
     "segment_memberships": "segment_id VARCHAR, customer_id VARCHAR",
@@ -1002,6 +1014,54 @@ def _add_quality(rows: dict[str, list[dict[str, Any]]], rng: random.Random, as_o
                 "example_line": rng.randint(2, 300),
             }
         )
+        reject = rows["source_rejects"][-1]
+        rows["source_rejected_rows"].append(
+            {name: reject[name] for name in ("source", "feed", "entity", "column_name", "reason")}
+            | {
+                "reject_number": 1,
+                "file_name": reject["example_file"],
+                "line": reject["example_line"],
+                "value": "31/02/1980",
+                "row_text": "T1;31/02/1980;12,50",
+                "rejected_at": datetime.combine(as_of, time(1, 30)),
+            }
+        )
+        rows["source_columns"].append(
+            {
+                "source": source,
+                "loaded_date": as_of,
+                "entity": "contacts",
+                "column_name": "birth_date",
+                "rows_count": 90,
+                "filled_count": 45,
+                "invalid_count": 5,
+                "completeness": 0.5,
+                "validity": 0.9,
+            }
+        )
+        rows["address_quality"].append(
+            {
+                "source": source,
+                "is_address_valid": False,
+                "address_problem": "unknown_postcode",
+                "contacts_count": 7,
+            }
+        )
+    rows["source_deliveries"].append(
+        {
+            "source": "shop",
+            "loaded_date": as_of,
+            "files_count": 2,
+            "quarantined_count": 1,
+            "records": 20,
+            "repeated_count": 0,
+            "new_columns_count": 1,
+            "gone_columns_count": 0,
+            "usual_low": 80.0,
+            "usual_high": 300.0,
+            "is_volume_unusual": True,
+        }
+    )
 
 
 _DERIVED = [
