@@ -29,6 +29,9 @@ LOG_BOUND = 12.0
 
 NEWTON_STEPS = 8
 NEWTON_TOLERANCE = 1e-10
+SETTLED = 1e-5
+"""A step of the logarithms after which the Hessian is as good as where it was taken."""
+
 HESSIAN_STEP = 1e-4
 LEAST_RECIPROCAL_CONDITION = 1e-9
 LARGEST_LOG_ERROR = 2.0
@@ -146,9 +149,9 @@ def _polish(
         if next_value < value - 1e-12:
             break
         logs, value, gradient = logs + step, next_value, next_gradient
-        hessian = finite_difference_hessian(objective, logs)
-        if np.abs(step).max() < 1e-7:
+        if np.abs(step).max() < SETTLED:
             break
+        hessian = finite_difference_hessian(objective, logs)
     return logs, hessian
 
 
