@@ -41,6 +41,7 @@ SCREENS = [
     ("products", "analysis", N_("Products"), ":material/shopping_bag:"),
     ("sales", "analysis", N_("Leads and sales"), ":material/handshake:"),
     ("service", "analysis", N_("Service"), ":material/support_agent:"),
+    ("geography", "analysis", N_("Geography"), ":material/map:"),
     ("data", "data", N_("Data"), ":material/database:"),
     ("add_source", "data", N_("Add a source"), ":material/upload_file:"),
     ("runs", "data", N_("Runs"), ":material/play_circle:"),

@@ -17,7 +17,7 @@ import altair as alt
 import polars as pl
 
 from dashboards.language import Words
-from dashboards.theme import Tokens
+from dashboards.theme import OKABE_ITO, Tokens
 
 Drawn = alt.Chart | alt.LayerChart
 Spec = dict[str, Any]
@@ -658,3 +658,76 @@ def alluvial(
     ]
     head = [_("Between"), _("From"), _("To"), _("Customers")]
     return Plot(configured({"layer": layers}, tokens, height), head, table)
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A place on the map: how large its dot is, and how deep its colour, from 0 to 1."""
+
+    name: str
+    latitude: float
+    longitude: float
+    size: float
+    depth: float
+    said: Sequence[str]
+
+
+def spots(
+    places: Sequence[Spot], head: Sequence[str], tokens: Tokens, *, height: int = 460
+) -> Plot:
+    """Places as dots where they are; the places themselves draw the country, no map is fetched.
+
+    `head` names what `Spot.said` holds, the place first.
+    """
+    values = [
+        {
+            "lon": spot.longitude,
+            "lat": spot.latitude,
+            "size": spot.size,
+            "depth": spot.depth,
+            **{f"said{i}": said for i, said in enumerate((spot.name, *spot.said))},
+        }
+        for spot in places
+    ]
+    largest = max((spot.size for spot in places), default=1.0) or 1.0
+    position = {
+        "longitude": {"field": "lon", "type": "quantitative"},
+        "latitude": {"field": "lat", "type": "quantitative"},
+    }
+    spec = {
+        "data": {"values": values},
+        "projection": {"type": "mercator"},
+        "layer": [
+            {
+                "mark": {"type": "circle", "size": 7, "color": tokens.ink_faint, "opacity": 0.6},
+                "encoding": position,
+            },
+            {
+                "mark": {"type": "circle", "opacity": 0.8},
+                "encoding": position
+                | {
+                    "size": {
+                        "field": "size",
+                        "type": "quantitative",
+                        "scale": {"domain": [0, largest], "range": [16, 1600]},
+                        "legend": None,
+                    },
+                    "color": {
+                        "field": "depth",
+                        "type": "quantitative",
+                        "scale": {
+                            "domain": [0, 0.5, 1],
+                            "range": [OKABE_ITO[name] for name in ("sky", "orange", "vermilion")],
+                        },
+                        "legend": None,
+                    },
+                    "tooltip": [
+                        {"field": f"said{i}", "type": "nominal", "title": name}
+                        for i, name in enumerate(head)
+                    ],
+                },
+            },
+        ],
+    }
+    rows = [[spot.name, *spot.said] for spot in places[:50]]
+    return Plot(configured(spec, tokens, height), head, rows)

@@ -877,6 +877,57 @@ def first_products(cursor: Cursor, at_least: int) -> list[Row]:
     )
 
 
+# Geography
+
+
+@published
+def places(cursor: Cursor) -> list[Row]:
+    """One row per town with customers whose place is known, the largest first: where it is, how
+    many there are, who bought, who lapsed, and what they brought in the last year."""
+    return cursor.rows(
+        """
+        select
+            mode(city order by city) as city, country_code, max(region) as region,
+            avg(latitude) as latitude,
+            avg(longitude) as longitude, count(*) as customers,
+            count_if(lifetime_orders_count > 0) as buyers,
+            count_if(lifecycle_status = 'lapsed') as lapsed,
+            sum(net_revenue_365d) as net_revenue
+        from customer_profiles
+        where city is not null and latitude is not null and longitude is not null
+            and not coalesce(is_internal, false)
+        group by lower(strip_accents(city)), country_code
+        order by customers desc, 1, country_code limit 3000
+        """
+    )
+
+
+@published
+def nearby(cursor: Cursor, latitude: float, longitude: float, kilometres: int) -> list[Row]:
+    """Customers around a point, the nearest first; those of one town by what they brought."""
+    return cursor.rows(
+        """
+        with near as (
+            select *, 2 * 6371 * asin(sqrt(
+                pow(sin(radians(latitude - $latitude) / 2), 2)
+                + cos(radians($latitude)) * cos(radians(latitude))
+                * pow(sin(radians(longitude - $longitude) / 2), 2)
+            )) as kilometres
+            from customer_profiles
+            where latitude between $latitude - $reach / 111.0 and $latitude + $reach / 111.0
+                and not coalesce(is_internal, false)
+        )
+        select
+            customer_id, coalesce(full_name, company_name, customer_id) as name, city, postcode,
+            lifecycle_status, net_revenue_365d, last_order_date, kilometres,
+            count(*) over () as found
+        from near where kilometres <= $reach
+        order by round(kilometres), net_revenue_365d desc nulls last, customer_id limit 25
+        """,
+        {"latitude": latitude, "longitude": longitude, "reach": kilometres},
+    )
+
+
 # Sales and service
 
 

@@ -85,7 +85,7 @@ def _sized(plot: Plot, width: int) -> dict[str, Any]:
     spec: dict[str, Any] = json.loads(json.dumps(dict(plot.spec)))
     for layer in (spec, *spec.get("layer", ())):
         colour = layer.get("encoding", {}).get("color", {})
-        if "field" in colour:
+        if "field" in colour and colour.get("type") == "nominal":
             colour["legend"] = {"orient": "top", "title": None, "symbolType": "square"}
     return spec | {"width": width, "autosize": fit, "padding": edge}
 

@@ -15,7 +15,7 @@ from cohorte.workspace import Workspace
 from dashboards import charts, theme
 from dashboards.intervals import likely_range
 from dashboards.language import Words
-from tests.dashboards.conftest import RunScreen, said
+from tests.dashboards.conftest import RunScreen, component_data, rows_of, said
 
 EN = Words("en", "EUR", "Europe/Paris")
 AT = datetime(2026, 11, 1, 9, tzinfo=UTC)
@@ -110,6 +110,19 @@ def test_open_tickets_stand_beside_the_times_of_service(
     assert f'<div class="co-kpi-value">{opened}</div>' in said(app)
     assert "nine in ten" in said(app)
     assert "not a proof" in said(app)
+
+
+def test_the_people_around_a_town_are_those_within_reach(
+    screen: RunScreen, served: Workspace
+) -> None:
+    app = screen("geography", lang="en", near="Rennes|FR", km="20")
+    ((count,),) = rows(
+        served,
+        "select count(*) from customer_profiles where city = 'Rennes' and not is_internal",
+    )
+    assert f"{count} customers within 20 km" in said(app)
+    assert len(rows_of(app, "nearby")) == min(25, int(str(count)))
+    assert "Lyon" not in str(component_data(app, "nearby")["rows"])
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ PAGES = {
     "products": "Products",
     "sales": "Leads and sales",
     "service": "Service",
+    "geography": "Geography",
     "data": "Data",
     "gallery": "Gallery",
 }

@@ -26,6 +26,7 @@ SCREENS = [
     "products",
     "sales",
     "service",
+    "geography",
     "data",
     "runs",
 ]
