@@ -22,6 +22,9 @@ FloatArray = npt.NDArray[np.float64]
 
 REASONS = 3
 LEAST_REASON = 0.0005
+MOST_BRANCHES = 16
+"""Categories over which a map is faster than comparisons."""
+
 UNIT = 1_000_000_000
 """Reasons are told to a thousand-millionth of the logit."""
 
@@ -115,8 +118,8 @@ class ScoreSql:
     def _packed(count: int) -> list[str]:
         """Contribution and place in one whole number, so that the greatest tells both."""
         return [
-            f"cast(round(abs(c{at}) * {UNIT}) as bigint) * 256"
-            f" + {2 * at} + cast(c{at} > 0 as bigint) as k{at}"
+            f"cast(abs(c{at}) * {UNIT} as bigint) * 256"
+            f" + case when c{at} > 0 then {2 * at + 1} else {2 * at} end as k{at}"
             for at in range(count)
         ]
 
@@ -132,8 +135,8 @@ class ScoreSql:
             part
             for rank in range(1, count + 1)
             for part in (
-                f"cast((r{rank} % 256) // 2 as utinyint) as reason_{rank}",
-                f"(r{rank} // 256) / {UNIT}.0 * (2 * (r{rank} % 2) - 1) as contribution_{rank}",
+                f"cast((r{rank} & 255) >> 1 as utinyint) as reason_{rank}",
+                f"(r{rank} >> 8) * (2 * (r{rank} & 1) - 1) * 1e-9::double as contribution_{rank}",
             )
         ]
 
@@ -200,6 +203,10 @@ def _interval_tree(column: str, edges: list[float], values: list[float]) -> str:
 
 
 def _category_tree(column: str, found: list[tuple[str, float]], fallback: str) -> str:
+    if len(found) > MOST_BRANCHES:
+        names = ", ".join(literal(value) for value, _ in found)
+        numbers = ", ".join(_number(number) for _, number in found)
+        return f"coalesce(map([{names}], [{numbers}])[{column}], {fallback})"
     if len(found) == 1:
         value, number = found[0]
         return f"case when {column} = {literal(value)} then {_number(number)} else {fallback} end"

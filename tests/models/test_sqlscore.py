@@ -102,6 +102,22 @@ def test_a_column_may_be_any_expression(learned: tuple[FeatureEncoder, AdditiveS
     assert np.abs(doubled["logit"].to_numpy() - expected).max() < 1e-9
 
 
+def test_many_categories_are_looked_up_and_others_fall_back() -> None:
+    random = np.random.default_rng(0)
+    area = [f"l'{n:02d}" for n in random.integers(0, 40, 4000)]
+    known = pl.DataFrame({"area": area})
+    did = random.random(4000) < np.array([int(name[2:]) for name in area]) / 50
+    encoder = FeatureEncoder.fit(known, {"area": "category"})
+    scorer = BaseRateScorer(column=0).fit(encoder.encode(known), did)
+    asked = pl.DataFrame({"area": [*sorted(set(area)), "new", None]})
+    with duckdb.connect() as con:
+        con.register("frame", asked.with_row_index("place").to_arrow())
+        query = ScoreSql(encoder, scorer, {}).select("frame", ["place"], reasons=None)
+        found = con.sql(f"select * from ({query}) order by place").pl()
+    expected = scorer.decision_function(encoder.encode(asked))
+    assert np.abs(found["logit"].to_numpy() - expected).max() < 1e-9
+
+
 def test_a_rate_without_features_is_a_constant() -> None:
     scorer = BaseRateScorer(column=None).fit(np.zeros((40, 1)), np.tile([0, 0, 0, 1], 10))
     found = ask(ScoreSql(FeatureEncoder(()), scorer, {}))
