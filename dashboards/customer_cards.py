@@ -9,7 +9,7 @@ import streamlit as st
 
 from cohorte.clock import now
 from cohorte.kpis import add_months
-from dashboards import charts, person, queries, theme, vocabulary
+from dashboards import charts, identities, person, queries, theme, vocabulary
 from dashboards.charts import Line
 from dashboards.components import card, draw, note, pill, plot
 from dashboards.language import Words
@@ -123,7 +123,14 @@ def _answer(answer: Row, _: Words) -> Html:
 def notes(customer_id: str, _: Words) -> None:
     """What people here wrote of the customer; anyone may add."""
     store = queries.store()
-    held = store.list_notes("customer", customer_id)
+    ids = [customer_id]
+    if identities.is_known():
+        ids += [row["alias_id"] for row in identities.aliases_of(customer_id)]
+    held = sorted(
+        (each for known_as in ids for each in store.list_notes("customer", known_as)),
+        key=lambda each: each.created_at,
+        reverse=True,
+    )
     with card("notes", _("Notes")):
         if not held:
             note(_("Nobody has noted anything."))

@@ -58,8 +58,7 @@ def test_pairs_that_nothing_contradicts_are_decided_at_once_when_one_is_sure(
     app.button(key="bulk-same").click().run()
     (safe,) = one(
         own,
-        "select count(*) from identity_links where status = 'review'"
-        " and match_probability >= 0.8",
+        "select count(*) from identity_links where status = 'review' and match_probability >= 0.8",
     )
     assert decisions(own) == ["same"] * int(str(safe))
 
@@ -99,6 +98,13 @@ def test_an_old_id_leads_to_the_customer_it_was_merged_into(
         assert str(customer_id) in said(app)
         assert "was merged into" in said(app) or "merged into" in said(app)
     assert name is not None
+
+
+def test_notes_of_a_retired_id_are_the_customers(screen: RunScreen, own: Workspace) -> None:
+    (customer_id,) = one(own, "select customer_id from customer_aliases")
+    with open_store(own.store_url) as store:
+        store.add_note("customer", "0LDC0ST0MER0", "Prefers tea", author="Zoé", at=now())
+    assert "Prefers tea" in said(screen("customer", root=own.root, lang="en", id=str(customer_id)))
 
 
 def test_a_value_is_set_right_and_a_wrong_one_is_refused(screen: RunScreen, own: Workspace) -> None:
