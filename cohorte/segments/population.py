@@ -18,7 +18,10 @@ from cohorte.segments.catalogue import PROFILES, Catalogue, load_catalogue, vers
 from cohorte.segments.compile import DIALECT, Compiler, Query, column, profile_select
 from cohorte.segments.rules import (
     AllOf,
+    AnyOf,
     Behaviour,
+    Clause,
+    Group,
     Node,
     NoneOf,
     expand,
@@ -108,7 +111,10 @@ def _meeting(population: Population, rule: Node) -> CustomerSet:
     if not is_group(rule):
         return _answer(population, rule)
     size = total(population)
-    sets = [_meeting(population, part) for part in parts(rule)]
+    together, others = _in_one_look(population, rule)
+    sets = [_meeting(population, part) for part in others]
+    if together is not None:
+        sets.append(_answer(population, together))
     if isinstance(rule, AllOf):
         found = everyone(size)
         for each in sets:
@@ -120,8 +126,27 @@ def _meeting(population: Population, rule: Node) -> CustomerSet:
     return ~found if isinstance(rule, NoneOf) else found
 
 
+def _in_one_look(population: Population, group: Group) -> tuple[Group | None, list[Node]]:
+    """The parts of a group that one scan of the profiles answers at once, and the others.
+
+    None when fewer than two parts are left to ask: what was answered before is not asked again.
+    """
+    asked: list[Node] = []
+    others: list[Node] = []
+    for part in parts(group):
+        new = isinstance(part, Clause) and population.answers.find(_key(population, part)) is None
+        (asked if new else others).append(part)
+    if len(asked) < 2:
+        return None, parts(group)
+    return (AllOf(all=asked) if isinstance(group, AllOf) else AnyOf(any=asked)), others
+
+
+def _key(population: Population, leaf: Node, *more: str) -> str:
+    return Answers.key(leaf, population.as_of, population.relation, *more)
+
+
 def _answer(population: Population, leaf: Node) -> CustomerSet:
-    key = Answers.key(leaf, population.as_of, population.relation)
+    key = _key(population, leaf)
     found = population.answers.find(key)
     if found is None:
         compiler = population.compiler()
@@ -190,7 +215,7 @@ def _unknown(population: Population, leaf: Node) -> CustomerSet:
     unknown = compiler.unknown(leaf)
     if unknown is None:
         return nobody(total(population))
-    key = Answers.key(leaf, population.as_of, population.relation, "unknown")
+    key = _key(population, leaf, "unknown")
     found = population.answers.find(key)
     if found is None:
         select = profile_select([column("customer_number")], population.relation).where(unknown)

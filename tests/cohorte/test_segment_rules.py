@@ -191,6 +191,9 @@ def _oracle_clause(clause: Clause) -> pl.Expr:
         met = (age >= 0) & (age < value)
     elif clause.op == "more_than_days_ago":
         met = (pl.lit(AS_OF) - operand).dt.total_days() > value
+    elif clause.op == "anniversary_in_days":
+        coming = [AS_OF + timedelta(days=ahead + 1) for ahead in range(int(str(value)))]
+        met = operand.dt.strftime("%m-%d").is_in([f"{day:%m-%d}" for day in coming])
     elif clause.op in ("in", "not_in"):
         met = pl.any_horizontal([operand == _literal(name, each) for each in clause.values])
         met = ~met if clause.op == "not_in" else met
@@ -239,7 +242,7 @@ def _clauses(draw: st.DrawFn) -> Clause:
     op = draw(st.sampled_from(tested.operators))
     value: Any = None
     scalars = _scalars(tested.name)
-    if op in ("within_days", "more_than_days_ago"):
+    if op in ("within_days", "more_than_days_ago", "anniversary_in_days"):
         value = draw(st.sampled_from([1, 2, 7, 30, 31, 365]))
     elif op in ("in", "not_in"):
         value = draw(st.lists(scalars, min_size=1, max_size=3))
