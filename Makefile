@@ -64,6 +64,10 @@ lock: setup ## Resolve the dependencies anew
 bench: setup ## Measure the pipeline (BENCH="--customers 100000": one size)
 	$(BIN)/python -m benchmarks $(BENCH)
 	$(BIN)/python -m benchmarks.segments $(BENCH_SEGMENTS)
+	$(BIN)/python -m benchmarks.identity $(BENCH_IDENTITY)
+
+bench-screens: setup ## Measure the pages of DEMO with 20 sessions at once (SESSIONS=20)
+	$(BIN)/python -m benchmarks.screens $(DEMO) --sessions $(or $(SESSIONS),20)
 
 docs: setup ## Write the page of the data model again
 	$(BIN)/python docs/data_model.py
