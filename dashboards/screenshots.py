@@ -54,6 +54,11 @@ PICTURES = [
     Picture("rfm", "rfm?pick=at_risk", height=1000),
     Picture("segments", "segments", height=820),
     Picture("data", "data", height=1000),
+    Picture("explore", "explore?by=channel", height=1150),
+    Picture("retention", "retention", height=1300),
+    Picture("sales", "sales", height=1300),
+    Picture("service", "service", height=1200),
+    Picture("gallery", "gallery", height=2400),
 ]
 
 

@@ -152,7 +152,7 @@ def _triangle(
                     "td",
                     text,
                     cls="num heat running" if running else "num heat",
-                    style=f"--s:{round(100 * part / (top or 1))}%",
+                    style=f"--a:{round(100 * part / (top or 1))}%",
                 )
             )
         rows.append(tag("tr", cells))
