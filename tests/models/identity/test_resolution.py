@@ -323,8 +323,6 @@ def test_the_demo_company_is_found(tmp_path: Path) -> None:
     from pipelines.demo import generate
 
     workspace = make_workspace(tmp_path, "demo")
-    settings = tmp_path / "cohorte.yml"
-    settings.write_text(settings.read_text() + "identity:\n  method: full\n")
     generate(workspace.root, customers=20_000, seed=7)
     context = new_context(workspace, RunOptions(), NOW)
     try:
