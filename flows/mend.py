@@ -15,7 +15,6 @@ from cohorte.errors import CohorteError, LockedError
 from cohorte.logs import logger
 from cohorte.store.copies import copy_store, problem_of, sqlite_file
 from cohorte.warehouse import (
-    connect_work,
     list_versions,
     pointed_version,
     served_version,
@@ -24,10 +23,6 @@ from cohorte.warehouse import (
     write_atomically,
 )
 from cohorte.workspace import Workspace
-
-BLOATED = 2.0
-"""Pages of the build database per page in use, above which it is built anew."""
-SMALL_BYTES = 64_000_000
 
 
 def mend(workspace: Workspace, now: datetime) -> list[str]:
@@ -99,25 +94,13 @@ def _precious(workspace: Workspace) -> list[str]:
 
 
 def _work(workspace: Workspace) -> list[str]:
-    """The build database is derived from raw, so one that is damaged or bloated just goes."""
+    """The build database is derived from raw, so one that is damaged just goes."""
     path = workspace.work_path
-    if not path.is_file():
-        return []
-    problem = _unreadable(path)
-    if problem is None and path.stat().st_size > SMALL_BYTES:
-        with closing(connect_work(workspace)) as work:
-            total, used = work.execute(
-                "select total_blocks, used_blocks from pragma_database_size()"
-                " where database_name = current_database()"
-            ).fetchall()[0]
-        if total <= BLOATED * used:
-            return []
-        logger().info("the build database is made anew", extra={"count": total - used})
-    elif problem is None:
+    if not path.is_file() or (problem := _unreadable(path)) is None:
         return []
     path.unlink()
     path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
-    return [] if problem is None else [f"work.duckdb was damaged ({problem}): built anew"]
+    return [f"work.duckdb was damaged ({problem}): built anew"]
 
 
 def _unreadable(path: Path) -> str | None:

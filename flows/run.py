@@ -104,6 +104,7 @@ def new_context(
         full_refresh=options.full_refresh,
         dry_run=options.dry_run,
         kind=options.kind,
+        anew=options.kind == "refresh" and options.only is None,
         sources=options.sources,
         retrain=options.kind == "retrain",
         progress=progress,

@@ -50,6 +50,7 @@ class RunContext:
     full_refresh: bool = False
     dry_run: bool = False
     kind: str = "refresh"
+    anew: bool = False
     sources: tuple[str, ...] = ()
     retrain: bool = False
     accept_changes: bool = False
@@ -105,13 +106,16 @@ def ingest(context: RunContext) -> StationResult:
 
 
 def stage(context: RunContext) -> StationResult:
-    """One row a record, latest version of each, names and types of the vocabulary."""
-    if context.full_refresh:
+    """One row a record, latest version of each, names and types of the vocabulary.
+
+    A refresh builds everything, so it begins with an empty database: tables replaced in place
+    would leave the file twice as large, and those that no model makes any more would stay.
+    """
+    if context.anew or context.full_refresh:
         for path in (context.workspace.work_path, _wal(context.workspace)):
             path.unlink(missing_ok=True)
         with closing(connect_work(context.workspace)):
             pass
-    _drop_strangers(context)
     return _build(context, "stage", rows_from=("raw", "main"), rows_to="staging")
 
 
@@ -315,22 +319,6 @@ def _build(
     with closing(connect_work(context.workspace)) as work:
         rows_in, rows_out = _rows(work, *rows_from), _rows(work, "work", rows_to)
     return StationResult(tag, rows_in=rows_in, rows_out=rows_out, messages=tuple(failures))
-
-
-def _drop_strangers(context: RunContext) -> None:
-    """Drop what an older release built and this one does not: it would be published for ever."""
-    declared = context.dbt.relations()
-    with closing(connect_work(context.workspace)) as work:
-        found = work.execute(
-            "select table_schema, table_name, table_type from information_schema.tables"
-            " where table_catalog = current_database() and table_schema in (select unnest(?))",
-            [sorted({schema for schema, _ in declared})],
-        ).fetchall()
-        for schema, name, kind in found:
-            if (schema, name) not in declared:
-                what = "view" if kind == "VIEW" else "table"
-                work.execute(f'drop {what} if exists "{schema}"."{name}" cascade')
-                logger().info("dropped, no model makes it any more", extra={"entity": name})
 
 
 def _rows(work: duckdb.DuckDBPyConnection, database: str, schema: str) -> int:

@@ -204,13 +204,6 @@ class DbtSession:
                     remedy=self._remedy,
                 )
 
-    def relations(self) -> set[tuple[str, str]]:
-        """The tables and views that the project makes: schema and name of each."""
-        reply = self._ask({"select": "relations", "is_list": True})
-        if "error" in reply:
-            raise CohorteError(str(reply["error"]), where="dbt", remedy=self._remedy)
-        return {(schema, name) for schema, name in reply["relations"]}
-
     def compile(self, model: str, as_of: date) -> str:
         """The SQL of one model as it would be built on a day; nothing is built.
 
@@ -326,22 +319,13 @@ class _Project:
         ]
         parsed = dbtRunner().invoke(["parse", *self._arguments])
         self._error = "" if parsed.success else str(parsed.exception)
-        self._manifest = cast(Any, parsed.result)
-        self._runner = dbtRunner(manifest=self._manifest) if parsed.success else None
+        self._runner = dbtRunner(manifest=cast(Any, parsed.result)) if parsed.success else None
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         if self._runner is None:
             return {"error": self._error}
         if "compile" in request:
             return self._compiled(request)
-        if request.get("is_list"):
-            return {
-                "relations": [
-                    [node.schema, node.alias]
-                    for node in self._manifest.nodes.values()
-                    if node.resource_type in ("model", "seed", "snapshot")
-                ]
-            }
         command = [
             "build",
             *self._arguments,

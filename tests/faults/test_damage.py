@@ -29,7 +29,6 @@ from cohorte.warehouse import (
     writer_lock,
 )
 from cohorte.workspace import Workspace
-from flows import mend as mending
 from flows.mend import keep_store_copy, mend
 from pipelines.publish import Publication, publish
 from tests.support.published import build_workspace
@@ -180,22 +179,6 @@ def test_what_cannot_be_had_again_stops_the_run_with_the_remedy(workspace, name)
 def test_the_build_database_is_made_anew_when_damaged(workspace):
     workspace.work_path.write_bytes(b"\x00" * 40_000)
     assert "built anew" in mend(workspace, NOW)[0]
-    assert not workspace.work_path.exists()
-
-
-def test_a_build_database_that_is_mostly_holes_is_made_anew(workspace, monkeypatch):
-    monkeypatch.setattr(mending, "SMALL_BYTES", 0)
-    with closing(connect_work_of(workspace)) as work:
-        for name in ("one", "two", "three"):
-            work.execute(f"create table {name} as select random() as n from range(400000)")
-        work.execute("checkpoint")
-    assert mend(workspace, NOW) == []
-    assert workspace.work_path.exists()
-    with closing(connect_work_of(workspace)) as work:
-        work.execute("drop table one")
-        work.execute("drop table two")
-        work.execute("checkpoint")
-    mend(workspace, NOW)
     assert not workspace.work_path.exists()
 
 
