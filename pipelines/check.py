@@ -9,6 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo
 
 from cohorte.contracts import DUCKDB_TYPES, ColumnType, Contract, ContractColumn, contract
 from cohorte.errors import SettingsError
@@ -41,7 +44,8 @@ class Projection:
     """The rows of one entity in a feed's extract, accepted and rejected.
 
     ``sql`` selects ``_file_id, _line``, the filled contract columns, ``_version, _row_hash,
-    _extra``, and ``_fault``: null for an accepted row, else a place in ``faults``; a rejected row
+    _extra``, ``_clock`` (columns whose local time a clock change makes doubtful, with what it is),
+    and ``_fault``: null for an accepted row, else a place in ``faults``; a rejected row
     also has ``_value`` and ``_row_text``. ``key`` is empty for rows without an id of their own.
     """
 
@@ -62,6 +66,7 @@ class _Filled:
     text: str
     typed: str
     unknown: str | None = None
+    clock: str | None = None
 
 
 def projection(
@@ -115,15 +120,18 @@ def projection(
     names = tuple(one.column.name for one in filled)
     outputs = ", ".join(f"v_{name} as {identifier(name)}" for name in names)
     version = f"v_{mapping.version}" if mapping.version else "null"
+    clocks = [one.clock for one in filled if one.clock]
+    clock = f"nullif(concat_ws(',', {', '.join(clocks)}), '')" if clocks else "null::varchar"
     extra = relation.leftover(mapped, is_first)
     where = f" where {_where(mapping.where, relation, feed)}" if mapping.where else ""
     sql = (
         f"select _file_id, _line, {outputs}, {version}::timestamp as _version,"
-        f" {row_hash(names)} as _row_hash, {extra} as _extra, _fault,"
+        f" {row_hash(names)} as _row_hash, {extra} as _extra, _clock, _fault,"
         f" case when _fault is not null then {value_case} end as _value,"
         f" case when _fault is not null then {relation.row_text} end as _row_text"
         f" from (select *, {fault_case} as _fault"
-        f" from (select *, {typed} from (select *, {texts} from {relation.sql}{where})))"
+        f" from (select *, {clock} as _clock, {typed}"
+        f" from (select *, {texts} from {relation.sql}{where})))"
     )
     key = known.key if all(name in mapping.columns for name in known.key) else ()
     return Projection(
@@ -234,7 +242,55 @@ def _fill(
             return _Filled(column, found[0].sql, direct)
     text, unknown = _text(mapped, found, feed)
     typed = _typed(f"t_{column.name}", column.type, mapped, feed, zone)
-    return _Filled(column, text, typed, unknown and f"t_{column.name} is not null and {unknown}")
+    unknown = unknown and f"t_{column.name} is not null and {unknown}"
+    return _Filled(column, text, typed, unknown, _clock(column, mapped, feed, zone))
+
+
+def _clock(column: ContractColumn, mapped: Mapped, feed: Feed, zone: str) -> str | None:
+    """What a clock change makes of a local time: it happens twice, or not at all; else null.
+
+    A time that happens twice counts as the later, one that does not is moved on by the gap. Only
+    the days of a change are looked at closely.
+    """
+    days = change_days(zone)
+    if column.type != "timestamp" or not days:
+        return None
+    text = f"t_{column.name}"
+    formats = mapped.formats or [*feed.timestamp_formats, *feed.date_formats]
+    if formats:
+        parsed = ", ".join(_moment(text, form) for form in formats if "%z" not in form)
+        if not parsed:
+            return None
+        local = f"coalesce({parsed})"
+    else:
+        zoned = f"length({text}) > 10 and {_has_zone(text)}"
+        local = f"case when not ({zoned}) then try_cast({text} as timestamp) end"
+    instant = f"timezone({literal(zone)}, {local})"
+    again = " or ".join(
+        f"timezone({literal(zone)}, {instant} {sign} interval 1 hour) = {local}" for sign in "+-"
+    )
+    return (
+        f"case when ({local})::date in ({', '.join(days)}) then case"
+        f" when timezone({literal(zone)}, {instant}) <> {local}"
+        f" then {literal(column.name + ' nonexistent_time')}"
+        f" when {again} then {literal(column.name + ' ambiguous_time')} end end"
+    )
+
+
+@cache
+def change_days(zone: str) -> tuple[str, ...]:
+    """The days, from 1970 to 2060, on which a zone's clocks are changed, as SQL dates."""
+    place = ZoneInfo(zone)
+    first = date(1970, 1, 1)
+    found = []
+    offset = None
+    for number in range(91 * 366):
+        day = first + timedelta(days=number)
+        now = datetime(day.year, day.month, day.day, 12, tzinfo=place).utcoffset()
+        if offset is not None and now != offset:
+            found.append(f"date '{day}'")
+        offset = now
+    return tuple(found)
 
 
 def _text(mapped: Mapped, found: Sequence[RelationColumn], feed: Feed) -> tuple[str, str | None]:

@@ -51,6 +51,7 @@ from pipelines.inbox import Found, Stamp, find_files, safe_name, stamp
 from pipelines.load import (
     FileRow,
     Snapshots,
+    doubtful_times,
     first_rejects,
     load,
     load_quarantined,
@@ -63,6 +64,10 @@ WILDCARDS = "*?["
 BATCH_BYTES = 192_000_000  # JSON lines are wide: fewer bytes do not fill a second core
 BATCH_FILES = 400
 FILE_ERRORS = (QuarantineError, SettingsError, duckdb.Error)
+CLOCK_WORDS = {
+    "ambiguous_time": "happen twice that night and are read as the later",
+    "nonexistent_time": "do not exist in their zone and are moved on by the clock's change",
+}
 Status = Literal["loaded", "empty", "quarantined", "known", "missing", "unfinished"]
 READS_NOTHING = ("feed", "files", "done_mark", "url", "rest", "incremental")
 
@@ -656,6 +661,7 @@ class _Intake:
         typed = type_rows(self.connection, project_feed(self.feed, self.source, settings, extract))
         rejected = rejected_records(self.connection)
         first = first_rejects(self.connection) if rejected else {}
+        doubtful = doubtful_times(self.connection, typed)
         files: list[FileRow] = []
         told: dict[int, list[str]] = {}
         for delivery in deliveries:
@@ -663,6 +669,13 @@ class _Intake:
             dialect = extract.dialects.get(file_id, {})
             told[file_id] = [*extract.messages.get(file_id, [])]
             told[file_id] += self._column_changes(delivery.name, dialect)
+            if times := doubtful.get(file_id):
+                dialect["doubtful_times"] = [list(one) for one in times]
+                told[file_id] += [
+                    f"{delivery.name}: {count:,} times of {place} {CLOCK_WORDS[flag]}, the first in"
+                    f" line {line}"
+                    for place, flag, count, line in times
+                ]
             file = self._row(delivery, dialect)
             file.records = extract.records[file_id]
             file.rejected = rejected.get(file_id, 0)

@@ -170,6 +170,23 @@ def _keep_one_of_each(
     )
 
 
+def doubtful_times(
+    connection: duckdb.DuckDBPyConnection, typed: Sequence[Typed]
+) -> dict[int, list[tuple[str, str, int, int]]]:
+    """Local times in a clock change, by file: entity and column, what they are, how many, where."""
+    found: dict[int, list[tuple[str, str, int, int]]] = {}
+    for one in typed:
+        for file_id, clock, count, line in connection.execute(
+            "select _file_id, clock, count(*), min(_line) from (select _file_id, _line,"
+            f" unnest(string_split(_clock, ',')) as clock from {one.table}"
+            " where _clock is not null and _fault is null) group by all order by all"
+        ).fetchall():
+            column, _, flag = clock.partition(" ")
+            place = f"{one.projection.entity}.{column}"
+            found.setdefault(file_id, []).append((place, flag, count, line))
+    return found
+
+
 def rejected_records(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
     """Records with at least one rejected row, by file."""
     return dict(

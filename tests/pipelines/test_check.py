@@ -216,3 +216,50 @@ def test_no_two_columns_of_a_contract_share_a_mark():
     for known in contracts().values():
         marks = {column_mark(name) for name in known.column_names}
         assert len(marks) == len(known.column_names), known.entity
+
+
+@pytest.mark.parametrize("keys", [{}, {"timestamp_formats": ["%Y-%m-%d %H:%M:%S"]}])
+def test_times_of_a_clock_change_are_converted_by_the_stated_rule_and_counted(bench, keys):
+    bench.source(order_feed(**keys), time_zone="Europe/Paris")
+    text = (
+        "Ticket,Date,Montant,Client\nT1,2026-10-25 02:30:00,1,C\nT2,2026-03-29 02:30:00,1,C\n"
+        "T3,2026-10-25 03:30:00,1,C\nT4,2026-10-25 01:59:00,1,C\nT5,2026-03-29 03:00:00,1,C\n"
+        "T6,2026-10-25 02:00:00,1,C\n"
+    )
+    report = bench.ingest_one("orders.csv", text)
+    assert report.accepted == 6
+    assert report.messages == (
+        (
+            "orders.csv: 2 times of orders.ordered_at happen twice that night and are read as the"
+            " later, the first in line 2"
+        ),
+        (
+            "orders.csv: 1 times of orders.ordered_at do not exist in their zone and are moved on"
+            " by the clock's change, the first in line 3"
+        ),
+    )
+    assert bench.ask("select order_id, ordered_at::varchar from orders order by 1") == [
+        ("T1", "2026-10-25 01:30:00"),
+        ("T2", "2026-03-29 01:30:00"),
+        ("T3", "2026-10-25 02:30:00"),
+        ("T4", "2026-10-24 23:59:00"),
+        ("T5", "2026-03-29 01:00:00"),
+        ("T6", "2026-10-25 01:00:00"),
+    ]
+    assert bench.ask("select dialect -> '$.doubtful_times' from files") == [
+        (
+            (
+                '[["orders.ordered_at","ambiguous_time",2,2],'
+                '["orders.ordered_at","nonexistent_time",1,3]]'
+            ),
+        )
+    ]
+
+
+def test_a_time_that_says_its_zone_is_never_in_doubt(bench):
+    bench.source(order_feed(), time_zone="Europe/Paris")
+    report = bench.ingest_one(
+        "orders.csv",
+        "Ticket,Date,Montant,Client\nT1,2026-10-25T02:30:00+02:00,1,C\nT2,2026-10-25T00:30:00Z,1,C\n",
+    )
+    assert report.messages == ()
