@@ -142,8 +142,9 @@ def correct(
     said = {field: value for field, _, value in (text.partition("=") for text in values)}
     with closing(connect_reader(opened.work_path)) as work:
         found = _record(work, record)
+    checked = checked_corrections(said, opened.settings.country_code)
     with open_store(opened.store_url) as store:
-        made = store.correct(found, checked_corrections(said), who=getpass.getuser(), at=now())
+        made = store.correct(found, checked, who=getpass.getuser(), at=now())
     for correction in made:
         typer.echo(f"correction {correction.correction_id}: {correction.field} is kept")
 

@@ -316,7 +316,7 @@ def _correct(record: tuple[str, str], field: str, value: str) -> None:
     from models.identity import checked_corrections
 
     try:
-        kept = checked_corrections({field: value})
+        kept = checked_corrections({field: value}, queries.workspace().settings.country_code)
     except CohorteError as error:
         warning(str(error))
         return

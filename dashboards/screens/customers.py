@@ -7,7 +7,7 @@ import zlib
 import streamlit as st
 
 from cohorte.i18n import N_
-from dashboards import address, findings, queries, vocabulary
+from dashboards import address, findings, identities, queries, vocabulary
 from dashboards.components import Column, cell, empty, note, open_table, page_head
 from dashboards.language import Words, words
 from dashboards.queries import PAGE_SIZE
@@ -57,7 +57,7 @@ def render() -> None:
         )
     address.keep("q", search)
     address.keep("sort", sort, sorts[0])
-    asked = (search or "", lifecycle, rfm_segment, party, segment, sort)
+    asked = (_current(search or ""), lifecycle, rfm_segment, party, segment, sort)
     key = f"page-{zlib.crc32(repr(asked).encode())}"
     page = int(st.session_state.get(key) or 1)
     total, rows = queries.customers(*asked, page)
@@ -102,6 +102,14 @@ def _filter(label: str, names: dict[str, str], key: str, _: Words) -> str | None
     )
     address.keep(key, chosen)
     return chosen
+
+
+def _current(search: str) -> str:
+    """What is searched; for the id of a customer merged into another, the other's."""
+    typed = search.strip().upper()
+    if len(typed) == 12 and typed.isalnum() and identities.is_known():
+        return identities.successor(typed) or search
+    return search
 
 
 def _results(total: int, page: int, shown: int, _: Words) -> str:

@@ -92,8 +92,11 @@ CORRECTED = (
 """Fields of a customer that a person may set right."""
 
 
-def checked_corrections(values: dict[str, str]) -> dict[str, str]:
-    """The values as they are kept; SettingsError for a field or a value that cannot be."""
+def checked_corrections(values: dict[str, str], country_code: str = "FR") -> dict[str, str]:
+    """The values as they are kept; SettingsError for a field or a value that cannot be.
+
+    A phone number without a country's prefix is of ``country_code``.
+    """
     kept = {}
     for name, value in values.items():
         said = " ".join(value.split())
@@ -116,8 +119,24 @@ def checked_corrections(values: dict[str, str]) -> dict[str, str]:
                 raise SettingsError(
                     f'"{said}" is not an e-mail address', remedy="write it as name@example.com"
                 )
+        if name == "phone":
+            said = _checked_phone(said, country_code)
         kept[name] = said
     return kept
+
+
+def _checked_phone(said: str, country_code: str) -> str:
+    import phonenumbers
+
+    try:
+        number = phonenumbers.parse(said, country_code)
+    except phonenumbers.NumberParseException:
+        number = None
+    if number is None or not phonenumbers.is_valid_number(number):
+        raise SettingsError(
+            f'"{said}" is not a phone number', remedy="write it as +33 6 12 34 56 78"
+        )
+    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")

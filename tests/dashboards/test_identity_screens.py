@@ -10,7 +10,7 @@ import pytest
 from cohorte.clock import now
 from cohorte.store import open_store
 from cohorte.workspace import Workspace, open_workspace
-from tests.dashboards.conftest import RunScreen, said
+from tests.dashboards.conftest import RunScreen, rows_of, said
 from tests.dashboards.test_screens import one
 
 
@@ -98,6 +98,12 @@ def test_an_old_id_leads_to_the_customer_it_was_merged_into(
         assert str(customer_id) in said(app)
         assert "was merged into" in said(app) or "merged into" in said(app)
     assert name is not None
+
+
+def test_a_retired_id_is_found_in_the_list(screen: RunScreen, served: Workspace) -> None:
+    (customer_id,) = one(served, "select customer_id from customer_aliases")
+    app = screen("customers", lang="en", q="0ldc0st0mer0")
+    assert rows_of(app, "people") == [customer_id]
 
 
 def test_notes_of_a_retired_id_are_the_customers(screen: RunScreen, own: Workspace) -> None:

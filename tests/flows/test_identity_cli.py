@@ -179,9 +179,13 @@ def test_a_correction_that_cannot_be_is_refused(shop):
         (["shop:M1", "shoe_size=41"], "shoe_size"),
         (["shop:M1", "birth_date=31/02/1980"], "not a date"),
         (["shop:M1", "email=nobody"], "not an e-mail"),
+        (["shop:M1", "phone=12"], "not a phone number"),
         (["shop:M9", "city=Lille"], "M9"),
     ):
         result = CliRunner().invoke(identity_cli.app, ["correct", *words, "-w", str(shop.root)])
         assert result.exit_code != 0
         assert told in str(result.exception)
-    assert "correction 1: city is kept" in call(shop, "correct", "shop:M1", "city=Lille")
+    call(shop, "correct", "shop:M1", "city=Lille", "phone=06 12 34 56 78")
+    with open_store(shop.store_url) as store:
+        kept = {held.field: held.value for held in store.list_corrections()}
+    assert kept == {"city": "Lille", "phone": "+33612345678"}
