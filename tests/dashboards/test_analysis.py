@@ -185,7 +185,7 @@ def test_the_part_that_moved_revenue_most_is_named_on_the_overview(
         """
         with sold as (
             select
-                channel, region, party, store,
+                channel, region, store,
                 case when order_date > date '2026-10-31' - 90 then reporting_net_amount
                     else -reporting_net_amount end as effect
             from orders left join customer_profiles using (customer_id)
