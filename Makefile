@@ -38,7 +38,7 @@ ifneq ($(SERVE),0)
 endif
 
 test: setup ## Run the tests (under 15 minutes on 2 cores)
-	$(BIN)/pytest -m "not full" -n 2 --dist loadfile
+	$(BIN)/pytest -m "not full" -n 2 --dist loadfile --durations=20
 
 test-full: setup ## Run all tests, the full real data sets too
 	$(BIN)/pytest -m "" -n 2 --dist loadfile
