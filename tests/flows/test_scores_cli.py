@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from typer.testing import CliRunner
 
 from cohorte.workspace import Workspace
-from flows import scores_cli
+from flows import scores
 from flows.cli import app
 from models.registry import Registry
 from tests.models.propensity.invented import AS_OF, FEATURES_SQL, work_database
@@ -43,7 +43,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     with duckdb.connect(str(made.raw_path)):
         pass
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(limits=1):
-        patch.setattr(scores_cli, "_features_sql", lambda *_: FEATURES_SQL)
+        patch.setattr(scores, "_features_sql", lambda *_: FEATURES_SQL)
         yield made
 
 
