@@ -379,6 +379,24 @@ def _x(labels: Sequence[str]) -> Spec:
     }
 
 
+def _line_scale(lines: Sequence[Line], looks: Sequence[Any]) -> dict[str, Any]:
+    """What each line looks like: its colour, or its dashes."""
+    return {
+        "field": "line",
+        "type": "nominal",
+        "legend": None,
+        "scale": {"domain": [line.name for line in lines], "range": looks},
+    }
+
+
+def _line_tooltip(_: Words) -> list[dict[str, Any]]:
+    return [
+        {"field": "name", "type": "nominal", "title": _("Period")},
+        {"field": "line", "type": "nominal", "title": _("What")},
+        {"field": "said", "type": "nominal", "title": _("Value")},
+    ]
+
+
 def course(
     labels: Sequence[str],
     names: Sequence[str],
@@ -405,24 +423,8 @@ def course(
     known = [each["value"] for each in values] or [0.0, 1.0]
     ticks = ticks_between(min(known), max(known))
     last = len(labels) - 1
-    colour = {
-        "field": "line",
-        "type": "nominal",
-        "legend": None,
-        "scale": {
-            "domain": [line.name for line in lines],
-            "range": [line.colour for line in lines],
-        },
-    }
-    dash = {
-        "field": "line",
-        "type": "nominal",
-        "legend": None,
-        "scale": {
-            "domain": [line.name for line in lines],
-            "range": [[4, 4] if line.dashed else [1, 0] for line in lines],
-        },
-    }
+    colour = _line_scale(lines, [line.colour for line in lines])
+    dash = _line_scale(lines, [[4, 4] if line.dashed else [1, 0] for line in lines])
     y = {
         "field": "value",
         "type": "quantitative",
@@ -430,12 +432,7 @@ def course(
         "axis": _value_axis(ticks, lambda tick: said(tick, True)),
     }
     x = _x(labels)
-    tooltip = [
-        {"field": "name", "type": "nominal", "title": _("Period")},
-        {"field": "line", "type": "nominal", "title": _("What")},
-        {"field": "said", "type": "nominal", "title": _("Value")},
-    ]
-    encoding = {"x": x, "y": y, "color": colour, "tooltip": tooltip}
+    encoding = {"x": x, "y": y, "color": colour, "tooltip": _line_tooltip(_)}
     whole = f"datum.at < {last}" if partial else "true"
     layers = [
         {
@@ -502,25 +499,13 @@ def stacked(
                 "scale": {"domain": [0, ticks[-1]], "nice": False},
                 "axis": _value_axis(ticks, lambda tick: said(tick, True)),
             },
-            "color": {
-                "field": "line",
-                "type": "nominal",
-                "legend": None,
-                "scale": {
-                    "domain": [line.name for line in lines],
-                    "range": [line.colour for line in lines],
-                },
-            },
+            "color": _line_scale(lines, [line.colour for line in lines]),
             "order": {"field": "place", "type": "ordinal"},
             "opacity": {
                 "condition": {"test": f"datum.at == {last}", "value": 0.45 if partial else 1},
                 "value": 1,
             },
-            "tooltip": [
-                {"field": "name", "type": "nominal", "title": _("Period")},
-                {"field": "line", "type": "nominal", "title": _("What")},
-                {"field": "said", "type": "nominal", "title": _("Value")},
-            ],
+            "tooltip": _line_tooltip(_),
         },
     }
     table = [

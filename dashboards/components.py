@@ -12,7 +12,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from cohorte.errors import CohorteError
-from dashboards import reports, theme
+from dashboards import address, reports, theme
 from dashboards.charts import Drawn as AltairChart
 from dashboards.charts import Plot
 from dashboards.icons import MARK, icon, url
@@ -115,6 +115,33 @@ def _described(
     described = _builder(*args).to_dict() | {"width": "container"}
     plain: dict[str, Any] = json.loads(json.dumps(described, default=float))
     return plain
+
+
+def choice(
+    label: str,
+    options: Sequence[str],
+    said: Callable[[str], str],
+    key: str,
+    usual: str,
+    *,
+    widget: str | None = None,
+    is_labelled: bool = False,
+) -> str:
+    """One of a few, side by side, that the address keeps under `key`; `usual` leaves no trace.
+
+    `said` writes an option. `widget` is the widget's key where the address's would not be its own.
+    """
+    chosen = st.segmented_control(
+        label,
+        options,
+        default=address.asked(key, options) or usual,
+        required=True,
+        format_func=said,
+        key=widget or key,
+        label_visibility="visible" if is_labelled else "collapsed",
+    )
+    address.keep(key, chosen, usual)
+    return chosen or usual
 
 
 def insight(sentence: str) -> None:

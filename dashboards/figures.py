@@ -122,16 +122,7 @@ def course_plot(
             Line(_("Target"), [float(target)] * len(found), charts.SERIES_COLOURS[1], True)
         )
     days = [day for day, _each in found]
-    return charts.course(
-        labels(days, grain, _),
-        [_.bucket(day, grain) for day in days],
-        lines,
-        lambda value, short: _.figure(value, kpi.unit, short=short),
-        _,
-        tokens,
-        partial=bool(found) and _is_open(days[-1], grain, period),
-        height=height,
-    )
+    return _drawn(kpi, grain, period, days, lines, tokens, _, height)
 
 
 def parts_plot(
@@ -153,6 +144,19 @@ def parts_plot(
         days = [day for day, _each in found]
         name = vocabulary.part(dimension, part, _, names)
         lines.append(Line(name, [_float(each) for _day, each in found], colour))
+    return _drawn(kpi, grain, period, days, lines, tokens, _)
+
+
+def _drawn(
+    kpi: Kpi,
+    grain: Grain,
+    period: Period,
+    days: Sequence[date],
+    lines: Sequence[Line],
+    tokens: Tokens,
+    _: Words,
+    height: int = 260,
+) -> Plot:
     return charts.course(
         labels(days, grain, _),
         [_.bucket(day, grain) for day in days],
@@ -161,6 +165,7 @@ def parts_plot(
         _,
         tokens,
         partial=bool(days) and _is_open(days[-1], grain, period),
+        height=height,
     )
 
 

@@ -20,6 +20,7 @@ from dashboards.components import (
     card,
     cell,
     change_pill,
+    choice,
     draw,
     empty,
     legend,
@@ -137,17 +138,17 @@ def _grain(chosen: Kpi, period: Period, _: Words) -> Grain:
     grains = list(get_args(Grain))
     usual = periods.grain_for(period)
     with st.container(key="grains"):
-        picked = st.segmented_control(
+        picked = choice(
             _("Step"),
             grains,
-            default=address.asked("step", grains) or usual,
-            required=True,
-            format_func=lambda each: _(periods.GRAIN_NAMES[each]),
-            key=f"step-{usual}",
+            lambda each: _(periods.GRAIN_NAMES[each]),
+            "step",
+            usual,
+            widget=f"step-{usual}",
+            is_labelled=True,
         )
-    address.keep("step", picked, usual)
-    grain = figures.steps(chosen.kpi_id, cast(Grain, picked or usual), period)
-    if grain != (picked or usual):
+    grain = figures.steps(chosen.kpi_id, cast(Grain, picked), period)
+    if grain != picked:
         note(
             _(
                 "Shown by {step}: the period is too long for smaller steps.",

@@ -12,6 +12,7 @@ from dashboards.components import (
     bar,
     card,
     cell,
+    choice,
     draw,
     empty,
     insight,
@@ -39,16 +40,9 @@ def render() -> None:
     with page_head(
         _("Geography"), _("Where customers are, what they bring, and where they leave.")
     ):
-        measure = st.segmented_control(
-            _("What"),
-            list(MEASURES),
-            default=address.asked("measure", MEASURES) or "customers",
-            required=True,
-            format_func=lambda each: _(MEASURES[each]),
-            key="measure",
-            label_visibility="collapsed",
+        measure = choice(
+            _("What"), list(MEASURES), lambda each: _(MEASURES[each]), "measure", "customers"
         )
-        address.keep("measure", measure, "customers")
     places = queries.places()
     if not places:
         empty(
@@ -57,7 +51,6 @@ def render() -> None:
             symbol="visit",
         )
         return
-    measure = measure or "customers"
     _finding(places, _)
     left, right = st.columns([7, 5], gap="small")
     with left:
@@ -169,18 +162,17 @@ def _nearby(places: list[Row], _: Words) -> None:
                 key="near",
             )
             address.keep("near", town)
-            reach = st.segmented_control(
+            reach = choice(
                 _("Within"),
                 list(REACHES),
-                default=address.asked("km", REACHES) or "20",
-                required=True,
-                format_func=lambda each: _("{count} km", count=_.number(REACHES[each])),
-                key="km",
+                lambda each: _("{count} km", count=_.number(REACHES[each])),
+                "km",
+                "20",
+                is_labelled=True,
             )
-            address.keep("km", reach, "20")
         if town is None:
             return
-        kilometres = REACHES[reach or "20"]
+        kilometres = REACHES[reach]
         row = towns[town]
         found = queries.nearby(row["latitude"], row["longitude"], kilometres)
         note(

@@ -10,10 +10,11 @@ from cohorte.errors import CohorteError
 from cohorte.i18n import N_
 from cohorte.settings import IdentitySettings
 from cohorte.store import IdentityDecision, IdentityVerdict
-from dashboards import address, identities, queries
+from dashboards import identities, queries
 from dashboards.components import (
     Column,
     card,
+    choice,
     draw,
     empty,
     note,
@@ -95,16 +96,14 @@ def render() -> None:
             command="cohorte run",
         )
         return
-    chosen = st.segmented_control(
+    chosen = choice(
         _("View"),
         list(TABS),
-        default=address.asked("view", TABS) or "waiting",
-        required=True,
-        format_func=lambda name: _(TABS[name]),
-        key="identity-view",
-        label_visibility="collapsed",
+        lambda name: _(TABS[name]),
+        "view",
+        "waiting",
+        widget="identity-view",
     )
-    address.keep("view", chosen, "waiting")
     decisions = queries.store().list_identity_decisions()
     if chosen == "history":
         _history(_)

@@ -20,6 +20,7 @@ from dashboards.components import (
     bar,
     card,
     change_pill,
+    choice,
     draw,
     empty,
     figures,
@@ -68,16 +69,9 @@ def render() -> None:
             day=_.day(served.as_of, "long"),
         ),
     ):
-        chosen = st.segmented_control(
-            _("Period"),
-            list(periods.LABELS),
-            default=address.asked("period", periods.LABELS) or "90d",
-            required=True,
-            format_func=lambda key: _(periods.LABELS[key]),
-            key="period",
-            label_visibility="collapsed",
+        key = choice(
+            _("Period"), list(periods.LABELS), lambda key: _(periods.LABELS[key]), "period", "90d"
         )
-        address.keep("period", chosen, "90d")
         _arrange(chosen_kpis, _)
     first = queries.first_day()
     if first is None:
@@ -87,7 +81,6 @@ def render() -> None:
             symbol="order",
         )
         return
-    key = chosen or "90d"
     period = periods.period(key, served.as_of)
     previous = period.previous()
     comparable = first <= previous.start

@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from cohorte.intervals import likely_range
 from cohorte.kpis import add_months
 from dashboards import address, charts, findings, queries, theme
 from dashboards.charts import Line
@@ -16,6 +17,7 @@ from dashboards.components import (
     bar,
     card,
     change_pill,
+    choice,
     draw,
     empty,
     legend,
@@ -25,7 +27,6 @@ from dashboards.components import (
     strip,
     table,
 )
-from dashboards.intervals import likely_range
 from dashboards.language import Words, words
 from dashboards.markup import join, span
 from dashboards.queries import Row
@@ -43,16 +44,13 @@ def render() -> None:
     with page_head(
         _("Products"), _("What sells, together with what, and what brings customers back.")
     ):
-        months = st.segmented_control(
+        months = choice(
             _("Period"),
             list(PERIODS),
-            default=address.asked("months", PERIODS) or "12",
-            required=True,
-            format_func=lambda key: _.ngettext("{count} month", "{count} months", PERIODS[key]),
-            key="months",
-            label_visibility="collapsed",
+            lambda key: _.ngettext("{count} month", "{count} months", PERIODS[key]),
+            "months",
+            "12",
         )
-        address.keep("months", months, "12")
     known = queries.categories()
     category = None
     if known:
@@ -66,7 +64,7 @@ def render() -> None:
                 key="category",
             )
             address.keep("category", category)
-    length = PERIODS[months or "12"]
+    length = PERIODS[months]
     end = add_months(as_of.replace(day=1), 1)
     start, before = add_months(end, -length), add_months(end, -2 * length)
     rows = [

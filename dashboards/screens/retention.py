@@ -9,10 +9,11 @@ import streamlit as st
 
 from cohorte.i18n import N_
 from cohorte.kpis import add_months
-from dashboards import address, charts, queries, theme
+from dashboards import charts, queries, theme
 from dashboards.charts import Line
 from dashboards.components import (
     card,
+    choice,
     draw,
     empty,
     insight,
@@ -30,6 +31,7 @@ MEASURES = {
     "orders_count": N_("Orders"),
     "net_revenue": N_("Net revenue"),
 }
+SHARES = {"share": N_("Share"), "count": N_("Number")}
 COHORTS_SHOWN = 14
 CURVES = 6
 STATES = {
@@ -51,8 +53,14 @@ def render() -> None:
         _("Retention"),
         _("Who comes back, when, and how buyers move between states."),
     ):
-        measure = _choice(_("What"), MEASURES, "measure", "customers_count", _)
-        share = _choice(_("As"), {"share": N_("Share"), "count": N_("Number")}, "as", "share", _)
+        measure = choice(
+            _("What"),
+            list(MEASURES),
+            lambda each: _(MEASURES[each]),
+            "measure",
+            "customers_count",
+        )
+        share = choice(_("As"), list(SHARES), lambda each: _(SHARES[each]), "as", "share")
     frame = queries.cohort_months()
     if frame.is_empty():
         empty(
@@ -77,20 +85,6 @@ def render() -> None:
     with right:
         _gaps(_)
     _moves(_)
-
-
-def _choice(label: str, names: dict[str, str], key: str, usual: str, _: Words) -> str:
-    chosen = st.segmented_control(
-        label,
-        list(names),
-        default=address.asked(key, names) or usual,
-        required=True,
-        format_func=lambda each: _(names[each]),
-        key=key,
-        label_visibility="collapsed",
-    )
-    address.keep(key, chosen, usual)
-    return str(chosen or usual)
 
 
 Cohorts = dict[date, list[float]]

@@ -12,6 +12,7 @@ from dashboards.components import (
     Column,
     card,
     cell,
+    choice,
     draw,
     empty,
     insight,
@@ -43,16 +44,13 @@ def render() -> None:
     ):
         party = None
         if len(parties) > 1:
-            party = st.segmented_control(
+            party = choice(
                 _("Who"),
                 list(parties),
-                format_func=lambda key: markdown_text(_(vocabulary.PARTIES.get(key, key))),
-                default=address.asked("party", parties) or next(iter(parties)),
-                required=True,
-                key="party",
-                label_visibility="collapsed",
+                lambda key: markdown_text(_(vocabulary.PARTIES.get(key, key))),
+                "party",
+                next(iter(parties)),
             )
-            address.keep("party", party, next(iter(parties)))
     segments = queries.rfm_segments(party)
     if not segments:
         empty(

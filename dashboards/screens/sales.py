@@ -13,12 +13,13 @@ import streamlit as st
 from cohorte.i18n import N_
 from cohorte.kpis import Period, add_months, kpi
 from cohorte.kpis.durations import quantile, survival
-from dashboards import address, charts, figures, periods, queries, theme, vocabulary
+from dashboards import charts, figures, periods, queries, theme, vocabulary
 from dashboards.charts import Line
 from dashboards.components import (
     Column,
     bar,
     card,
+    choice,
     draw,
     empty,
     legend,
@@ -58,17 +59,8 @@ def render() -> None:
     with page_head(
         _("Leads and sales"), _("From lead to won, what is open, and what to expect of it.")
     ):
-        key = st.segmented_control(
-            _("Period"),
-            list(PERIODS),
-            default=address.asked("period", PERIODS) or "12m",
-            required=True,
-            format_func=lambda each: _(PERIODS[each]),
-            key="period",
-            label_visibility="collapsed",
-        )
-        address.keep("period", key, "12m")
-    period = periods.period(key or "12m", as_of)
+        key = choice(_("Period"), list(PERIODS), lambda each: _(PERIODS[each]), "period", "12m")
+    period = periods.period(key, as_of)
     funnel = queries.lead_funnel("month", period.start, period.end)
     ends = tuple(_month_ends(as_of, PAST_MONTHS))
     past = queries.kpi_at("pipeline_value", "stage", ends)
@@ -111,26 +103,17 @@ def _funnel(period: Period, by_month: Sequence[Row], _: Words) -> None:
         won=_.number(won),
     )
     with card("funnel", title, _("By when they came in: the latest have had the least time")):
-        by = st.segmented_control(
-            _("By"),
-            list(BY),
-            default=address.asked("by", BY) or "month",
-            required=True,
-            format_func=lambda each: _(BY[each]),
-            key="by",
-            label_visibility="collapsed",
-        )
-        address.keep("by", by, "month")
+        by = choice(_("By"), list(BY), lambda each: _(BY[each]), "by", "month")
         rows = (
             sorted(by_month, key=lambda row: row["part"], reverse=True)
             if by == "month"
-            else queries.lead_funnel(by or "month", period.start, period.end)
+            else queries.lead_funnel(by, period.start, period.end)
         )
         top = max((row["leads"] for row in rows), default=1)
         draw(
             table(
                 [
-                    Column(_(BY[by or "month"])),
+                    Column(_(BY[by])),
                     Column(_("Leads"), "num first"),
                     Column("", "wide"),
                     Column(_("Became opportunities"), "num hide"),
@@ -139,7 +122,7 @@ def _funnel(period: Period, by_month: Sequence[Row], _: Words) -> None:
                 ],
                 [
                     [
-                        span(_name(by or "month", row["part"], _), cls="main"),
+                        span(_name(by, row["part"], _), cls="main"),
                         _.number(row["leads"]),
                         bar(row["leads"] / top),
                         _of(row["opportunities"], row["leads"], _),

@@ -18,6 +18,7 @@ from dashboards.components import (
     Column,
     card,
     cell,
+    choice,
     draw,
     empty,
     insight,
@@ -76,16 +77,9 @@ def render() -> None:
         _("Scores"),
         _("What is expected of customers and leads, and how far it can be believed."),
     ):
-        picked = st.segmented_control(
-            _("Score"),
-            list(titles),
-            format_func=lambda name: markdown_text(titles[name]),
-            default=address.asked("score", titles) or VALUE,
-            required=True,
-            key="score",
-            label_visibility="collapsed",
+        picked = choice(
+            _("Score"), list(titles), lambda name: markdown_text(titles[name]), "score", VALUE
         )
-        address.keep("score", picked, VALUE)
     score = next(one for one in found if one.name == picked)
     registry = Registry(workspace.artifacts_dir)
     if score.propensity is not None and "propensity_scores" not in score_facts.tables():

@@ -7,13 +7,15 @@ from datetime import timedelta
 import streamlit as st
 
 from cohorte.i18n import N_
+from cohorte.intervals import likely_range
 from cohorte.kpis import Kpi, Period, kpi
-from dashboards import address, charts, figures, periods, queries, theme, vocabulary
+from dashboards import charts, figures, periods, queries, theme, vocabulary
 from dashboards.charts import Line
 from dashboards.components import (
     Column,
     bar,
     card,
+    choice,
     draw,
     empty,
     legend,
@@ -23,7 +25,6 @@ from dashboards.components import (
     table,
 )
 from dashboards.components import figures as figure_cards
-from dashboards.intervals import likely_range
 from dashboards.language import Words, words
 from dashboards.markup import join, span
 
@@ -53,17 +54,8 @@ def render() -> None:
     with page_head(
         _("Service"), _("Tickets, how long they take, what waits, and what customers say.")
     ):
-        key = st.segmented_control(
-            _("Period"),
-            list(PERIODS),
-            default=address.asked("period", PERIODS) or "12m",
-            required=True,
-            format_func=lambda each: _(PERIODS[each]),
-            key="period",
-            label_visibility="collapsed",
-        )
-        address.keep("period", key, "12m")
-    period = periods.period(key or "12m", as_of)
+        key = choice(_("Period"), list(PERIODS), lambda each: _(PERIODS[each]), "period", "12m")
+    period = periods.period(key, as_of)
     found = queries.kpi_figures(HEADLINE, period)
     if (
         not found["tickets_opened"].value
@@ -127,17 +119,7 @@ def _parts(period: Period, _: Words) -> None:
         _("What tickets are about, and how long they take"),
         _("Medians; tickets still open count for as long as they have been"),
     ):
-        by = st.segmented_control(
-            _("By"),
-            list(BY),
-            default=address.asked("by", BY) or "category",
-            required=True,
-            format_func=lambda each: _(BY[each]),
-            key="by",
-            label_visibility="collapsed",
-        )
-        address.keep("by", by, "category")
-        by = by or "category"
+        by = choice(_("By"), list(BY), lambda each: _(BY[each]), "by", "category")
         opened = queries.kpi_parts("tickets_opened", by, period)
         answered = queries.kpi_parts("first_response_time", by, period)
         resolved = queries.kpi_parts("resolution_time", by, period)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from cohorte.intervals import likely_range
 
 __all__ = ["DecidedQuality", "Quality", "Share", "measure_quality", "quality_by_decisions"]
 
@@ -107,15 +108,7 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        if not self.of:
-            return 0.0, 1.0
-        z = 1.959964
-        centre = self.value + z * z / (2 * self.of)
-        spread = z * math.sqrt(
-            self.value * (1 - self.value) / self.of + z * z / (4 * self.of * self.of)
-        )
-        scale = 1 + z * z / self.of
-        return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+        return likely_range(self.seen, self.of)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from cohorte.intervals import likely_range
 from cohorte.store import open_store
 from cohorte.warehouse import open_served
 from cohorte.workspace import Workspace
 from dashboards import charts, theme
-from dashboards.intervals import likely_range
 from dashboards.language import Words
 from tests.dashboards.conftest import RunScreen, component_data, rows_of, said
 

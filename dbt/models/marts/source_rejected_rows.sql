@@ -3,28 +3,12 @@
 -- The latest rows of each reason: what a person looks at before mending a mapping.
 with ranked as (
     select
-        rejected.*,
-        files.name as file_name,
+        *,
         row_number() over (
-            partition by
-                rejected.source,
-                rejected.feed,
-                rejected.entity,
-                rejected.column_name,
-                rejected.reason
-            order by rejected.rejected_at desc, files.name asc, rejected.line asc
-        ) as reason_rank,
-        row_number() over (
-            partition by rejected.source
-            order by
-                rejected.rejected_at desc,
-                files.name asc,
-                rejected.line asc,
-                rejected.entity asc,
-                rejected.column_name asc
+            partition by source
+            order by rejected_at desc, file_name asc, line asc, entity asc, column_name asc
         ) as reject_number
-    from {{ source('raw', 'rejected_rows') }} as rejected
-    left join {{ source('raw', 'files') }} as files on rejected.file_id = files.file_id
+    from {{ ref('int_rejected_rows__ranked') }}
 )
 
 select
