@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 
 from cohorte.errors import SettingsError
 from cohorte.store.migrations import HEAD
-from cohorte.store.store import open_store
+from cohorte.store.store import open_store, with_driver
 from cohorte.store.tables import Base
 
 BATCH_ROWS = 5_000
@@ -96,7 +96,7 @@ def load_store(copy: Path, url: str) -> None:
 
 @contextmanager
 def _engine(url: str) -> Iterator[Engine]:
-    engine = create_engine(url)
+    engine = create_engine(with_driver(url))
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")

@@ -20,7 +20,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, inspect, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
@@ -69,7 +69,8 @@ def open_store(url: str) -> Store:
         raise SettingsError(
             f"the store's URL cannot be used: {error}",
             where="store_url",
-            remedy="give an SQLAlchemy URL of SQLite or PostgreSQL, and install its driver",
+            remedy="give an SQLAlchemy URL of SQLite or PostgreSQL; for the latter, install"
+            " cohorte[postgresql]",
         ) from error
     except (DatabaseError, sqlite3.DatabaseError) as error:
         raise SettingsError(
@@ -81,12 +82,21 @@ def open_store(url: str) -> Store:
     return Store(engine)
 
 
+def with_driver(url: str) -> URL:
+    """The URL as SQLAlchemy takes it: PostgreSQL is reached by psycopg unless it says otherwise."""
+    parsed = make_url(url)
+    if parsed.drivername == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    return parsed
+
+
 def _engine(url: str) -> Engine:
     options: dict[str, Any] = {
         "json_serializer": lambda value: json.dumps(value, ensure_ascii=False, sort_keys=True)
     }
-    if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, **options)
+    parsed = with_driver(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, pool_pre_ping=True, **options)
     engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS}, **options)
 
     @event.listens_for(engine, "connect")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -21,9 +20,11 @@ AT = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 RULE = {"all": [{"field": "city", "op": "equals", "value": "Nîmes"}]}
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'store.db'}"
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'store.db'}"
+    return str(request.getfixturevalue("postgresql_store"))
 
 
 @pytest.fixture
@@ -39,6 +40,7 @@ def test_opening_twice_changes_nothing_and_keeps_what_was_saved(url: str) -> Non
         assert [segment.name for segment in store.list_segments()] == ["Nîmes"]
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_sqlite_runs_in_wal_mode_with_foreign_keys(store: Store) -> None:
     with store._engine.connect() as connection:
         assert connection.exec_driver_sql("pragma journal_mode").scalar() == "wal"
@@ -72,11 +74,9 @@ def test_processes_that_open_a_new_store_at_once_all_succeed(url: str) -> None:
     assert made == [f"meme-nom-{number}" for number in range(1, 7)]
 
 
-def test_a_store_of_a_newer_program_is_refused_with_a_remedy(url: str, tmp_path: Path) -> None:
-    open_store(url).close()
-    with sqlite3.connect(tmp_path / "store.db") as connection:
-        connection.execute("update alembic_version set version_num = '9999'")
-    connection.close()
+def test_a_store_of_a_newer_program_is_refused_with_a_remedy(url: str) -> None:
+    with open_store(url) as store, store._engine.begin() as connection:
+        connection.exec_driver_sql("update alembic_version set version_num = '9999'")
     with pytest.raises(SettingsError, match=r"newer Cohorte.*upgrade Cohorte"):
         open_store(url)
 

@@ -60,6 +60,22 @@ def test_another_database_s_tables_are_copied_row_by_row(url, tmp_path):
     assert copied == original
 
 
+def test_a_store_moves_to_postgresql_and_back(url, tmp_path, postgresql_store):
+    copy_store(url, tmp_path / "copy.db")
+    load_store(tmp_path / "copy.db", postgresql_store)
+    with pytest.raises(SettingsError, match="not empty"):
+        load_store(tmp_path / "copy.db", postgresql_store)
+    copy_store(postgresql_store, tmp_path / "back.db")
+    moved, original = content(tmp_path / "back.db"), content(tmp_path / "store.db")
+    for counters in (moved, original):
+        counters.pop("sqlite_sequence", None)
+    assert moved == original
+    with open_store(postgresql_store) as store:
+        store.add_note("customer", "C1", "called", author="a", at=NOW)
+        store.decide_identity(("shop", "M2"), ("crm", "9"), "same", who="anne", at=NOW)
+        assert len(store.list_identity_decisions()) == 2
+
+
 def test_a_copy_becomes_a_store_again_but_never_over_one(url, tmp_path):
     copy_store(url, tmp_path / "copy.db")
     back = f"sqlite:///{tmp_path / 'elsewhere' / 'store.db'}"

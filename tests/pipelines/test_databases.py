@@ -11,8 +11,8 @@ import duckdb
 import pytest
 import sqlalchemy
 
-from tests.pipelines.servers import mariadb, postgresql
 from tests.pipelines.workbench import Bench
+from tests.support.servers import mariadb, postgresql
 
 ENTITIES = {
     "orders": {
