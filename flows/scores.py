@@ -15,6 +15,7 @@ from cohorte.segments import clauses, find_segment
 from cohorte.store import open_store
 from cohorte.warehouse import connect_work, open_served, writer_lock
 from cohorte.workspace import Workspace
+from flows.scoring import segment_rules
 from models.asof import MARK, CustomersAt
 from models.leads import score_leads
 from models.lookalikes import Lookalikes, find_lookalikes
@@ -185,7 +186,7 @@ def evaluate_score(workspace: Workspace, name: str, now: datetime) -> dict[str, 
     }
     if full in (LEADS, VALUE, SUGGESTIONS):
         return told
-    propensity = find_propensity(workspace.root, full)
+    propensity = find_propensity(workspace.root, full).with_segments(segment_rules(workspace))
     day = workspace.settings.as_of_on(now, None)
     history = History(registry.root, full)
     ended = [at for at in history.days() if at + timedelta(days=propensity.within_days) <= day]
@@ -231,13 +232,17 @@ def _asked(workspace: Workspace, name: str) -> dict[str, Propensity | None]:
     """The scores meant, by the registry's name; None for those that are built in."""
     if name == "all":
         built_in: dict[str, Propensity | None] = {LEADS: None, VALUE: None, SUGGESTIONS: None}
-        return built_in | {one.estimator_name: one for one in read_propensities(workspace.root)}
+        rules = segment_rules(workspace)
+        return built_in | {
+            one.estimator_name: one.with_segments(rules)
+            for one in read_propensities(workspace.root)
+        }
     if name in (LEADS, VALUE, SUGGESTIONS):
         return {name: None}
     if name == "suggestions":
         return {SUGGESTIONS: None}
     propensity = find_propensity(workspace.root, name)
-    return {propensity.estimator_name: propensity}
+    return {propensity.estimator_name: propensity.with_segments(segment_rules(workspace))}
 
 
 def estimator_name(workspace: Workspace, name: str) -> str:

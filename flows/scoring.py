@@ -10,6 +10,8 @@ import duckdb
 import polars as pl
 
 from cohorte.errors import SettingsError
+from cohorte.segments import Node, all_segments
+from cohorte.store import open_store
 from cohorte.warehouse import served_version, version_path
 from cohorte.workspace import Workspace
 from models.asof import MARK, CustomersAt
@@ -25,7 +27,7 @@ from models.propensity import (
 from models.registry import Registry
 from models.value import score_customers
 
-__all__ = ["ScoringReport", "features_sql", "score_workspace"]
+__all__ = ["ScoringReport", "features_sql", "score_workspace", "segment_rules"]
 
 PROPENSITIES_SERVED = "before.propensity_scores"
 
@@ -44,6 +46,12 @@ def features_sql(workspace: Workspace, compile_model: Callable[[str, date], str]
     if not read_propensities(workspace.root):
         return None
     return compile_model("customer_features", MARK)
+
+
+def segment_rules(workspace: Workspace) -> dict[str, Node]:
+    """The rules of the saved segments, by id, for questions that name them."""
+    with open_store(workspace.store_url) as store:
+        return {each.segment_id: each.rule for each in all_segments(workspace, store)}
 
 
 def score_workspace(
@@ -75,9 +83,13 @@ def score_workspace(
     rows_in, rows_out = leads.leads + value.customers, leads.scored + value.scored
     create_table(work)
     before = _attach_served(work, workspace)
+    asked = read_propensities(workspace.root)
+    rules = segment_rules(workspace) if asked else {}
     try:
-        for propensity in read_propensities(workspace.root):
+        for stated in asked:
+            propensity = stated
             try:
+                propensity = stated.with_segments(rules)
                 if retrain and sql:
                     _learn(work, propensity, sql, as_of, settings.time_zone, registry, now)
                 report = score_propensity(

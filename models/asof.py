@@ -14,13 +14,29 @@ from datetime import date
 
 import duckdb
 
-from cohorte.errors import CohorteError
-from cohorte.segments import Catalogue, Node, Population, build_catalogue, members
+from cohorte.errors import CohorteError, SettingsError
+from cohorte.segments import (
+    Contactable,
+    Node,
+    Population,
+    Reference,
+    Top,
+    leaves,
+    load_catalogue,
+    members,
+)
 
-__all__ = ["MARK", "CustomersAt", "RenderFeatures"]
+__all__ = ["MARK", "CustomersAt", "RenderFeatures", "population_of", "write_members"]
 
 MARK = date(1, 2, 3)
 """The day that stands for any other in a rendering."""
+
+STANDING = (
+    "birth_date", "gender", "language", "company_name", "account_id", "postcode", "city",
+    "region", "country_code", "latitude", "longitude", "is_internal", "sources",
+    "first_seen_at", "created_date",
+)  # fmt: skip
+"""What people are is as known now, whatever the day: rules may test it, scores do not use it."""
 
 RenderFeatures = Callable[[date], str]
 """The SELECT of ``customer_features`` as of a day, over the marts of the work database."""
@@ -83,36 +99,71 @@ class CustomersAt:
             self._made.add(day)
         return name
 
-    def catalogue(self, day: date) -> Catalogue:
-        """The fields that a rule may test on a day past."""
-        return catalogue_of(self.con, self.relation(day), self.time_zone)
+    def population(self, day: date) -> Population:
+        """The customers as rules may ask of them on a day past."""
+        return population_of(self.con, self.relation(day), day, self.time_zone)
 
     def mark_members(self, day: date, rule: Node, table: str) -> int:
         """Write the customers who met a rule on a day into a temporary table; their number.
 
         SettingsError when the rule tests what is not known of days past.
         """
-        population = Population(self.con, self.catalogue(day), day, self.relation(day))
-        return write_members(self.con, population, rule, table)
+        return write_members(self.population(day), rule, table)
 
     def close(self) -> None:
         for day in self._made:
+            self.con.execute(f"drop view if exists people_customers_at_{day:%Y%m%d}")
             self.con.execute(f"drop table if exists customers_at_{day:%Y%m%d}")
         self._made.clear()
 
 
-def catalogue_of(con: duckdb.DuckDBPyConnection, relation: str, time_zone: str) -> Catalogue:
-    """The fields of a relation that rules may test."""
-    rows = con.sql(f"select column_name, column_type from (describe {relation})").fetchall()
-    return build_catalogue(dict(rows), time_zone=time_zone)
+def population_of(
+    con: duckdb.DuckDBPyConnection, features: str, day: date, time_zone: str
+) -> Population:
+    """Whom a rule may ask of on a day: features as of it, what people are, what they did by then.
+
+    ``features`` is a name that the program states. Made of views of the connection alone.
+    """
+    relation = f"people_{features.rpartition('.')[2]}"
+    known, told = (_columns(con, each) for each in (features, "marts.customers"))
+    standing = [f", customers.{name}" for name in STANDING if name in told and name not in known]
+    con.execute(f"""
+        create or replace temp view {relation} as
+        select features.*{"".join(standing)}
+        from {features} as features
+        inner join marts.customers as customers on features.customer_id = customers.customer_id
+    """)
+    if "customer_number" in known and _columns(con, "marts.activities"):
+        con.execute("create or replace temp view activities as from marts.activities")
+    catalogue = load_catalogue(con, relation, time_zone=time_zone)
+    return Population(con, catalogue, day, relation)
 
 
-def write_members(
-    con: duckdb.DuckDBPyConnection, population: Population, rule: Node, table: str
-) -> int:
+def _columns(con: duckdb.DuckDBPyConnection, relation: str) -> set[str]:
+    """The columns of a relation; none where it is not there."""
+    try:
+        found = con.sql(f"select column_name from (describe {relation})").fetchall()
+    except duckdb.CatalogException:
+        return set()
+    return {name for (name,) in found}
+
+
+def write_members(population: Population, rule: Node, table: str) -> int:
     """Write the members of a rule into a temporary table; their number."""
-    found = members(population, rule)
+    _refuse_what_has_no_past(rule)
+    con, found = population.con, members(population, rule)
     con.register("_members", found.to_arrow())
     con.execute(f"create or replace temp table {table} as select customer_id from _members")
     con.unregister("_members")
     return found.height
+
+
+def _refuse_what_has_no_past(rule: Node) -> None:
+    for leaf in leaves(rule):
+        if isinstance(leaf, Contactable) or (isinstance(leaf, Reference) and leaf.change):
+            what = "consents" if isinstance(leaf, Contactable) else "who entered or left"
+            raise SettingsError(
+                f"{what} of days past cannot be told", remedy="take that test out of the question"
+            )
+        if isinstance(leaf, Top) and leaf.among is not None:
+            _refuse_what_has_no_past(leaf.among)

@@ -8,12 +8,13 @@
       all: [{field: last_order_date, op: within_days, value: 90}]
     within_days: 90
 
-``who`` and ``will`` are rules of the segment language. ``who`` is seen on the day of the score;
-``will`` is seen ``within_days`` later.
+``who`` and ``will`` are rules of the segment language: fields, behaviours (``did: ordered``), saved
+segments. ``who`` is seen on the day of the score; ``will`` is seen ``within_days`` later.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from pydantic import Field, field_validator, model_validator
 
 from cohorte.errors import NotFoundError, SettingsError
 from cohorte.i18n import Language, language_of
-from cohorte.segments import EVERYONE, clauses, rule_json
+from cohorte.segments import EVERYONE, Node, expand, leaves, rule_json
 from cohorte.segments.rules import Rule
 from cohorte.settings import Declared
 from cohorte.yamlfile import read_yaml
@@ -55,8 +56,8 @@ class Propensity(Declared):
 
     @model_validator(mode="after")
     def _asks_something(self) -> Propensity:
-        if not list(clauses(self.will)):
-            raise ValueError("will must test at least one field")
+        if not list(leaves(self.will)):
+            raise ValueError("will must test something")
         return self
 
     @property
@@ -66,6 +67,11 @@ class Propensity(Declared):
 
     def title(self, language: str) -> str:
         return self.name.get(language_of(language)) or next(iter(self.name.values()))
+
+    def with_segments(self, segments: Mapping[str, Node]) -> Propensity:
+        """The same question, with the rules of the saved segments that it names."""
+        parts = {name: expand(getattr(self, name), segments) for name in ("who", "will")}
+        return self.model_copy(update=parts)
 
     def question(self) -> dict[str, Any]:
         """What decides whether another fit answers the same question."""

@@ -14,8 +14,8 @@ import polars as pl
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from cohorte.i18n import LANGUAGES
-from cohorte.segments import Population, describe
-from models.asof import CustomersAt, catalogue_of, write_members
+from cohorte.segments import describe
+from models.asof import CustomersAt, population_of, write_members
 from models.encoding import FeatureEncoder, Kind
 from models.measures import paired_gain
 from models.monitoring import (
@@ -147,7 +147,7 @@ def _keep(
     registry: Registry,
     now: datetime,
 ) -> Artifact:
-    catalogue = customers.catalogue(as_of)
+    catalogue = customers.population(as_of).catalogue
     ahead = as_of + timedelta(days=asked.within_days)
     relation = customers.relation(as_of)
     customers.mark_members(as_of, asked.who, "asked_of")
@@ -250,16 +250,15 @@ def score_propensity(
     served, refused = _version_for(asked, as_of, registry)
     if served is None:
         return _unscored(asked, refused, {"as_of": as_of.isoformat()})
-    catalogue = catalogue_of(con, relation, time_zone)
-    population = Population(con, catalogue, as_of, relation)
-    customers = write_members(con, population, asked.who, "asked_of")
+    population = population_of(con, relation, as_of, time_zone)
+    customers = write_members(population, asked.who, "asked_of")
     frame = _looked_at(con, relation, served.encoder)
     said = served.probability(frame)
     checks = drift_checks(name, served.version, as_of, served.facts["reference"], frame, said)
     history = History(registry.root, name)
     due = history.due(as_of, asked.within_days)
     if due is not None:
-        write_members(con, population, asked.will, "who_did")
+        write_members(population, asked.will, "who_did")
         came = con.sql("select customer_id from who_did").pl()["customer_id"]
         checks += outcome_checks(name, as_of, due, history.read(due), came)
     moved = next((check for check in checks if check.measure == "score_drift"), None)

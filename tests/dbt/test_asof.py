@@ -59,7 +59,7 @@ def test_a_day_past_and_today_read_the_same_sql(
     known = set(features(work, sql, AS_OF))
     assert known <= set(today)
     left_out = [row for row in today if row not in known]
-    assert all(row[2] is None for row in left_out), "only people without an order are unknown"
+    assert all(row[3] is None for row in left_out), "only people without an order are unknown"
 
 
 def test_facts_dated_after_the_day_change_no_feature(sql: str, work: Path) -> None:

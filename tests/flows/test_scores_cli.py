@@ -37,7 +37,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     with work_database(400) as con:
         con.execute(f"attach '{made.work_path}' as kept")
         con.execute("create schema kept.marts")
-        for table in ("orders", "customers"):
+        for table in ("orders", "customers", "activities"):
             con.execute(f"create table kept.marts.{table} as from marts.{table}")
         con.execute(f"create table kept.marts.customer_features as {sql}")
     with duckdb.connect(str(made.raw_path)):

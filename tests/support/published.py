@@ -102,8 +102,8 @@ TABLES: dict[str, str] = {
         cost_amount {_MONEY}, currency_code VARCHAR""",
     "touchpoints": """interaction_id VARCHAR, customer_id VARCHAR, campaign_id VARCHAR,
         kind VARCHAR, occurred_at TIMESTAMP""",
-    "customer_features": f"""customer_id VARCHAR, as_of DATE, first_order_date DATE,
-        last_order_date DATE, days_since_first_order BIGINT, days_since_last_order BIGINT,
+    "customer_features": f"""customer_id VARCHAR, customer_number INTEGER, as_of DATE,
+        first_order_date DATE, last_order_date DATE, days_since_first_order BIGINT, days_since_last_order BIGINT,
         lifetime_orders_count BIGINT, lifetime_net_revenue {_MONEY}, orders_count BIGINT,
         net_revenue {_MONEY}, orders_count_90d BIGINT, net_revenue_90d {_MONEY},
         orders_count_365d BIGINT, net_revenue_365d {_MONEY}, average_order_value {_MONEY},
@@ -1171,7 +1171,8 @@ _DERIVED = [
         where is_abandoned and created_at::date > $as_of::date - 30
     )
     select
-        customers.customer_id, $as_of::date, first_order_date, last_order_date,
+        customers.customer_id, row_number() over (order by customers.customer_id) - 1,
+        $as_of::date, first_order_date, last_order_date,
         date_diff('day', first_order_date, $as_of::date),
         date_diff('day', last_order_date, $as_of::date),
         coalesce(lifetime_orders_count, 0), coalesce(lifetime_net_revenue, 0),
@@ -1301,8 +1302,8 @@ _DERIVED = [
         latitude, longitude, lifecycle_status, is_internal, records_count, sources,
         first_seen_at, created_date,
         date_diff('day', created_date, $as_of::date),
-        features.* exclude (customer_id), recency_score, frequency_score, monetary_score,
-        frequency_monetary_score, rfm_code, rfm_segment, party,
+        features.* exclude (customer_id, customer_number), recency_score,
+        frequency_score, monetary_score, frequency_monetary_score, rfm_code, rfm_segment, party,
         coalesce(permitted.email, false) and not is_internal,
         coalesce(permitted.sms, false) and not is_internal,
         coalesce(permitted.phone, false) and not is_internal,

@@ -1,8 +1,9 @@
-{{ config(tags=['profile']) }}
+{{ config(tags=['features']) }}
 
--- What segments ask of: kept by kind and day, so that a question reads only its own rows, and with
--- the customer's number, so that an answer is a set of small integers. Gathered before they are
--- joined and sorted: in one go DuckDB holds more than its memory at a million customers.
+-- What segments ask of: kept by kind, month, category and day, so that a question reads only its own
+-- rows, and with the customer's number, so that an answer is a set of small integers. Gathered
+-- before they are joined and sorted: in one go DuckDB holds more than its memory at a million
+-- customers.
 with events as materialized (
     select
         customer_id,
@@ -139,7 +140,7 @@ with events as materialized (
 )
 
 select
-    profiles.customer_number,
+    features.customer_number,
     cast(events.kind as {{ dbt.type_string() }}) as kind,
     cast(events.activity_date as date) as activity_date,
     cast(events.occurred_at as {{ dbt.type_timestamp() }}) as occurred_at,
@@ -155,7 +156,11 @@ select
     cast(events.quantity as {{ amount_type() }}) as quantity,
     cast(events.score as {{ dbt.type_bigint() }}) as score
 from events
-inner join {{ ref('customer_profiles') }} as profiles
-    on events.customer_id = profiles.customer_id
+inner join {{ ref('customer_features') }} as features
+    on events.customer_id = features.customer_id
 where events.activity_date is not null
-order by events.kind, events.activity_date
+order by
+    events.kind,
+    {{ dbt.date_trunc('month', 'events.activity_date') }},
+    events.category,
+    events.activity_date

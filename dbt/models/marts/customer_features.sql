@@ -133,6 +133,7 @@ abandoned as (
 
 select
     cast(customers.customer_id as {{ dbt.type_string() }}) as customer_id,
+    cast(row_number() over (order by customers.customer_id) - 1 as integer) as customer_number,
     {{ as_of() }} as as_of,
     cast(bought.first_order_date as date) as first_order_date,
     cast(bought.last_order_date as date) as last_order_date,

@@ -38,7 +38,7 @@ lead_probabilities as (
 
 select
     customers.customer_id,
-    cast(row_number() over (order by customers.customer_id) - 1 as integer) as customer_number,
+    features.customer_number,
     customers.full_name,
     customers.first_name,
     customers.last_name,

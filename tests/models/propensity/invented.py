@@ -17,7 +17,8 @@ _DAY = f"cast('{MARK.isoformat()}' as date)"
 
 FEATURES_SQL = f"""
 select
-    customers.customer_id, {_DAY} as as_of,
+    customers.customer_id, row_number() over (order by customers.customer_id) - 1 as
+        customer_number, {_DAY} as as_of,
     min(order_date) as first_order_date, max(order_date) as last_order_date,
     {_DAY} - max(order_date) as days_since_last_order,
     count(order_date) as lifetime_orders_count,
@@ -58,7 +59,24 @@ def work_database(customers: int = 500, seed: int = 0) -> duckdb.DuckDBPyConnect
         "create table marts.orders as"
         " select *, true as is_order, cast(null as date) as spoiled_at from _orders"
     )
-    con.execute(
-        f"create table marts.customers as select *, date '{FIRST}' as created_date from _people"
-    )
+    con.execute(f"""
+        create table marts.customers as
+        select *, date '{FIRST}' as created_date,
+            if(customer_id < 'C00250', 'Paris', 'Lyon') as city
+        from _people
+    """)
+    con.execute("""
+        create table marts.activities as
+        select people.number::integer as customer_number, 'order' as kind,
+            order_date as activity_date, order_date::timestamp as occurred_at, 'shop' as source,
+            (row_number() over ())::varchar as record_id, channel,
+            null::varchar as campaign_id, null::varchar as subject, null::varchar as category,
+            null::varchar as product_id, null::varchar as product_name,
+            10.0::decimal(18, 4) as amount, 1.0::decimal(18, 4) as quantity,
+            null::bigint as score
+        from marts.orders inner join (
+            select customer_id, row_number() over (order by customer_id) - 1 as number
+            from marts.customers
+        ) as people using (customer_id)
+    """)
     return con

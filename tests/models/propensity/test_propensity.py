@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from cohorte.clock import now
 from cohorte.errors import CohorteError, NotFoundError, SettingsError
+from cohorte.segments import parse_rule
 from models.asof import CustomersAt
 from models.monitoring import History
 from models.propensity import (
@@ -113,7 +114,8 @@ def test_nothing_dated_after_a_day_changes_what_is_learned_from_it(
 def test_a_customer_not_known_yet_has_no_row(con: duckdb.DuckDBPyConnection) -> None:
     with work_database(20) as other:
         other.execute(
-            "insert into marts.customers values ('new', ?), ('early', ?)",
+            "insert into marts.customers (customer_id, created_date)"
+            " values ('new', ?), ('early', ?)",
             [AS_OF, AS_OF - timedelta(days=100)],
         )
         at = CustomersAt(other, FEATURES_SQL, "UTC")
@@ -245,9 +247,51 @@ def test_too_little_to_learn_from_is_a_stated_verdict(
 
 
 def test_a_rule_about_what_is_not_known_of_days_past_is_refused(customers: CustomersAt) -> None:
-    question = asked(will={"all": [{"field": "city", "op": "equals", "value": "Paris"}]})
-    with pytest.raises(SettingsError, match="city"):
-        read_examples(customers, question, AS_OF)
+    for leaf, named in (
+        ({"field": "rfm_segment", "op": "equals", "value": "champions"}, "rfm_segment"),
+        ({"contactable": "email", "purpose": "marketing"}, "consents"),
+        ({"segment": "loyal", "change": "entered", "last_days": 30}, "entered or left"),
+    ):
+        with pytest.raises(SettingsError, match=named):
+            read_examples(customers, asked(will={"all": [leaf]}), AS_OF)
+
+
+def test_a_behaviour_and_a_saved_segment_ask_what_fields_ask(customers: CustomersAt) -> None:
+    """Ordered in the horizon, told by the field, by the behaviour and by a segment's rule."""
+    by_field = read_examples(customers, asked(), AS_OF)
+    behaviour = {"did": "ordered", "window": {"last_days": 60}}
+    segments = {
+        "buyers": parse_rule({"did": "ordered"}),
+        "active": parse_rule({"all": [behaviour]}),
+    }
+    named = asked(who={"segment": "buyers"}, will={"all": [{"segment": "active"}]})
+    for question in (asked(who={"did": "ordered"}, will=behaviour), named.with_segments(segments)):
+        by_behaviour = read_examples(customers, question, AS_OF)
+        for told, other in zip(by_field.days, by_behaviour.days, strict=True):
+            assert told.frame["customer_id"].equals(other.frame["customer_id"])
+            assert np.array_equal(told.did, other.did)
+    with pytest.raises(SettingsError, match="buyers"):
+        named.with_segments({})
+
+
+def test_what_people_are_may_be_asked_and_is_no_feature(customers: CustomersAt) -> None:
+    question = asked(who={"all": [{"field": "city", "op": "equals", "value": "Paris"}]})
+    examples = read_examples(customers, question, AS_OF)
+    assert "city" not in examples.kinds
+    assert max(examples.days[0].frame["customer_id"]) < "C00250"
+
+
+def test_a_second_order_and_what_follows_are_questions_too(customers: CustomersAt) -> None:
+    twice = {"did": "ordered", "times": {"at_least": 2}, "window": {"last_days": 60}}
+    examples = read_examples(customers, asked(will=twice), AS_OF)
+    newest = examples.days[0]
+    found = customers.con.execute(
+        "select customer_id from marts.orders where order_date > ? and order_date <= ?"
+        " group by customer_id having count(*) >= 2",
+        [newest.day, AS_OF],
+    ).fetchall()
+    did = set(newest.frame["customer_id"].filter(pl.Series(newest.did)))
+    assert did == {customer for (customer,) in found} & set(newest.frame["customer_id"])
 
 
 def test_training_again_gives_the_same_version(customers: CustomersAt, registry: Registry) -> None:
