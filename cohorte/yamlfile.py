@@ -16,7 +16,7 @@ Model = TypeVar("Model", bound=BaseModel)
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-class PlainLoader(yaml.SafeLoader):
+class PlainLoader(yaml.CSafeLoader):
     """Of bare words only true and false are booleans, as in YAML 1.2: yes, no, on, off are texts.
 
     A mapping is full of them: answers of a form, and NO for Norway.
@@ -60,8 +60,9 @@ def read_yaml(path: Path, model: type[Model]) -> Model:
 def parse_yaml(text: str, model: type[Model], where: str) -> Model:
     """The model that a YAML text holds; see :func:`read_yaml`."""
     try:
-        root = yaml.compose(text, Loader=PlainLoader)
-        content = yaml.load(text, Loader=PlainLoader)  # noqa: S506
+        loader = PlainLoader(text)
+        root = loader.get_single_node()
+        content = None if root is None else loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f" line {mark.line + 1}" if mark else ""
@@ -72,6 +73,11 @@ def parse_yaml(text: str, model: type[Model], where: str) -> Model:
         return model.model_validate({} if content is None else content)
     except ValidationError as error:
         raise _settings_error(error, root, where) from None
+
+
+def line_of(path: Path, location: tuple[Any, ...]) -> int:
+    """The line, from 1, on which the deepest part of a key that the file has stands."""
+    return _line(yaml.compose(path.read_text("utf-8-sig"), Loader=PlainLoader), location)
 
 
 def resolve_environment(text: str, where: str) -> str:
