@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -173,6 +172,37 @@ def check(
         raise typer.Exit(5)
 
 
+@app.command("map")
+def map_left_out(
+    source: Annotated[str, typer.Argument(help="A source of the workspace.")],
+    workspace: WorkspaceOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Take every suggestion.")] = False,
+) -> None:
+    """Map columns that a source leaves out, such as those that came since it was written."""
+    from pipelines.assistant import map_columns, propose_columns, write_source
+
+    opened = open_workspace(workspace)
+    found = _source(opened, source)
+    added = []
+    for one in propose_columns(opened, found):
+        target = one.target
+        if not yes:
+            shown = ", ".join(one.profile.samples[:3])
+            asked = f"{one.feed}: what is {one.column} ({shown})? (- to leave it out)"
+            target = typer.prompt(asked, default=target or "-")
+        if target and target != "-":
+            added.append(one.addition(_known_target(target)))
+    if not added:
+        out.print("Nothing to map.")
+        return
+    text = map_columns(opened, found, added)
+    for addition in added:
+        out.print(f"{addition.entity}.{addition.target}: {addition.mapped}", markup=False)
+    if yes or typer.confirm("Write it?", default=True):
+        path = write_source(opened, source, text, replace=True)
+        out.print(f"Written: {path}. The next run reads the files again.", markup=False)
+
+
 @app.command()
 def rejects(
     source: Annotated[str | None, typer.Argument(help="A source; all when absent.")] = None,
@@ -255,6 +285,17 @@ def _known_entity(entity: str | None) -> None:
         raise NotFoundError(
             f'there is no entity "{entity}"', remedy=f"they are {', '.join(contracts())}"
         )
+
+
+def _known_target(target: str) -> str:
+    entity, _, name = target.partition(".")
+    _known_entity(entity)
+    if name not in contracts()[entity].column_names:
+        raise NotFoundError(
+            f'{entity} has no column "{name}"',
+            remedy=f"they are {', '.join(contracts()[entity].column_names)}",
+        )
+    return target
 
 
 def _show_look(look: Look) -> None:
@@ -366,13 +407,8 @@ def _show_report(report: IngestReport) -> None:
 
 def _show_unmapped(workspace: Workspace, source: Source) -> None:
     """Columns of the last delivery that nothing maps, and what they may be."""
-    for feed_name, column, target in proposals(workspace, source):
-        maybe = f": may be {target}" if target else ""
-        out.print(f"{feed_name}: {column} is not mapped{maybe}", markup=False, highlight=False)
-
-
-def proposals(workspace: Workspace, source: Source) -> Sequence[tuple[str, str, str | None]]:
-    """For each column that no mapping reads, what its name and contents say it may be."""
     from pipelines.assistant import propose_columns
 
-    return propose_columns(workspace, source)
+    for one in propose_columns(workspace, source):
+        maybe = f": may be {one.target}" if one.target else ""
+        out.print(f"{one.feed}: {one.column} is not mapped{maybe}", markup=False, highlight=False)

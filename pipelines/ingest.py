@@ -68,6 +68,7 @@ CLOCK_WORDS = {
     "ambiguous_time": "happen twice that night and are read as the later",
     "nonexistent_time": "do not exist in their zone and are moved on by the clock's change",
 }
+OPTIONAL_COLUMNS = ("json", "json_lines", "rest")
 Status = Literal["loaded", "empty", "quarantined", "known", "missing", "unfinished"]
 READS_NOTHING = ("feed", "files", "done_mark", "url", "rest", "incremental")
 
@@ -636,12 +637,13 @@ class _Intake:
             )
         }
 
-    def _last_columns(self) -> list[str] | None:
-        """The columns of the feed's last delivery, where it has any."""
+    def _last_columns(self, before: int | None = None) -> list[str] | None:
+        """The columns of the feed's last delivery, or of the one before, where it has any."""
         found = self.connection.execute(
-            "select dialect -> '$.columns' from files where source = ? and feed = ?"
-            " and status in ('loaded', 'empty') order by file_id desc limit 1",
-            [self.source.source, self.feed.feed],
+            "select dialect -> '$.columns' from files where source = $source and feed = $feed"
+            " and status in ('loaded', 'empty') and ($before is null or file_id < $before)"
+            " order by file_id desc limit 1",
+            {"source": self.source.source, "feed": self.feed.feed, "before": before},
         ).fetchall()
         return json.loads(found[0][0]) if found and found[0][0] else None
 
@@ -668,7 +670,7 @@ class _Intake:
             file_id = delivery.file_id
             dialect = extract.dialects.get(file_id, {})
             told[file_id] = [*extract.messages.get(file_id, [])]
-            told[file_id] += self._column_changes(delivery.name, dialect)
+            told[file_id] += self._column_changes(delivery, dialect)
             if times := doubtful.get(file_id):
                 dialect["doubtful_times"] = [list(one) for one in times]
                 told[file_id] += [
@@ -744,15 +746,21 @@ class _Intake:
             return f"{reason}; what the mapping before made of it stays"
         return reason
 
-    def _column_changes(self, name: str, dialect: dict[str, Any]) -> list[str]:
+    def _column_changes(self, delivery: Delivery, dialect: dict[str, Any]) -> list[str]:
         """What came and went of columns since the delivery before, in words; noted in the dialect.
 
-        A mapped column that is absent is told by its reader.
+        A mapped column that is absent is told by its reader. Keys of JSON that a delivery lacks
+        are not gone: they are remembered, and no news when they are back.
         """
-        columns, before = dialect.get("columns"), self.columns
+        name, columns = delivery.name, dialect.get("columns")
         if columns is None:
             return []
-        self.columns = columns
+        is_replay = delivery.file_id in self.replaces
+        before = self._last_columns(delivery.file_id) if is_replay else self.columns
+        if self.feed.format in OPTIONAL_COLUMNS:
+            columns = dialect["columns"] = list(dict.fromkeys([*(before or []), *columns]))
+        if not is_replay:
+            self.columns = columns
         if before is None:
             return []
         mapped = mapped_columns(self.feed)

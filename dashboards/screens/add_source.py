@@ -15,6 +15,7 @@ from cohorte.clock import now
 from cohorte.contracts import contract, contracts
 from cohorte.errors import CohorteError
 from cohorte.i18n import N_
+from cohorte.sources import Source
 from cohorte.workspace import Workspace
 from dashboards import queries, vocabulary
 from dashboards.components import Column, card, draw, empty, note, page_head, pill, strip, table
@@ -22,6 +23,7 @@ from dashboards.language import Words, words
 from dashboards.markup import div, join, span, tag
 from dashboards.vocabulary import named
 from pipelines.assistant import (
+    Addition,
     Look,
     Match,
     Profile,
@@ -30,7 +32,9 @@ from pipelines.assistant import (
     draft_source,
     feed_name_of,
     look_at,
+    map_columns,
     parsed_source,
+    propose_columns,
     source_yaml,
     suggest_together,
     write_source,
@@ -80,6 +84,7 @@ def render() -> None:
     space = queries.workspace()
     path = _chosen_file(space, _)
     if path is None:
+        _left_out(space, _)
         return
     try:
         looks = _looked_at(path, space)
@@ -118,6 +123,77 @@ def _chosen_file(space: Workspace, _: Words) -> Path | None:
             note(_("The inbox holds another file of this name; that one is looked at."))
         return target
     return waiting[name] if name else None
+
+
+def _left_out(space: Workspace, _: Words) -> None:
+    """Columns of a declared source that no mapping reads, such as those that came since."""
+    sources = {source.source: source for source in space.sources()}
+    if not sources:
+        return
+    with card(
+        "left-out",
+        _("Or map what a source leaves out"),
+        _("Columns that came since it was written; the next run reads its files again"),
+    ):
+        name = st.selectbox(
+            _("Source"),
+            list(sources),
+            index=None,
+            format_func=lambda name: sources[name].title or name,
+            placeholder=_("Choose a source"),
+            key="left-out-of",
+        )
+        if name is None:
+            return
+        source = sources[name]
+        proposals = propose_columns(space, source)
+        if not proposals:
+            note(_("Every column of its newest files is mapped."))
+            return
+        added = []
+        for number, one in enumerate(proposals):
+            feed = next(feed for feed in source.feeds if feed.feed == one.feed)
+            targets = [
+                f"{entity}.{column}"
+                for entity, mapping in feed.entities.items()
+                for column in contract(entity).column_names
+                if column not in mapping.columns
+            ]
+            left, right = st.columns([6, 5], gap="medium", vertical_alignment="center")
+            with left:
+                draw(_column_line(one.profile, False, _))
+            with right:
+                target = st.selectbox(
+                    _("{column} becomes", column=one.column),
+                    targets,
+                    index=targets.index(one.target) if one.target in targets else None,
+                    placeholder=_("not mapped"),
+                    label_visibility="collapsed",
+                    key=f"left-{name}-{number}",
+                )
+            if target:
+                added.append(one.addition(target))
+        _write_left_out(space, source, added, _)
+
+
+def _write_left_out(space: Workspace, source: Source, added: list[Addition], _: Words) -> None:
+    if len({(one.feed, one.entity, one.target) for one in added}) < len(added):
+        note(_("Two columns cannot become the same one."))
+        return
+    if not st.button(_("Write the mapping"), disabled=not added, key="write-left-out"):
+        return
+    try:
+        text = map_columns(space, source, added)
+        tried = rehearse(space, parsed_source(text, source.source), now=now())
+        refused = [file for file in tried.report.files if file.status == "quarantined"]
+        if refused:
+            note(refused[0].messages[-1])
+            return
+        written = write_source(space, source.source, text, replace=True)
+    except CohorteError as error:
+        note(str(error))
+        return
+    st.success(_("{file} is written: the next run takes it in.", file=f"sources/{written.name}"))
 
 
 def _looked_at(path: Path, space: Workspace) -> list[Look]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -13,7 +14,7 @@ import yaml
 
 from cohorte.contracts import contracts
 from cohorte.errors import SettingsError, SourceError
-from cohorte.sources import Source
+from cohorte.sources import Feed, Source
 from cohorte.warehouse import connect_reader, write_atomically
 from cohorte.workspace import Workspace
 from cohorte.yamlfile import parse_yaml
@@ -23,15 +24,44 @@ from pipelines.assistant.suggest import (
     IDS,
     Suggestion,
     best_target,
+    chosen_match,
     folded,
     suggest_together,
 )
 from pipelines.connectors.dialect import mapped_columns
+from pipelines.connectors.json_lines import path_below
 from pipelines.connectors.quoting import identifier
 from pipelines.inbox import find_files
 
 MONTH_FIRST = frozenset({"US"})
 KNOWN_VALUES = 2_000
+
+
+@dataclass(frozen=True)
+class Addition:
+    """A contract column that a column of a feed is to fill, and how, as the YAML writes it."""
+
+    feed: str
+    entity: str
+    target: str
+    mapped: Any
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A column of a feed that no mapping reads, and the contract's column it may be."""
+
+    feed: str
+    column: str
+    target: str | None
+    profile: Profile
+
+    def addition(self, target: str) -> Addition:
+        """The column mapped to an entity's column, such as ``orders.store``."""
+        entity, _, name = target.partition(".")
+        match = chosen_match(entity, name, self.column, self.profile)
+        mapped = self.column if match.mapped is None else match.mapped
+        return Addition(self.feed, entity, name, mapped)
 
 
 @dataclass
@@ -90,12 +120,9 @@ def known_values(
     return found
 
 
-def propose_columns(workspace: Workspace, source: Source) -> list[tuple[str, str, str | None]]:
-    """Feed, column and the contract's column it may be, of columns that no mapping reads.
-
-    They are those of the feed's newest file.
-    """
-    proposals: list[tuple[str, str, str | None]] = []
+def propose_columns(workspace: Workspace, source: Source) -> list[Proposal]:
+    """The columns of each feed's newest file that no mapping reads."""
+    proposals: list[Proposal] = []
     folder = workspace.source_dir(source)
     for feed in source.feeds:
         if not feed.is_of_files or not folder.is_dir():
@@ -103,7 +130,7 @@ def propose_columns(workspace: Workspace, source: Source) -> list[tuple[str, str
         files = find_files(folder, feed, 0.0).files
         if not files:
             continue
-        mapped = mapped_columns(feed)
+        mapped = {_plain(feed, name) for name in mapped_columns(feed)}
         try:
             samples = read_samples(max(files, key=lambda one: one[1].stat().st_mtime_ns)[1])
         except SourceError:
@@ -111,11 +138,19 @@ def propose_columns(workspace: Workspace, source: Source) -> list[tuple[str, str
         sample = next((s for s in samples if feed.sheet in (None, s.sheet)), samples[0])
         profiles = profile_columns(sample)
         taken = {target for mapping in feed.entities.values() for target in mapping.columns}
-        for column in sample.columns:
+        inner = [name for place, names in sample.lists.items() if place in mapped for name in names]
+        for column in [*sample.columns, *inner]:
             if column not in mapped:
                 found = best_target(list(feed.entities), column, profiles, taken)
-                proposals.append((feed.feed, column, found))
+                proposals.append(Proposal(feed.feed, column, found, profiles[column]))
     return proposals
+
+
+def _plain(feed: Feed, name: str) -> str:
+    """A mapped column as a sample names it: in JSON a bare name is a key of the record."""
+    if feed.format not in ("json", "json_lines") or name.startswith(("$", "@")):
+        return name
+    return path_below("$", name)
 
 
 def feed_of(
@@ -195,6 +230,53 @@ def draft_source(
         declared["folder"] = str(folder)
     declared["feeds"] = list(feeds.values())
     return declared
+
+
+def with_columns(text: str, added: Sequence[Addition]) -> str:
+    """A source's YAML with more columns mapped, all else in it as people wrote it.
+
+    Raises SettingsError when it has no such feed and entity.
+    """
+    for one in added:
+        text = _with_column(text, one)
+    return text
+
+
+def map_columns(workspace: Workspace, source: Source, added: Sequence[Addition]) -> str:
+    """The YAML of a source of the workspace with more columns mapped; nothing is written.
+
+    Raises SettingsError when it would not read.
+    """
+    path = workspace.root / "sources" / f"{source.source}.yml"
+    text = with_columns(path.read_text(encoding="utf-8"), added)
+    parsed_source(text, source.source)
+    return text
+
+
+def _with_column(text: str, one: Addition) -> str:
+    feeds = _inner(yaml.compose(text, Loader=yaml.SafeLoader), "feeds")
+    feed = next((f for f in feeds.value if _inner(f, "feed").value == one.feed), None)
+    if feed is None:
+        raise SettingsError(f'there is no feed "{one.feed}"', remedy="see the source's feeds")
+    columns = _inner(_inner(_inner(feed, "entities"), one.entity), "columns")
+    line = f"{one.target}: {json.dumps(one.mapped, ensure_ascii=False)}"
+    last = columns.value[-1][1]
+    if columns.flow_style:
+        return f"{text[: last.end_mark.index]}, {line}{text[last.end_mark.index :]}"
+    while isinstance(last, yaml.CollectionNode) and not last.flow_style:
+        inner = last.value[-1]
+        last = inner[1] if isinstance(inner, tuple) else inner
+    end = text.find("\n", last.end_mark.index)
+    end = len(text) if end < 0 else end
+    return f"{text[:end]}\n{' ' * columns.value[0][0].start_mark.column}{line}{text[end:]}"
+
+
+def _inner(node: Any, key: str) -> Any:
+    """What a mapping of YAML holds under a key."""
+    for name, value in node.value:
+        if name.value == key:
+            return value
+    raise SettingsError(f'the source has no key "{key}"', remedy="see docs/sources.md")
 
 
 def write_source(workspace: Workspace, name: str, text: str, *, replace: bool = False) -> Path:

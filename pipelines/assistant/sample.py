@@ -22,6 +22,7 @@ from cohorte.errors import SourceError
 from pipelines.connectors.archive import GZIP_MARK, ZIP_MARK, first_bytes, members
 from pipelines.connectors.dialect import DELIMITERS
 from pipelines.connectors.inspection import BYTE_ORDER_MARKS
+from pipelines.connectors.json_lines import path_below
 
 SAMPLE_BYTES = 4_000_000
 SAMPLE_ROWS = 5_000
@@ -415,12 +416,8 @@ def _list_of_objects(value: Any, place: str) -> tuple[str, list[Any]] | None:
         return (place, value) if value and isinstance(value[0], dict) else None
     if not isinstance(value, dict):
         return None
-    found = [_list_of_objects(inner, _path(place, key)) for key, inner in value.items()]
+    found = [_list_of_objects(inner, path_below(place, key)) for key, inner in value.items()]
     return max((one for one in found if one), key=lambda one: len(one[1]), default=None)
-
-
-def _path(place: str, key: str) -> str:
-    return f"{place}.{key}" if key.isidentifier() else f'{place}."{key}"'
 
 
 def _flattened(path: Path, records: list[Any], declared: dict[str, Any], is_whole: bool) -> Sample:
@@ -464,7 +461,7 @@ def _flattened(path: Path, records: list[Any], declared: dict[str, Any], is_whol
 def _flatten(value: Any, place: str, into: dict[str, Any]) -> None:
     if isinstance(value, dict):
         for key, inner in value.items():
-            _flatten(inner, _path(place, key), into)
+            _flatten(inner, path_below(place, key), into)
     else:
         into[place] = value
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import duckdb
 from cohorte.sources import EntityMapping, Feed
 from pipelines.connectors.extract import (
     EXTRACT_TABLE,
+    MAXIMUM_COLUMNS,
     MAXIMUM_FIELD_BYTES,
     Delivery,
     Extract,
@@ -128,15 +130,70 @@ def read(connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prep
     """Read files of JSON lines; those whose last line breaks off are refused."""
     files = [file for file in group if isinstance(file, PreparedLines)]
     records, refused = read_lines(connection, files, OBJECTS)
+    found = _columns_found(connection, feed)
     return Extract(
         records=records,
         relation=_relation,
         dialects={
-            file.delivery.file_id: {"format": feed.format, "encoding": file.inspection.encoding}
+            file.delivery.file_id: {
+                "format": feed.format,
+                "encoding": file.inspection.encoding,
+                "columns": found.get(file.delivery.file_id, []),
+            }
             for file in files
         },
         refused=refused,
     )
+
+
+def _columns_found(connection: duckdb.DuckDBPyConnection, feed: Feed) -> dict[int, list[str]]:
+    """The keys of the objects that the mapping reads from, as paths, by file.
+
+    Those are the record itself, the elements of an exploded list, and what holds a mapped path.
+    """
+    spelled: dict[str, str] = {}
+    holders: dict[str, str] = {"$": "$"}
+    for mapping in feed.entities.values():
+        elements = f"{_path(mapping.explode)}[*]" if mapping.explode else "$"
+        if mapping.explode:
+            holders[elements] = "@"
+            spelled[_path(mapping.explode)] = mapping.explode
+        for name in _names_read(mapping):
+            root, shown = (elements, "@") if name.startswith("@") else ("$", "$")
+            keys = [quoted or bare for quoted, bare in _KEY.findall(_path(name))]
+            for depth in range(len(keys)):
+                holders.setdefault(_joined(root, keys[:depth]), _joined(shown, keys[:depth]))
+            spelled[_joined(root, keys)] = name
+    parts = " union all ".join(
+        f"select _file_id, {place} as place, unnest({_keys_at(path)}) as key from {EXTRACT_TABLE}"
+        for place, path in enumerate(holders)
+    )
+    columns: dict[int, dict[str, None]] = {}
+    paths = list(holders)
+    for file_id, place, key in connection.execute(
+        f"select distinct * from ({parts}) order by all"
+    ).fetchall():
+        path = _joined(paths[place], [key])
+        if path in spelled or path not in holders:
+            of_file = columns.setdefault(file_id, {})
+            if len(of_file) < MAXIMUM_COLUMNS:
+                of_file[spelled.get(path, _joined(holders[paths[place]], [key]))] = None
+    return {file_id: list(names) for file_id, names in columns.items()}
+
+
+def _keys_at(path: str) -> str:
+    keys = f"json_keys(line, {literal(path)})"
+    return f"flatten({keys})" if "[*]" in path else keys
+
+
+def path_below(place: str, key: str) -> str:
+    """The path of a key below another path, as a mapping writes it."""
+    is_bare = key.isidentifier() or "[" in key
+    return f"{place}.{key}" if is_bare else f'{place}."{key}"'
+
+
+def _joined(root: str, keys: Sequence[str]) -> str:
+    return reduce(path_below, keys, root)
 
 
 def _path(column: str) -> str:
@@ -148,13 +205,15 @@ def _path(column: str) -> str:
     return f'$."{column}"'
 
 
-def _relation(mapping: EntityMapping) -> Relation:
-    names: list[str] = []
-    for mapped in mapping.columns.values():
-        names += mapped.read_columns
+def _names_read(mapping: EntityMapping) -> list[str]:
+    names = [name for mapped in mapping.columns.values() for name in mapped.read_columns]
     if mapping.where:
         names.append(mapping.where.column)
-    names = list(dict.fromkeys(names))
+    return list(dict.fromkeys(names))
+
+
+def _relation(mapping: EntityMapping) -> Relation:
+    names = _names_read(mapping)
     of_element = [name for name in names if name.startswith("@")]
     of_line = [name for name in names if not name.startswith("@")]
     rows = EXTRACT_TABLE

@@ -61,10 +61,10 @@ def read(connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prep
         f"select coalesce(sum(md5_number_lower(line)), 0) from {EXTRACT_TABLE}"
     ).fetchall()[0][0]
     described = f"{extract.records[file_id]}\x1f{total}"
-    dialects = {file_id: {"format": "rest"} | ({"watermark": largest} if largest else {})}
+    read = {"format": "rest", "columns": extract.dialects[file_id]["columns"]}
     return replace(
         extract,
-        dialects=dialects,
+        dialects={file_id: read | ({"watermark": largest} if largest else {})},
         content_hash=hashlib.sha256(described.encode()).hexdigest(),
     )
 

@@ -100,3 +100,30 @@ def test_the_data_screen_shows_odd_days_columns_addresses_and_rejected_rows(
     assert {"fr": "code postal inconnu", "en": "unknown postal code"}[language] in shown
     assert "birth_date" in shown
     assert "31/02/1980" in shown
+
+
+def test_what_a_source_leaves_out_is_mapped_on_the_screen(screen: RunScreen, company: Path) -> None:
+    (company / "sources" / "clients.yml").write_text(
+        "source: clients\nfeeds:\n  - feed: x\n    files: clients_*.csv\n    date_formats:"
+        ' ["%d/%m/%Y"]\n    entities:\n      contacts:\n        columns:\n'
+        "          contact_id: N° client   # theirs\n          birth_date: Naissance\n",
+        encoding="utf-8",
+    )
+    app = screen("add_source", root=company)
+    app.selectbox(key="left-out-of").select("clients").run()
+    assert not app.exception
+    assert [app.selectbox(key=f"left-clients-{number}").value for number in range(3)] == [
+        "contacts.last_name",
+        "contacts.email",
+        "contacts.city",
+    ]
+    app.selectbox(key="left-clients-0").select("contacts.full_name").run()
+    app.button(key="write-left-out").click().run()
+    assert not app.exception
+    text = (company / "sources" / "clients.yml").read_text(encoding="utf-8")
+    assert "contact_id: N° client   # theirs" in text
+    assert text.splitlines()[-3:] == [
+        '          full_name: "Nom"',
+        '          email: "Courriel"',
+        '          city: "Ville"',
+    ]

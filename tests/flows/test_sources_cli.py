@@ -85,3 +85,23 @@ def test_an_unknown_source_is_told(bench):
     bench.orders()
     with pytest.raises(NotFoundError, match='no source "crm"'):
         cohorte(bench, "check", "crm")
+
+
+def test_columns_left_out_are_mapped_without_touching_the_rest(bench):
+    bench.deliver("orders_1.csv", "Ticket,Date,Montant,Client\nT1,2026-01-01,5,C1\n")
+    bench.orders()
+    bench.ingest()
+    header = "Ticket,Date,Montant,Client,Boutique\n"
+    bench.deliver("orders_2.csv", header + "T2,2026-01-02,5,C1,Lyon\n")
+    bench.ingest()
+    path = bench.root / "sources" / "shop.yml"
+    before = path.read_text(encoding="utf-8")
+    assert cohorte(bench, "map", "shop", typed="-\n").output.strip().endswith("Nothing to map.")
+    assert path.read_text(encoding="utf-8") == before
+    cohorte(bench, "map", "shop", typed="orders.store\ny\n")
+    assert set(before.splitlines()) < set(path.read_text(encoding="utf-8").splitlines())
+    bench.ingest()
+    assert bench.ask("select order_id, store from orders order by 1") == [
+        ("T1", None),
+        ("T2", "Lyon"),
+    ]

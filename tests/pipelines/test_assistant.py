@@ -19,6 +19,7 @@ from pipelines.assistant import (
     Look,
     draft_source,
     look_at,
+    map_columns,
     parsed_source,
     propose_columns,
     source_yaml,
@@ -345,11 +346,62 @@ def test_columns_that_no_mapping_reads_are_proposed(bench):
     )
     bench.deliver("clients.csv", PEOPLE)
     workspace = Workspace(bench.root)
-    found = {
-        column: target for _, column, target in propose_columns(workspace, workspace.sources()[0])
-    }
+    found = {one.column: one.target for one in propose_columns(workspace, workspace.sources()[0])}
     assert found["Ville"] == "contacts.city"
     assert found["Tél. portable"] == "contacts.phone"
+
+
+WRITTEN = """# of the tills
+source: shop
+feeds:
+  - feed: c
+    files: clients*.jsonl
+    format: json_lines
+    entities:
+      contacts:
+        columns:
+          contact_id: id
+          gender:
+            column: $.who.sex
+            values:
+              H: male   # as they write it
+      # each line of a ticket
+      order_lines:
+        explode: $.lines
+        columns: {order_id: id, quantity: "@.pieces"}
+"""
+
+
+def test_new_keys_of_json_are_told_proposed_and_mapped_in_place(bench):
+    path = bench.root / "sources" / "shop.yml"
+    path.write_text(WRITTEN, encoding="utf-8")
+    old = '{"id": "%d", "who": {"sex": "H"}, "lines": [{"pieces": 1}]}\n'
+    new = (
+        '{"id": "%d", "who": {"sex": "H", "mail": "x%d@y.fr"}, "ville": "Lyon",'
+        ' "lines": [{"pieces": 1, "article": "A7"}]}\n'
+    )
+    bench.deliver("clients_1.jsonl", "".join(old % n for n in range(5)))
+    bench.deliver("clients_2.jsonl", "".join(new % (n, n) for n in range(5, 10)))
+    bench.deliver("clients_3.jsonl", old % 77)
+    bench.deliver("clients_4.jsonl", new % (78, 78))
+    one, two, three, four = bench.ingest().files
+    assert one.messages == three.messages == four.messages == ()
+    (told,) = two.messages
+    assert 'new column "$.ville", "$.who.mail", "@.article", kept in _extra' in told
+    workspace = Workspace(bench.root)
+    (source,) = workspace.sources()
+    proposals = propose_columns(workspace, source)
+    assert {one.column: one.target for one in proposals} == {
+        "$.who.mail": "contacts.email",
+        "$.ville": "contacts.city",
+        "@.article": "order_lines.product_id",
+    }
+    text = map_columns(workspace, source, [one.addition(one.target) for one in proposals])
+    assert all(line in text for line in WRITTEN.splitlines()[:-1])
+    path.write_text(text, encoding="utf-8")
+    assert bench.ingest().records == 12
+    assert bench.ask("select count(*), count(city), count(email) from contacts") == [(12, 6, 6)]
+    assert bench.ask("select count(*), count(product_id) from order_lines") == [(12, 6)]
 
 
 def test_a_rehearsal_shows_rows_rejects_and_writes_nothing(bench):
