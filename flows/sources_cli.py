@@ -32,6 +32,7 @@ err = Console(stderr=True)
 PREVIEW_ROWS = 5
 PREVIEW_COLUMNS = 8
 REJECTS_SHOWN = 10
+NAMES_SHOWN = 5
 
 WorkspaceOption = Annotated[
     Path | None, typer.Option("--workspace", "-w", help="The workspace's folder.")
@@ -222,6 +223,8 @@ def rejects(
         _source(opened, source)
     if replay:
         _show_report(replayed(opened, source))
+        for line in left_standing(opened, source):
+            out.print(line, markup=False, highlight=False)
         return
     names, rows = rejected_rows(opened, source, reason, None if export else limit)
     if export is None:
@@ -260,6 +263,38 @@ def replayed(workspace: Workspace, source: str | None) -> IngestReport:
     moment = now()
     with writer_lock(workspace, "replay", moment):
         return ingest(workspace, now=moment, only_sources=None if source is None else [source])
+
+
+def left_standing(workspace: Workspace, source: str | None) -> list[str]:
+    """What a replay could not read whole, a line a feed.
+
+    Of a file that is no longer there only rejected rows can be read again; one that was put aside
+    whole left no row, and has to be delivered again.
+    """
+    from pipelines.ingest import mapping_hash
+
+    told = []
+    with closing(connect_reader(workspace.raw_path)) as raw:
+        for declared in workspace.sources():
+            for feed in declared.feeds:
+                current = mapping_hash(feed, declared, workspace.settings)
+                stale = raw.execute(
+                    "select name, status from files where source = ? and feed = ?"
+                    " and status in ('loaded', 'quarantined') and content_hash is not null"
+                    " and coalesce(dialect ->> '$.mapping', '') <> ? order by file_id desc",
+                    [declared.source, feed.feed, current],
+                ).fetchall()
+                if not stale or source not in (None, declared.source):
+                    continue
+                names = ", ".join(name for name, _ in stale[:NAMES_SHOWN])
+                more = f" and {len(stale) - NAMES_SHOWN:,} more" if len(stale) > NAMES_SHOWN else ""
+                aside = sum(status == "quarantined" for _, status in stale)
+                told.append(
+                    f"{declared.source} {feed.feed}: {len(stale):,} files stand by an earlier"
+                    f" mapping, {aside:,} of them put aside whole, as they are no longer there or"
+                    f" do not fit the new one: {names}{more}; deliver them again to read them whole"
+                )
+    return told
 
 
 def _safe_cell(value: Any) -> Any:

@@ -59,6 +59,7 @@ from pipelines.load import (
     rejected_records,
     type_rows,
 )
+from pipelines.replay import replay_rejected
 
 WILDCARDS = "*?["
 BATCH_BYTES = 192_000_000  # JSON lines are wide: fewer bytes do not fill a second core
@@ -364,6 +365,8 @@ class _Intake:
         self.replaces: dict[int, _Known] = {}
         self.stamps: dict[int, tuple[Path, Stamp]] = {}
         self.members: dict[int, Member] = {}
+        self.present: set[str] = set()
+        self.replayed: set[int] = set()
         self.columns = self._last_columns()
         self.done = 0
         self.total = 1
@@ -373,7 +376,32 @@ class _Intake:
         reports = self.station.report.files
         first = len(reports)
         self._take_all()
+        if self.feed.is_of_files and not self.station.report.is_dry_run:
+            self._replay_rejected()
         reports[first:] = sorted(reports[first:], key=lambda report: report.name)
+
+    def _replay_rejected(self) -> None:
+        """Rejected rows of files that are no longer there, under the mapping of today."""
+        started = time.perf_counter()
+        settings = self.station.workspace.settings
+        try:
+            for one in replay_rejected(
+                self.connection, self.feed, self.source, settings, self.mapping, self.present
+            ):
+                stays = one.file.records - one.tried
+                said = (
+                    f"{one.file.name}: {one.entered:,} of {one.tried:,} rejected records enter by"
+                    f" the mended mapping, read from raw as the file is no longer there; the"
+                    f" {stays:,} that had entered stay as they were read: deliver the file again"
+                    " to read it whole"
+                )
+                counted = FileRow(**(vars(one.file) | {"records": one.tried}))
+                counted.accepted, counted.rejected = one.entered, one.tried - one.entered
+                self.replayed.add(one.file.file_id)
+                seconds = time.perf_counter() - started
+                self._tell("loaded", one.file.name, file=counted, seconds=seconds, messages=(said,))
+        except QuarantineError as error:
+            self._tell("missing", error.where, messages=(str(error),))
 
     def _take_all(self) -> None:
         """Neighbours of one key are read together; the order of the names is kept.
@@ -447,6 +475,7 @@ class _Intake:
         self, name: str, path: Path, file_hash: str, seen: Stamp, known: dict[str, _Known]
     ) -> Delivery | None:
         """The delivery of a content that is new or is read again; else what it is, is told."""
+        self.present.add(file_hash)
         before = known.get(file_hash)
         if file_hash in self.station.passed_over:
             return None
@@ -842,7 +871,7 @@ class _Intake:
                 records=file.records,
                 accepted=file.accepted,
                 rejected=file.rejected,
-                is_replay=file.file_id in self.replaces,
+                is_replay=file.file_id in self.replaces or file.file_id in self.replayed,
             )
         self.station.report.files.append(report)
         self.done += 1

@@ -160,14 +160,19 @@ def type_rows(
 def _keep_one_of_each(
     connection: duckdb.DuckDBPyConnection, table: str, projection: Projection
 ) -> None:
-    same, order = "_row_hash", "_line"
-    if projection.key and projection.has_version:
-        same = ", ".join(identifier(name) for name in projection.key)
-        order = "_version desc nulls last, _row_hash desc, _line"
+    same, order = _sameness(projection)
     connection.execute(
         f"create or replace temp table {table} as select * from {table} where _fault is null"
         f" qualify row_number() over (partition by _file_id, {same} order by {order}) = 1"
     )
+
+
+def _sameness(projection: Projection) -> tuple[str, str]:
+    """What makes rows of a distinct entity the same, and which of them stays."""
+    if projection.key and projection.has_version:
+        same = ", ".join(identifier(name) for name in projection.key)
+        return same, "_version desc nulls last, _row_hash desc, _line"
+    return "_row_hash", "_line"
 
 
 def doubtful_times(
@@ -249,7 +254,7 @@ def load(
         for one in typed:
             for file_id, count in _insert_rows(connection, one, snapshots):
                 rows.setdefault(file_id, {})[one.projection.entity] = count
-            _count_columns(connection, one)
+            _count_columns(connection, one, f"(from {one.table} where _fault is null)")
         if snapshots.moments:
             connection.executemany(
                 "insert into snapshots select file_id, source, feed, ?, ? from _deliveries"
@@ -260,12 +265,7 @@ def load(
                     for file_id, moment, _ in snapshots.moments
                 ],
             )
-        connection.execute(
-            "insert into rejected_rows select file_id, source, feed, entity, line, column_name,"
-            f" reason, left(value, {ROW_TEXT_CHARACTERS}), left(row_text, {ROW_TEXT_CHARACTERS}),"
-            f" loaded_at from {REJECTS_TABLE} join _deliveries"
-            " on file_id = _file_id order by file_id, line"
-        )
+        _insert_rejects(connection)
         _insert_files(connection, files)
         connection.commit()
     except BaseException:
@@ -274,6 +274,91 @@ def load(
     for one in typed:
         connection.execute(f"drop table {one.table}")
     return rows
+
+
+def load_replayed(
+    connection: duckdb.DuckDBPyConnection,
+    file: FileRow,
+    typed: Sequence[Typed],
+    snapshots: Snapshots = Snapshots(),
+) -> None:
+    """Load rejected rows of one delivery that were typed anew; they leave the rejected ones.
+
+    Of a record that an entity refused only that entity's rows enter, and what had entered of its
+    other elements is replaced. The counts of ``file`` are brought up to date.
+    """
+    connection.execute(
+        "create or replace temp table _deliveries as select ?::integer as file_id, ? as source,"
+        " ? as feed, ?::timestamp as loaded_at, true as enters",
+        [file.file_id, file.source, file.feed, file.loaded_at],
+    )
+    connection.begin()
+    try:
+        for one in typed:
+            entity = one.projection.entity
+            given = [file.file_id, entity]
+            connection.execute(
+                f"delete from {one.table} where _line not in (select line from rejected_rows"
+                " where file_id = $1 and coalesce(entity, $2) = $2)",
+                given,
+            )
+            again = f"select _line from {one.table}"
+            connection.execute(
+                f"delete from {identifier(entity)} where _file_id = ? and _line in ({again})",
+                [file.file_id],
+            )
+            _insert_rows(connection, one, snapshots)
+            _settle(connection, one, file.file_id)
+            connection.execute(
+                "delete from rejected_rows where file_id = $1 and coalesce(entity, $2) = $2"
+                f" and line in ({again})",
+                given,
+            )
+            connection.execute(
+                f"delete from {REJECTS_TABLE} where entity = ? and line not in ({again})", [entity]
+            )
+        _insert_rejects(connection)
+        (file.rejected,) = connection.execute(
+            "select count(distinct line) from rejected_rows where file_id = ?", [file.file_id]
+        ).fetchall()[0]
+        file.accepted = file.records - file.rejected
+        connection.execute("delete from files where file_id = ?", [file.file_id])
+        _insert_files(connection, [file])
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+    for one in typed:
+        connection.execute(f"drop table {one.table}")
+
+
+def _settle(connection: duckdb.DuckDBPyConnection, typed: Typed, file_id: int) -> None:
+    """One of each distinct row, equal rows numbered and all counted, as if of one pass."""
+    entity, projection = identifier(typed.projection.entity), typed.projection
+    if projection.is_distinct:
+        same, order = _sameness(projection)
+        connection.execute(
+            f"delete from {entity} where _file_id = $1 and rowid not in (select rowid from {entity}"
+            f" where _file_id = $1 qualify row_number() over (partition by {same} order by {order})"
+            " = 1)",
+            [file_id],
+        )
+    connection.execute(
+        f"update {entity} set _occurrence = place from (select rowid as _row, row_number() over"
+        f" (partition by _row_hash order by _line) as place from {entity} where _file_id = $1)"
+        f" where {entity}.rowid = _row and _occurrence <> place",
+        [file_id],
+    )
+    for table in ("entity_counts", "column_counts"):
+        connection.execute(
+            f"delete from {table} where file_id = ? and entity = ?", [file_id, projection.entity]
+        )
+    connection.execute(
+        "insert into entity_counts select _file_id, $2, count(*),"
+        f" count(*) filter (_occurrence > 1) from {entity} where _file_id = $1 group by 1",
+        [file_id, projection.entity],
+    )
+    _count_columns(connection, typed, f"(from {entity} where _file_id = {int(file_id)})")
 
 
 def load_quarantined(
@@ -317,7 +402,16 @@ def _take_out(connection: duckdb.DuckDBPyConnection, file_ids: Collection[int]) 
         connection.execute(f"delete from {table} where file_id in ({ids})")
 
 
-def _count_columns(connection: duckdb.DuckDBPyConnection, typed: Typed) -> None:
+def _insert_rejects(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(
+        "insert into rejected_rows select file_id, source, feed, entity, line, column_name,"
+        f" reason, left(value, {ROW_TEXT_CHARACTERS}), left(row_text, {ROW_TEXT_CHARACTERS}),"
+        f" loaded_at from {REJECTS_TABLE} join _deliveries"
+        " on file_id = _file_id order by file_id, line"
+    )
+
+
+def _count_columns(connection: duckdb.DuckDBPyConnection, typed: Typed, rows: str) -> None:
     """Note how many of the accepted rows have a value, by column."""
     columns = typed.projection.columns
     names = ", ".join(literal(name) for name in columns)
@@ -325,8 +419,8 @@ def _count_columns(connection: duckdb.DuckDBPyConnection, typed: Typed) -> None:
     connection.execute(
         "insert into column_counts select _file_id, "
         f"{literal(typed.projection.entity)}, unnest([{names}]), rows_count, unnest(filled)"
-        f" from (select _file_id, count(*) as rows_count, [{counts}] as filled from {typed.table}"
-        " join _deliveries on file_id = _file_id where enters and _fault is null group by 1)"
+        f" from (select _file_id, count(*) as rows_count, [{counts}] as filled from {rows}"
+        " join _deliveries on file_id = _file_id where enters group by 1)"
     )
 
 

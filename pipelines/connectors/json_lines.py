@@ -133,7 +133,7 @@ def read(connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prep
     found = _columns_found(connection, feed)
     return Extract(
         records=records,
-        relation=_relation,
+        relation=relation,
         dialects={
             file.delivery.file_id: {
                 "format": feed.format,
@@ -212,7 +212,8 @@ def _names_read(mapping: EntityMapping) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _relation(mapping: EntityMapping) -> Relation:
+def relation(mapping: EntityMapping) -> Relation:
+    """The lines of the extract table as rows of an entity."""
     names = _names_read(mapping)
     of_element = [name for name in names if name.startswith("@")]
     of_line = [name for name in names if not name.startswith("@")]

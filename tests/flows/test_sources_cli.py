@@ -105,3 +105,16 @@ def test_columns_left_out_are_mapped_without_touching_the_rest(bench):
         ("T1", None),
         ("T2", "Lyon"),
     ]
+
+
+def test_a_replay_says_what_it_cannot_read(bench):
+    bench.orders()
+    path = bench.deliver("orders_1.csv", "Ticket,Date,Montant,Client\nT1,soon,5,C1\n")
+    bench.ingest()
+    path.unlink()
+    source = bench.root / "sources" / "shop.yml"
+    text = source.read_text(encoding="utf-8")
+    source.write_text(text.replace("Date", "Datum"), encoding="utf-8")
+    told = " ".join(cohorte(bench, "rejects", "--replay").output.split())
+    assert "1 files stand by an earlier mapping, 1 of them put aside whole" in told
+    assert "orders_1.csv; deliver them again" in told

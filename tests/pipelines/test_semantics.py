@@ -52,6 +52,113 @@ def test_a_mended_mapping_replays_what_was_loaded_as_if_it_had_been_so_from_the_
     assert content(bench) == content(fresh)
 
 
+def test_rejected_rows_are_replayed_from_raw_when_their_file_is_gone(bench, tmp_path):
+    """As if the mended mapping had been there from the start; what cannot enter is not lost."""
+    bad = GOOD.replace("2026-01-05", "05/02/2026").replace("2026-01-07", "never")
+    bad += "T8;extra,2026-01-08,1,C,too many\n" + "T3,03/01/2026,3.50,C3\n"
+    limit = {"reject_limit": 0.5}
+    bench.source(order_feed(), **limit)
+    path = bench.deliver("orders_1.csv", bad)
+    assert bench.ingest().rejected == 4
+    path.unlink()
+    formats = {"column": "Date", "formats": ["%d/%m/%Y %H:%M:%S", "%d/%m/%Y", "%Y-%m-%d %H:%M:%S"]}
+    mended = {"orders": {"columns": ORDERS["orders"]["columns"] | {"ordered_at": formats}}}
+    bench.source({**order_feed(), "entities": mended}, **limit)
+    told = next(file for file in bench.ingest().files if file.name)
+    assert (told.records, told.accepted, told.rejected, told.is_replay) == (4, 2, 2, True)
+    assert "2 of 4 rejected records enter by the mended mapping" in told.messages[0]
+    assert "the 18 that had entered stay as they were read" in told.messages[0]
+    assert not any(file.is_replay for file in bench.ingest().files)
+    fresh = Bench(tmp_path / "fresh")
+    fresh.source({**order_feed(), "entities": mended}, **limit)
+    fresh.deliver("orders_1.csv", bad)
+    fresh.ingest()
+
+    def same(one: Bench) -> list[tuple[object, ...]]:
+        return [
+            *one.ask("select columns(* exclude (_loaded_at)) from orders order by _line"),
+            *one.ask("select columns(* exclude (rejected_at)) from rejected_rows order by line"),
+            *one.ask("from column_counts order by all"),
+            *one.ask("from entity_counts order by all"),
+            *one.ask("select records, accepted, rejected, status from files"),
+        ]
+
+    assert same(bench) == same(fresh)
+    fresh.deliver("orders_1.csv", bad)
+    bench.deliver("orders_1.csv", bad)
+    assert bench.ingest().files[0].is_replay
+    assert content(bench) == content(fresh)
+
+
+LISTED = {
+    "feed": "t",
+    "files": "t*.jsonl",
+    "format": "json_lines",
+    "entities": {
+        "orders": {"columns": {"order_id": "id", "ordered_at": "at"}},
+        "order_lines": {
+            "explode": "$.lines",
+            "columns": {"order_id": "id", "quantity": "@.n", "product_id": "@.p"},
+        },
+    },
+}
+FIXED = {
+    "feed": "f",
+    "files": "f*.txt",
+    "format": "fixed_width",
+    "header": False,
+    "columns": ["id", "at"],
+    "fields": [{"name": "id", "start": 1, "length": 3}, {"name": "at", "start": 4, "length": 10}],
+    "entities": {"orders": {"columns": {"order_id": "id", "ordered_at": "at"}}},
+}
+
+
+@pytest.mark.parametrize(
+    ("feed", "name", "text", "mend", "query"),
+    [
+        (
+            LISTED,
+            "t1.jsonl",
+            (
+                '{"id":"1","at":"2026-01-01","lines":[{"n":1,"p":"a"},{"n":"two","p":"b"}]}\n{"id":"2",'
+                '"at":"2026-01-01","lines":[{"n":1,"p":"c"}]}\n'
+            ),
+            ("order_lines", "quantity", {"column": "@.n", "values": {"two": 2}}),
+            "select order_id, product_id, quantity, _occurrence from order_lines order by 1, 2",
+        ),
+        (
+            FIXED,
+            "f1.txt",
+            "A012026-01-01\nA02  01.01.26\n",
+            ("orders", "ordered_at", {"column": "at", "formats": ["%Y-%m-%d", "%d.%m.%y"]}),
+            "select order_id, ordered_at from orders order by 1",
+        ),
+    ],
+    ids=["json", "fixed"],
+)
+def test_rows_of_other_formats_are_replayed_from_raw(bench, feed, name, text, mend, query):
+    bench.source(feed, reject_limit=1)
+    path = bench.deliver(name, text)
+    assert bench.ingest().rejected == 1
+    path.unlink()
+    entity, column, mapped = mend
+    mended = feed | {
+        "entities": {
+            one: mapping
+            | {"columns": mapping["columns"] | ({column: mapped} if one == entity else {})}
+            for one, mapping in feed["entities"].items()
+        }
+    }
+    bench.source(mended, reject_limit=1)
+    bench.ingest()
+    replayed = bench.ask(query)
+    assert bench.ask("select count(*) from rejected_rows") == [(0,)]
+    bench.deliver(name, text)
+    bench.ingest()
+    assert bench.ask(query) == replayed
+    assert bench.ask("select rejected, accepted from files") == [(0, 2)]
+
+
 def test_a_replay_keeps_the_order_in_which_deliveries_arrived(bench):
     bench.orders()
     bench.deliver("orders_b.csv", HEADER + "T1,2026-01-01,1,first\n")
