@@ -138,7 +138,7 @@ def make(path: Path, customers: int) -> duckdb.DuckDBPyConnection:
     )
     con.execute(
         """
-        create table activities (
+        create table gathered (
             customer_number integer, kind varchar, activity_date date, occurred_at timestamp,
             source varchar, record_id varchar, channel varchar, campaign_id varchar,
             subject varchar, category varchar, product_id varchar, product_name varchar,
@@ -149,7 +149,7 @@ def make(path: Path, customers: int) -> duckdb.DuckDBPyConnection:
     for tag, (kind, share) in enumerate(EACH.items()):
         con.execute(
             f"""
-            insert into activities
+            insert into gathered
             select
                 (hash(i, {tag}) % {customers})::integer, '{kind}',
                 date '2026-10-31' - (hash(i, {tag}, 1) % 730)::integer as activity_date,
@@ -159,9 +159,16 @@ def make(path: Path, customers: int) -> duckdb.DuckDBPyConnection:
                 case when '{kind}' = 'purchase' then
                     {list(CATEGORIES)}[1 + (hash(i, {tag}, 3) % {len(CATEGORIES)})::int] end,
                 null, null, ((hash(i, {tag}, 4) % 20000) / 100)::decimal(18, 4), 1, null
-            from range({int(share * customers)}) as t(i) order by activity_date
+            from range({int(share * customers)}) as t(i)
             """
         )
+    con.execute(  # as the mart is kept
+        """
+        create table activities as from gathered
+        order by kind, date_trunc('month', activity_date), category, activity_date
+        """
+    )
+    con.execute("drop table gathered")
     con.execute("checkpoint")
     return con
 
@@ -416,7 +423,7 @@ def measure(
 
 def _fresh(people: Population) -> Population:
     answers = Answers()
-    answers.size = people.answers.size
+    answers.size, answers.columns = people.answers.size, people.answers.columns
     return replace(people, answers=answers)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from cohorte.segments.columns import HeldColumns
 from cohorte.segments.rules import Node, rule_json
 
 Bits = npt.NDArray[np.uint8]
@@ -61,15 +62,28 @@ def everyone(size: int) -> CustomerSet:
     return CustomerSet(np.packbits(np.ones(size, np.bool_)), size)
 
 
-def set_of(numbers: npt.NDArray[np.int32], size: int) -> CustomerSet:
-    """The customers of these numbers, which may be repeated and in any order."""
-    flags = np.zeros(size, np.bool_)
-    flags[numbers] = True
-    return CustomerSet(np.packbits(flags), size)
+def marked(flags: npt.NDArray[np.bool_]) -> CustomerSet:
+    """The customers whose flag is set."""
+    return CustomerSet(np.packbits(flags), len(flags))
+
+
+def set_of(
+    numbers: npt.NDArray[np.int32], size: int, least: int = 1, most: int | None = None
+) -> CustomerSet:
+    """The customers whose numbers occur so many times, in any order."""
+    if least == 1 and most is None:
+        flags = np.zeros(size, np.bool_)
+        flags[numbers] = True
+    else:
+        counts = np.bincount(numbers, minlength=size)
+        flags = counts >= least
+        if most is not None:
+            flags &= counts <= most
+    return marked(flags)
 
 
 class Answers:
-    """What leaves were answered, by what was asked; the oldest answers give way.
+    """What leaves were answered, by what was asked; the oldest answers give way. And what is held.
 
     One for a version, shared by threads.
     """
@@ -79,6 +93,7 @@ class Answers:
         self._sets: OrderedDict[str, CustomerSet] = OrderedDict()
         self._lock = threading.Lock()
         self.size: int | None = None
+        self.columns = HeldColumns()
 
     @staticmethod
     def key(leaf: Node, *context: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,10 +11,17 @@ import duckdb
 import polars as pl
 from sqlglot import exp
 
-from cohorte.errors import CohorteError
-from cohorte.segments.bitsets import Answers, CustomerSet, everyone, nobody, set_of
+from cohorte.segments.bitsets import Answers, CustomerSet, everyone, marked, nobody, set_of
 from cohorte.segments.catalogue import PROFILES, Catalogue, load_catalogue, version_context
-from cohorte.segments.compile import DIALECT, Compiler, Query, column, profile_select
+from cohorte.segments.columns import CODE, HELD, HeldColumn
+from cohorte.segments.compile import (
+    DIALECT,
+    Compiler,
+    Numbers,
+    Query,
+    column,
+    profile_select,
+)
 from cohorte.segments.rules import (
     AllOf,
     AnyOf,
@@ -28,6 +34,7 @@ from cohorte.segments.rules import (
     is_group,
     parts,
 )
+from cohorte.segments.watch import WATCH
 
 SIZES_AT_ONCE = 50
 LIMIT_SECONDS = 60.0
@@ -66,25 +73,8 @@ class Population:
     @contextmanager
     def limited(self) -> Iterator[None]:
         """Interrupts what takes too long: CohorteError says so."""
-        ended = threading.Event()
-
-        def watch() -> None:
-            late = not ended.wait(self.limit_seconds)
-            while late and not ended.wait(0.1):
-                self.con.interrupt()
-
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
+        with WATCH.limited(self.con, self.limit_seconds):
             yield
-        except duckdb.InterruptException:
-            raise CohorteError(
-                f"the question was stopped after {self.limit_seconds:g} s",
-                remedy="narrow the rule, or ask for less of it",
-            ) from None
-        finally:
-            ended.set()
-            watcher.join()
 
     def frame(self, select: exp.Expr, compiler: Compiler) -> pl.DataFrame:
         """What a composed query finds."""
@@ -131,14 +121,39 @@ def _in_one_look(population: Population, group: Group) -> tuple[Group | None, li
 
     None when fewer than two parts are left to ask: what was answered before is not asked again.
     """
-    asked: list[Node] = []
+    read: list[Node] = []
     others: list[Node] = []
     for part in parts(group):
-        new = isinstance(part, Clause) and population.answers.find(_key(population, part)) is None
-        (asked if new else others).append(part)
-    if len(asked) < 2:
+        (read if _is_read(population, part) else others).append(part)
+    if len(read) < 2:
         return None, parts(group)
-    return (AllOf(all=asked) if isinstance(group, AllOf) else AnyOf(any=asked)), others
+    for clause in read:
+        _note_read(population, clause)
+    return (AllOf(all=read) if isinstance(group, AllOf) else AnyOf(any=read)), others
+
+
+def _is_read(population: Population, leaf: Node) -> bool:
+    """Whether it takes a look at the profiles to answer a leaf."""
+    if not isinstance(leaf, Clause):
+        return False
+    return (
+        population.answers.find(_key(population, leaf)) is None and _held(population, leaf) is None
+    )
+
+
+def _held(population: Population, clause: Clause) -> HeldColumn | None:
+    """The column that a clause tests, if it is in memory."""
+    name = population.catalogue[clause.field].name
+    with population.limited():
+        return population.answers.columns.find(
+            population.con, population.relation, name, total(population)
+        )
+
+
+def _note_read(population: Population, leaf: Node) -> None:
+    if isinstance(leaf, Clause):
+        name = population.catalogue[leaf.field].name
+        population.answers.columns.was_read(population.relation, name)
 
 
 def _key(population: Population, leaf: Node, *more: str) -> str:
@@ -148,21 +163,41 @@ def _key(population: Population, leaf: Node, *more: str) -> str:
 def _answer(population: Population, leaf: Node) -> CustomerSet:
     key = _key(population, leaf)
     found = population.answers.find(key)
-    if found is None:
-        compiler = population.compiler()
+    if found is not None:
+        return found
+    compiler = population.compiler()
+    if isinstance(leaf, Clause) and (held := _held(population, leaf)):
+        found = _among(population, held, compiler.filter(leaf), compiler)
+    else:
+        _note_read(population, leaf)
         numbers = compiler.numbers(leaf)
-        found = _ask(population, numbers.select, compiler)
+        found = _ask(population, numbers, compiler)
         found = ~found if numbers.others else found
-        population.answers.keep(key, found)
+    population.answers.keep(key, found)
     return found
 
 
-def _ask(population: Population, select: exp.Select, compiler: Compiler) -> CustomerSet:
+def _ask(population: Population, numbers: Numbers, compiler: Compiler) -> CustomerSet:
     size = total(population)
     with population.limited():
-        result = population.con.execute(select.sql(DIALECT), compiler.binder.parameters)
-        numbers = result.fetchnumpy()
-    return set_of(next(iter(numbers.values())), size)
+        result = population.con.execute(numbers.select.sql(DIALECT), compiler.binder.parameters)
+        found = next(iter(result.fetchnumpy().values()))
+    return set_of(found, size, numbers.least, numbers.most)
+
+
+def _among(
+    population: Population, held: HeldColumn, met: exp.Expr, compiler: Compiler
+) -> CustomerSet:
+    """Those whose value meets a condition, asked of the values alone."""
+    con = population.con
+    select = profile_select([column(CODE)], HELD).where(met)
+    with population.limited():
+        con.register(HELD, held.values)
+        try:
+            found = con.execute(select.sql(DIALECT), compiler.binder.parameters).fetchnumpy()
+        finally:
+            con.unregister(HELD)
+    return marked(held.having(found[CODE]))
 
 
 @dataclass(frozen=True)
@@ -219,7 +254,7 @@ def _unknown(population: Population, leaf: Node) -> CustomerSet:
     found = population.answers.find(key)
     if found is None:
         select = profile_select([column("customer_number")], population.relation).where(unknown)
-        found = _ask(population, select, compiler)
+        found = _ask(population, Numbers(select), compiler)
         population.answers.keep(key, found)
     return found
 

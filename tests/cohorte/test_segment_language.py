@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -16,6 +17,7 @@ from sqlglot import exp
 from cohorte.errors import CohorteError, NotFoundError, SettingsError
 from cohorte.segments import (
     EVERYONE,
+    Answers,
     Population,
     Reason,
     breakdown,
@@ -36,10 +38,13 @@ from cohorte.segments import (
     population_on,
     rule_json,
     size_history,
+    sizes_by_query,
     smallest_change,
+    total,
     why,
 )
 from cohorte.segments.library import Segment, definition_changes, segment_templates
+from cohorte.segments.watch import WATCH, StoppedError
 from tests.support.published import AS_OF, build_published
 
 JARDIN = {"field": "category", "op": "in", "value": ["Jardin"]}
@@ -452,6 +457,53 @@ def test_a_question_that_takes_too_long_is_stopped(population: Population) -> No
         hurried.con.execute(
             "select sum(sin(a.range * b.range)) from range(1000000) as a, range(1000000) as b"
         ).fetchall()
+
+
+def test_a_question_is_stopped_by_another_thread(population: Population) -> None:
+    begun, told = threading.Event(), []
+
+    def ask() -> None:
+        try:
+            with population.limited():
+                begun.set()
+                population.con.execute(
+                    "select sum(sin(a.range * b.range)) from range(1000000) as a,"
+                    " range(1000000) as b"
+                ).fetchall()
+        except CohorteError as error:
+            told.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert begun.wait(120)
+    WATCH.cancel(threading.get_ident())  # what others ask goes on
+    assert asking.is_alive()
+    WATCH.cancel(asking.ident or 0)
+    asking.join(120)
+    assert [type(error) for error in told] == [StoppedError]
+    assert count(population, EVERYONE) == 200
+
+
+@pytest.mark.parametrize("field", ["city", "age", "last_nps_score", "is_contactable_email"])
+def test_columns_held_in_memory_answer_as_the_table_does(
+    population: Population, field: str
+) -> None:
+    known = population.con.execute(f"select max({field}) from customer_profiles").fetchall()[0][0]
+    clauses = [
+        {"field": field, "op": op, **({} if value is None else {"value": value}), **extra}
+        for op, value in (
+            ("equals", known), ("not_equals", known), ("is_unknown", None), ("is_known", None)
+        )
+        for extra in ([{}] if value is None else [{}, {"unknown": True}])
+    ]  # fmt: skip
+    rules = {str(place): parse_rule(clause) for place, clause in enumerate(clauses)}
+    held = replace(population, answers=Answers())
+    assert {name: count(held, rule) for name, rule in rules.items()} == sizes_by_query(
+        population, rules
+    )
+    column = held.answers.columns.find(held.con, held.relation, field, total(held))
+    assert column is not None
+    assert column.values.num_rows < 100
 
 
 # Over time

@@ -1,7 +1,7 @@
 {{ config(tags=['features']) }}
 
--- What segments ask of: kept by kind, month, category and day, so that a question reads only its own
--- rows, and with the customer's number, so that an answer is a set of small integers. Gathered
+-- What segments ask of: kept by kind, month, category and day, so that a question reads only its
+-- own rows, and with the customer's number, so that an answer is a set of small integers. Gathered
 -- before they are joined and sorted: in one go DuckDB holds more than its memory at a million
 -- customers.
 with events as materialized (
