@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import duckdb
@@ -69,15 +69,16 @@ def replay_rejected(
     Left alone are contents still ``present``, which are read whole, and deliveries whose rejected
     rows were read under this ``mapping`` already.
     """
+    names = [field.name for field in fields(FileRow)]
     for row in connection.execute(
-        "select file_id, source, feed, name, content_hash, bytes, loaded_at, records, accepted,"
-        " rejected, status, reason, dialect from files where source = ? and feed = ?"
+        f"select {', '.join(names)} from files where source = ? and feed = ?"
         " and status = 'loaded' and rejected > 0 and content_hash is not null"
         " and coalesce(dialect ->> '$.replayed', dialect ->> '$.mapping', '') <> ?"
         " order by file_id",
         [source.source, feed.feed, mapping],
     ).fetchall():
-        file = FileRow(*row[:-1], json.loads(row[-1]))
+        file = FileRow(**dict(zip(names, row, strict=True)))
+        file.dialect = json.loads(row[-1])
         if file.content_hash not in present:
             yield _replay(connection, file, feed, source, settings, mapping)
 
@@ -122,13 +123,13 @@ def _extract(
     names: list[str] = file.dialect.get("columns") or []
     checked_columns(names, feed, file.name, None)
     columns = positional(names)
-    rows = [(one, fields) for one in kept if (fields := _fields(one, file.dialect, names, feed))]
+    rows = [(one, read) for one in kept if (read := _fields(one, file.dialect, names, feed))]
     _write(
         connection,
         file.file_id,
         ["row_text", *(f"c{place}" for place in range(len(names)))],
         [one for one, _ in rows],
-        [[one.text, *fields] for one, fields in rows],
+        [[one.text, *read] for one, read in rows],
     )
     relation = Relation(
         sql=EXTRACT_TABLE,
@@ -146,8 +147,8 @@ def _fields(
     """The values of a record, by the file's columns; none when it cannot be read as one."""
     if feed.format == "delimited":
         quote = dialect["quote"] if one.is_read else feed.quote
-        fields = split_record(one.text, feed.delimiter or dialect["delimiter"], quote)
-        return fields if fields is not None and len(fields) == len(names) else None
+        found = split_record(one.text, feed.delimiter or dialect["delimiter"], quote)
+        return found if found is not None and len(found) == len(names) else None
     if feed.format == "fixed_width":
         cut = [one.text[f.start - 1 : f.start - 1 + f.length].strip() for f in feed.fields or []]
         return [field or None for field in cut] if one.is_read else None
