@@ -27,7 +27,7 @@ _TABLES = {
     ),
 }
 _PREVIOUS = "previous_memberships"
-_FOUND = "member_numbers"
+_FOUND = "members_found"
 
 
 RUN_LIMIT_SECONDS = 600.0
@@ -72,49 +72,60 @@ def evaluate_memberships(
         con, catalogue, as_of, relation, segments=rules, limit_seconds=RUN_LIMIT_SECONDS
     )
     evaluation = Evaluation()
+    ids = _ids_by_number(population)
     for segment in segments:
         try:
-            _write_members(population, segment)
+            size = _write_members(population, segment, ids)
         except CohorteError as error:
             evaluation.problems[segment.segment_id] = str(error)
             logger().warning(
                 "segment left out", extra={"segment": segment.segment_id, "reason": error.message}
             )
             continue
-        size = con.execute(
-            "select count(*) from segments.segment_memberships where segment_id = $segment_id",
-            {"segment_id": segment.segment_id},
-        ).fetchall()[0][0]
         con.execute(
             "insert into segments.segment_sizes values (?, ?, ?, ?)",
             [segment.segment_id, segment.name(language), size, as_of],
         )
-        evaluation[segment.segment_id] = int(size)
+        evaluation[segment.segment_id] = size
     _write_changes(con, previous, version)
     _write_history(con, as_of, version, anew=history is None)
     return evaluation
 
 
-def _write_members(population: Population, segment: Segment) -> None:
-    con, segment_id = population.con, segment.segment_id
+def _ids_by_number(population: Population) -> pa.Array | None:
+    """Everyone's id, in the order of their numbers; None where customers have no numbers."""
     if not population.catalogue.is_numbered:
+        return None
+    ids = population.con.sql(
+        f"select customer_id from {population.relation} order by customer_number"
+    ).to_arrow_table()
+    return ids.column(0).combine_chunks()
+
+
+def _write_members(population: Population, segment: Segment, ids: pa.Array | None) -> int:
+    """Write who meets the rule, by id; how many they are."""
+    con, named = population.con, {"segment_id": segment.segment_id}
+    if ids is None:
         query = member_query(population, segment.rule)
         con.execute(
             "insert into segments.segment_memberships"
             f" select $segment_id, customer_id from ({query.sql}) order by customer_id",
-            {**query.parameters, "segment_id": segment_id},
+            {**query.parameters, **named},
         )
-        return
-    numbers = customers_meeting(population, segment.rule).numbers()
-    con.register(_FOUND, pa.table({"customer_number": numbers}))
+        return int(
+            con.execute(
+                "select count(*) from segments.segment_memberships where segment_id = $segment_id",
+                named,
+            ).fetchall()[0][0]
+        )
+    found = ids.take(pa.array(customers_meeting(population, segment.rule).numbers()))
+    con.register(_FOUND, pa.table({"customer_id": found}))
     con.execute(
-        "insert into segments.segment_memberships"
-        f" select $segment_id, customer_id from {population.relation}"
-        f" where customer_number in (select customer_number from {_FOUND})"
-        " order by customer_number",
-        {"segment_id": segment_id},
+        f"insert into segments.segment_memberships select $segment_id, customer_id from {_FOUND}",
+        named,
     )
     con.unregister(_FOUND)
+    return len(found)
 
 
 def _write_history(
@@ -136,12 +147,16 @@ def _write_changes(
     previous: str | pa.Table | pl.DataFrame | None,
     version: str | None,
 ) -> None:
-    before = "(select null::varchar as segment_id, null::varchar as customer_id where false)"
-    if isinstance(previous, str):
-        before = previous
-    elif previous is not None:
+    if previous is None:
+        con.execute(
+            "insert into segments.segment_changes select segment_id, customer_id, 'entered',"
+            " $version from segments.segment_memberships",
+            {"version": version},
+        )
+        return
+    before = previous if isinstance(previous, str) else _PREVIOUS
+    if not isinstance(previous, str):
         con.register(_PREVIOUS, previous)
-        before = _PREVIOUS
     con.execute(
         f"""
         insert into segments.segment_changes
@@ -151,13 +166,13 @@ def _write_changes(
             where segment_id in (select segment_id from segments.segment_sizes)
         )
         select segment_id, customer_id, 'entered', $version
-        from (select * from now_in except select * from was_in)
+        from now_in anti join was_in using (segment_id, customer_id)
         union all
         select segment_id, customer_id, 'left', $version
-        from (select * from was_in except select * from now_in)
+        from was_in anti join now_in using (segment_id, customer_id)
         order by 1, 3, 2
         """,
         {"version": version},
     )
-    if previous is not None and not isinstance(previous, str):
+    if not isinstance(previous, str):
         con.unregister(_PREVIOUS)
