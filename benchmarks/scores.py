@@ -127,7 +127,8 @@ def suggestions() -> None:
         con.execute("create schema marts")
         con.execute(f"""
             create table marts.order_lines as
-            select distinct customer::varchar as customer_id, upper(stockcode) as product_id,
+            select distinct customer::varchar as customer_id, 'shop' as source,
+                upper(stockcode) as product_id,
                 sold_at::date as order_date, 1 as quantity, 'completed' as status
             from ({lines.format(folder=DATA / "online_retail")})
             where customer is not null and quantity > 0 and price > 0

@@ -135,7 +135,8 @@ def person_scores(cursor: Cursor, customer_id: str) -> list[Row]:
 def person_suggestions(cursor: Cursor, customer_id: str) -> list[Row]:
     """Products suggested to a customer, by kind and place; none in versions without them."""
     there = cursor.value(
-        "select count(*) from duckdb_tables() where table_name = 'product_suggestions'"
+        "select count(*) from duckdb_columns()"
+        " where table_name = 'product_suggestions' and column_name = 'source'"
     )
     if not there:
         return []
@@ -144,9 +145,10 @@ def person_suggestions(cursor: Cursor, customer_id: str) -> list[Row]:
         select suggested.kind, suggested.place, suggested.product_id,
             coalesce(any_value(products.product_name), suggested.product_id) as product_name
         from product_suggestions as suggested
-        left join products on suggested.product_id = products.product_id
+        left join products
+            on suggested.source = products.source and suggested.product_id = products.product_id
         where suggested.customer_id = ?
-        group by suggested.kind, suggested.place, suggested.product_id
+        group by suggested.kind, suggested.place, suggested.source, suggested.product_id
         order by suggested.kind, suggested.place
         """,
         [customer_id],

@@ -17,9 +17,13 @@ from cohorte.warehouse import connect_work, open_served, writer_lock
 from cohorte.workspace import Workspace
 from flows.scoring import segment_rules
 from models.asof import MARK, CustomersAt
+from models.clusters import ESTIMATOR_NAME as CLUSTERS
+from models.clusters import apply_clusters, learn_clusters
 from models.leads import score_leads
 from models.lookalikes import Lookalikes, find_lookalikes
 from models.monitoring import History, outcome_checks
+from models.nextpurchase import ESTIMATOR_NAME as NEXT_ORDER
+from models.nextpurchase import score_next_orders
 from models.propensity import (
     Propensity,
     create_table,
@@ -34,6 +38,8 @@ from models.value import score_customers
 from pipelines.dbt_session import DbtSession
 
 LEADS, VALUE, SUGGESTIONS = "lead_score", "customer_value", "product_suggestions"
+BUILT_IN = (LEADS, VALUE, SUGGESTIONS, NEXT_ORDER, CLUSTERS)
+SHORT = {"suggestions": SUGGESTIONS, "clusters": CLUSTERS}
 FEATURES = "marts.customer_features"
 
 
@@ -184,7 +190,7 @@ def evaluate_score(workspace: Workspace, name: str, now: datetime) -> dict[str, 
         "outcome": artifact.metadata["outcome"],
         "evaluation": artifact.evaluation,
     }
-    if full in (LEADS, VALUE, SUGGESTIONS):
+    if full in BUILT_IN:
         return told
     propensity = find_propensity(workspace.root, full).with_segments(segment_rules(workspace))
     day = workspace.settings.as_of_on(now, None)
@@ -231,16 +237,14 @@ def list_versions(workspace: Workspace) -> list[dict[str, Any]]:
 def _asked(workspace: Workspace, name: str) -> dict[str, Propensity | None]:
     """The scores meant, by the registry's name; None for those that are built in."""
     if name == "all":
-        built_in: dict[str, Propensity | None] = {LEADS: None, VALUE: None, SUGGESTIONS: None}
+        built_in: dict[str, Propensity | None] = dict.fromkeys(BUILT_IN)
         rules = segment_rules(workspace)
         return built_in | {
             one.estimator_name: one.with_segments(rules)
             for one in read_propensities(workspace.root)
         }
-    if name in (LEADS, VALUE, SUGGESTIONS):
-        return {name: None}
-    if name == "suggestions":
-        return {SUGGESTIONS: None}
+    if (built := SHORT.get(name, name)) in BUILT_IN:
+        return {built: None}
     propensity = find_propensity(workspace.root, name)
     return {propensity.estimator_name: propensity.with_segments(segment_rules(workspace))}
 
@@ -299,6 +303,13 @@ def _built_in(
         else:
             done = suggest_products(work, as_of=day, registry=registry)
         verdict, version, rows = done.verdict, done.estimator_version, done.rows
+    elif name == NEXT_ORDER:
+        coming = score_next_orders(
+            work, as_of=day, registry=Registry(artifacts), now=now, retrain=retrain
+        )
+        verdict, version, rows = coming.verdict, coming.estimator_version, coming.scored
+    elif name == CLUSTERS:
+        verdict, version, rows = _clusters(work, day, Registry(artifacts), now, retrain=retrain)
     else:
         value = score_customers(
             work,
@@ -311,3 +322,22 @@ def _built_in(
         verdict, version, rows = value.verdict, value.estimator_version, value.scored
     served = Registry(artifacts).usable(name, lambda artifact: artifact.version)
     return Done(name, verdict, version, rows, is_served=version is not None and version == served)
+
+
+def _clusters(
+    work: duckdb.DuckDBPyConnection,
+    day: date,
+    registry: Registry,
+    now: datetime,
+    *,
+    retrain: bool,
+) -> tuple[str, str | None, int]:
+    """The groups learned or applied: what to say, the version, how many buyers."""
+    if retrain:
+        found = learn_clusters(work, day, registry=registry, now=now)
+        count = sum(one.customers for one in found.clusters)
+        told = f"{found.outcome}, {len(found.clusters)} groups, stability {found.stability:.2f}"
+        return told, found.version, count
+    count = apply_clusters(work, day, registry=registry)
+    version = registry.usable(CLUSTERS, lambda artifact: artifact.version)
+    return ("applied" if version else "not learned yet: cohorte clusters"), version, count

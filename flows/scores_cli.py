@@ -38,11 +38,15 @@ AsOfOption = Annotated[
 NameArgument = Annotated[
     str,
     typer.Argument(
-        help="lead_score, customer_value, suggestions, or a propensity; all when left out."
+        help="lead_score, customer_value, next_order, suggestions, clusters, or a propensity;"
+        " all when left out."
     ),
 ]
 OneName = Annotated[
-    str, typer.Argument(help="lead_score, customer_value, suggestions, or a propensity.")
+    str,
+    typer.Argument(
+        help="lead_score, customer_value, next_order, suggestions, clusters, or a propensity."
+    ),
 ]
 
 
@@ -113,12 +117,15 @@ def lookalikes(
 def clusters(workspace: WorkspaceOption = None) -> None:
     """A few stable groups of buyers, named after what sets each apart."""
     from flows.scores import looked_from_of
-    from models.clusters import cluster_customers
+    from models.clusters import learn_clusters
+    from models.registry import Registry
 
     opened = open_workspace(workspace)
-    with writer_lock(opened, "clusters", clock_now()), closing(connect_work(opened)) as work:
-        day = looked_from_of(work)
-        found = cluster_customers(work, day)
+    moment = clock_now()
+    with writer_lock(opened, "clusters", moment), closing(connect_work(opened)) as work:
+        found = learn_clusters(
+            work, looked_from_of(work), registry=Registry(opened.artifacts_dir), now=moment
+        )
     language = opened.settings.language
     typer.echo(f"{found.outcome}, stability {found.stability:.2f}")
     for one in found.clusters:

@@ -15,21 +15,28 @@ from cohorte.store import open_store
 from cohorte.warehouse import served_version, version_path
 from cohorte.workspace import Workspace
 from models.asof import MARK, CustomersAt
+from models.clusters import apply_clusters, learn_clusters
 from models.leads import score_leads
 from models.monitoring import Check, History, follow, write_checks
+from models.nextpurchase import score_next_orders
 from models.propensity import (
     Propensity,
+    add_to_profiles,
     create_table,
     read_propensities,
     score_propensity,
     train_propensity,
 )
 from models.registry import Registry
+from models.suggestions import keep_suggestions
 from models.value import score_customers
 
-__all__ = ["ScoringReport", "features_sql", "score_workspace", "segment_rules"]
+__all__ = ["ScoringReport", "features_sql", "score_workspace", "segment_rules", "show_propensities"]
 
-PROPENSITIES_SERVED = "before.propensity_scores"
+BEFORE = "before"
+"""The served version, attached: scores that had better stay, and sizes of earlier runs."""
+
+SUGGESTED = "product_suggestions"
 
 
 @dataclass(frozen=True)
@@ -79,13 +86,20 @@ def score_workspace(
     registry = Registry(artifacts)
     checks = _follow_leads(work, registry, as_of, settings.lead_scoring.horizon_days)
     checks += _follow_customers(work, registry, as_of, horizon)
-    messages = [leads.verdict, value.verdict]
-    rows_in, rows_out = leads.leads + value.customers, leads.scored + value.scored
+    coming = score_next_orders(work, as_of=as_of, registry=registry, now=now, retrain=retrain)
+    messages = [leads.verdict, value.verdict, coming.verdict]
+    rows_in = leads.leads + value.customers + coming.customers
+    rows_out = leads.scored + value.scored + coming.scored
     create_table(work)
     before = _attach_served(work, workspace)
     asked = read_propensities(workspace.root)
     rules = segment_rules(workspace) if asked else {}
     try:
+        if retrain:
+            learn_clusters(work, as_of, registry=registry, now=now)
+        apply_clusters(work, as_of, registry=registry, before=before.get("clusters"))
+        if SUGGESTED in before:
+            keep_suggestions(work, before[SUGGESTED])
         for stated in asked:
             propensity = stated
             try:
@@ -98,7 +112,7 @@ def score_workspace(
                     as_of=as_of,
                     registry=registry,
                     time_zone=settings.time_zone,
-                    scores_before=before,
+                    scores_before=before.get("propensity_scores"),
                 )
             except SettingsError as error:
                 messages.append(f"{propensity.propensity}: {error}")
@@ -113,6 +127,12 @@ def score_workspace(
     write_checks(work, checks)
     messages += [_alert(check) for check in checks if check.is_alert]
     return ScoringReport(rows_in, rows_out, tuple(messages))
+
+
+def show_propensities(work: duckdb.DuckDBPyConnection, workspace: Workspace) -> int:
+    """Put the propensities scored into the profiles, where segments test them; their number."""
+    asked = read_propensities(workspace.root)
+    return add_to_profiles(work, asked) if asked else 0
 
 
 def _learn(
@@ -131,14 +151,15 @@ def _learn(
         customers.close()
 
 
-def _attach_served(work: duckdb.DuckDBPyConnection, workspace: Workspace) -> str | None:
-    """The propensities of the served version, for scores that had better stay."""
+def _attach_served(work: duckdb.DuckDBPyConnection, workspace: Workspace) -> dict[str, str]:
+    """The tables of scores of the served version, attached, by name."""
     served = served_version(workspace)
-    if served is None or "propensity_scores" not in served.tables:
-        return None
+    if served is None:
+        return {}
     path = str(version_path(workspace, served.version)).replace("'", "''")
-    work.execute(f"attach '{path}' as before (read_only)")
-    return PROPENSITIES_SERVED
+    work.execute(f"attach '{path}' as {BEFORE} (read_only)")
+    kept = ("propensity_scores", "clusters", SUGGESTED)
+    return {name: f"{BEFORE}.{name}" for name in kept if name in served.tables}
 
 
 def _is_attached(work: duckdb.DuckDBPyConnection) -> bool:

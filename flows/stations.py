@@ -178,7 +178,12 @@ def score(context: RunContext) -> StationResult:
 
 def profile(context: RunContext) -> StationResult:
     """One wide row a customer, daily KPIs, quality of sources, reconciliation."""
-    return _build(context, "profile", rows_from=("work", "marts"), rows_to="marts")
+    from flows.scoring import show_propensities
+
+    done = _build(context, "profile", rows_from=("work", "marts"), rows_to="marts")
+    with closing(connect_work(context.workspace)) as work:
+        show_propensities(work, context.workspace)
+    return done
 
 
 def segment(context: RunContext) -> StationResult:

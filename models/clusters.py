@@ -1,5 +1,8 @@
 """A few groups of buyers that come out again when others are drawn, and what sets each apart.
 
+They are learned when asked, kept in the registry, and applied by every run, so that a group keeps
+its meaning and its size can be followed from run to run.
+
 K-means on scaled recency, frequency, money and behaviour. The number of groups is the largest whose
 groups come out again in resamples of the customers (mean adjusted Rand index), so that a group has
 a meaning beyond this month's rows. Names are made of what sets a group apart the most.
@@ -7,9 +10,11 @@ a meaning beyond this month's rows. Names are made of what sets a group apart th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -21,8 +26,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from models.measures import rounded
 from models.propensity.words import feature_label
+from models.registry import Artifact, Registry
 
-__all__ = ["Cluster", "Clustering", "cluster_customers"]
+__all__ = ["ESTIMATOR_NAME", "Cluster", "Clustering", "apply_clusters", "learn_clusters"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -45,7 +51,12 @@ MOST_TO_LEARN = 20_000
 APART = 0.5
 """Standard deviations from everyone's mean by which a feature sets a group apart."""
 
+ESTIMATOR_NAME = "customer_clusters"
+RECIPE = 1
 TABLE = "scores.customer_clusters"
+ABOUT = "scores.clusters"
+SHOWN_RUNS = 60
+"""Days looked from whose sizes are kept."""
 
 
 @dataclass(frozen=True)
@@ -81,37 +92,56 @@ class Clustering:
     stability: float = 0.0
     tried: tuple[tuple[int, float], ...] = ()
     """Numbers of groups tried, and the mean adjusted Rand index of each."""
+    version: str | None = None
 
 
-def cluster_customers(
-    con: duckdb.DuckDBPyConnection, as_of: date, relation: str = "marts.customer_features"
+@dataclass(frozen=True)
+class Served:
+    """The groups that serve: their middles, and how features are scaled to be compared."""
+
+    version: str
+    facts: dict[str, Any]
+    means: KMeans
+
+    @property
+    def clusters(self) -> tuple[Cluster, ...]:
+        return tuple(Cluster(**one) for one in self.facts["clusters"])
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> Served:
+        return cls(artifact.version, artifact.facts, artifact.estimator(()))
+
+
+def learn_clusters(
+    con: duckdb.DuckDBPyConnection,
+    as_of: date,
+    *,
+    registry: Registry,
+    now: datetime,
+    relation: str = "marts.customer_features",
 ) -> Clustering:
-    """Write ``scores.customer_clusters``: the group of every buyer.
+    """Learn the groups anew, let them serve, and write the group of every buyer.
 
     ``relation`` is a name that the program states.
     """
-    con.execute("create schema if not exists scores")
-    con.execute(f"""
-        create or replace table {TABLE} (
-            customer_id varchar, cluster integer, name_en varchar, name_fr varchar, as_of date
-        )
-    """)
     there = {
         name for (name,) in con.sql(f"select column_name from (describe {relation})").fetchall()
     }
     names = [name for name in FEATURES if name in there]
-    frame: pl.DataFrame = con.sql(f"""
-        select customer_id, {", ".join(f"coalesce({name}, 0)::double as {name}" for name in names)}
-        from {relation} where lifetime_orders_count > 0 order by customer_id
-    """).pl()
+    frame = _buyers(con, relation, names)
     if frame.height < LEAST_BUYERS:
         return Clustering("too_few_buyers")
-    scaled = _scaled(frame.select(names))
+    values = _logarithms(frame, names)
+    spread = values.std(axis=0)
+    middle, spread = values.mean(axis=0), np.where(spread > 0, spread, 1.0)
+    scaled = (values - middle) / spread
     with threadpool_limits(limits=1):
         size, tried = _stable_size(scaled)
         if size is None:
             return Clustering("nothing_stable", tried=tuple(tried))
-        groups = _ordered(_fit(scaled, size, 0).predict(scaled), frame, size)
+        means = _fit(scaled, size, 0)
+        order = _ordered(means.predict(scaled), frame, size)
+        groups = order[means.predict(scaled)]
     clusters = tuple(
         Cluster(
             number + 1,
@@ -121,25 +151,103 @@ def cluster_customers(
         )
         for number in range(size)
     )
+    content = {
+        "recipe": RECIPE,
+        "outcome": "clustered",
+        "as_of": as_of.isoformat(),
+        "features": names,
+        "middle": [float(each) for each in middle],
+        "spread": [float(each) for each in spread],
+        "order": [int(each) for each in order],
+        "clusters": [asdict(one) for one in clusters],
+        "stability": dict(tried)[size],
+    }
+    evaluation = {"tried": [list(pair) for pair in tried]}
+    artifact = registry.keep(
+        ESTIMATOR_NAME, "kmeans", means, content=content, evaluation=evaluation, card=_card,
+        now=now, tables=means.cluster_centers_.tolist(),
+    )  # fmt: skip
+    reason = f"{size} groups, stability {dict(tried)[size]:.2f}"
+    registry.promote(ESTIMATOR_NAME, artifact.version, reason=reason, now=now)
+    apply_clusters(con, as_of, registry=registry, relation=relation)
+    return Clustering("clustered", clusters, dict(tried)[size], tuple(tried), artifact.version)
+
+
+def apply_clusters(
+    con: duckdb.DuckDBPyConnection,
+    as_of: date,
+    *,
+    registry: Registry,
+    relation: str = "marts.customer_features",
+    before: str | None = None,
+) -> int:
+    """Write ``scores.customer_clusters`` and ``scores.clusters`` by the groups that serve.
+
+    ``before``, a table like ``scores.clusters``, holds the sizes of earlier runs, which are kept.
+    Returns the number of buyers; 0 where nothing serves.
+    """
+    con.execute("create schema if not exists scores")
+    con.execute(f"""
+        create or replace table {TABLE} (
+            customer_id varchar, cluster varchar, as_of date, estimator_version varchar
+        )
+    """)
+    served = registry.usable(ESTIMATOR_NAME, Served.of)
+    if served is None:
+        return 0
+    con.execute(f"""
+        create table if not exists {ABOUT} (
+            cluster varchar, name_en varchar, name_fr varchar, customers bigint, share double,
+            apart varchar, stability double, as_of date, estimator_version varchar
+        )
+    """)
+    if before is not None:
+        con.execute(
+            f"insert into {ABOUT} select * from {before} where as_of not in"
+            f" (select as_of from {ABOUT}) and as_of in"
+            f" (select distinct as_of from {before} order by as_of desc limit {SHOWN_RUNS})"
+        )
+    con.execute(f"delete from {ABOUT} where as_of = ?", [as_of])
+    facts = served.facts
+    frame = _buyers(con, relation, facts["features"])
+    if frame.is_empty():
+        return 0
+    scaled = (_logarithms(frame, facts["features"]) - facts["middle"]) / facts["spread"]
+    with threadpool_limits(limits=1):
+        groups = np.asarray(facts["order"])[served.means.predict(scaled)]
     told = pl.DataFrame(
-        {
-            "customer_id": frame["customer_id"],
-            "cluster": (groups + 1).astype(np.int32),
-            "name_en": [clusters[number].name("en") for number in groups],
-            "name_fr": [clusters[number].name("fr") for number in groups],
-        }
+        {"customer_id": frame["customer_id"], "cluster": (groups + 1).astype(np.int32)}
     )
     con.register("_clustered", told.to_arrow())
-    con.execute(f"insert into {TABLE} select *, ? from _clustered", [as_of])
+    con.execute(
+        f"insert into {TABLE} select customer_id, cluster::varchar, ?, ? from _clustered",
+        [as_of, served.version],
+    )
     con.unregister("_clustered")
-    return Clustering("clustered", clusters, dict(tried)[size], tuple(tried))
+    sizes = np.bincount(groups, minlength=len(served.clusters))
+    for one, size in zip(served.clusters, sizes.tolist(), strict=True):
+        con.execute(
+            f"insert into {ABOUT} values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                str(one.cluster), one.name("en"), one.name("fr"), size, size / len(groups),
+                json.dumps(one.apart), facts["stability"], as_of, served.version,
+            ],
+        )  # fmt: skip
+    return frame.height
 
 
-def _scaled(frame: pl.DataFrame) -> FloatArray:
-    """Counts and amounts by their logarithm, all to mean 0 and deviation 1."""
-    values = np.log1p(np.maximum(frame.to_numpy().astype(np.float64), 0.0))
-    spread = values.std(axis=0)
-    return np.asarray((values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0))
+def _buyers(con: duckdb.DuckDBPyConnection, relation: str, names: Sequence[str]) -> pl.DataFrame:
+    columns = ", ".join(f"coalesce({name}, 0)::double as {name}" for name in names)
+    found: pl.DataFrame = con.sql(
+        f"select customer_id, {columns} from {relation}"
+        " where lifetime_orders_count > 0 order by customer_id"
+    ).pl()
+    return found
+
+
+def _logarithms(frame: pl.DataFrame, names: Sequence[str]) -> FloatArray:
+    values = frame.select(names).to_numpy().astype(np.float64)
+    return np.asarray(np.log1p(np.maximum(values, 0.0)))
 
 
 def _fit(rows: FloatArray, size: int, seed: int) -> KMeans:
@@ -168,11 +276,33 @@ def _stable_size(scaled: FloatArray) -> tuple[int | None, list[tuple[int, float]
     return None, tried
 
 
-def _ordered(groups: Sequence[int] | IntArray, frame: pl.DataFrame, size: int) -> IntArray:
-    """Groups renumbered by mean orders, the most first, so that numbers mean something."""
-    groups = np.asarray(groups)
+def _ordered(groups: IntArray, frame: pl.DataFrame, size: int) -> IntArray:
+    """The number of each group by mean orders, the most first, so that numbers mean something."""
     orders = frame["lifetime_orders_count"].to_numpy()
     means = [orders[groups == number].mean() for number in range(size)]
     place = np.empty(size, dtype=np.intp)
     place[np.argsort(-np.asarray(means), kind="stable")] = np.arange(size)
-    return place[groups]
+    return place
+
+
+def _card(facts: Mapping[str, Any], language: str) -> str:
+    """The model card: the groups, and how surely they come out again."""
+    french = language == "fr"
+    tried = ", ".join(f"{size:.0f}: {index:.2f}" for size, index in facts["evaluation"]["tried"])
+    title = "Groupes d’acheteurs" if french else "Groups of buyers"
+    stability = "Stabilité (indice de Rand ajusté)" if french else "Stability (adjusted Rand index)"
+    lines = [
+        f"# {title}, version `{facts['version']}`",
+        "",
+        f"- **{stability}** : {facts['stability']:.2f}.",
+        f"- **{'Nombres essayés' if french else 'Numbers tried'}** : {tried}.",
+        "",
+        f"| {'Groupe' if french else 'Group'} | {'Part' if french else 'Share'} | |",
+        "|---|---|---|",
+    ]
+    for one in facts["clusters"]:
+        cluster = Cluster(**one)
+        lines.append(
+            f"| {cluster.cluster} | {100 * cluster.share:.0f} % | {cluster.name(language)} |"
+        )
+    return "\n".join([*lines, ""])

@@ -21,6 +21,7 @@ import sqlglot
 from sqlglot import exp
 
 from cohorte.errors import CohorteError
+from cohorte.kpis import prepare
 from cohorte.warehouse import (
     TableInfo,
     VersionInfo,
@@ -39,6 +40,7 @@ PUBLISHED_SCHEMAS = ("marts", "scores", "segments")
 
 TOLD_OF_RUNS = frozenset(
     {
+        "clusters",
         "score_checks",
         "score_history",
         "segment_changes",
@@ -54,6 +56,22 @@ TOLD_OF_RUNS = frozenset(
 )
 """Tables that tell of deliveries and runs, not of customers: they are not hashed, because the
 same content delivered in another order must give the same hashes."""
+
+BY_CUSTOMER = frozenset(
+    {
+        "carts",
+        "consents",
+        "contact_points",
+        "customer_features",
+        "customers",
+        "identities",
+        "interactions",
+        "payments",
+        "rfm",
+    }
+)
+"""Tables that a customer's page asks one customer of: written in their order, so that it reads a
+block and not the whole."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +186,8 @@ def _write(
         for schema, name in found:
             if name in views:
                 continue
-            work.execute(f'create table published."{name}" as from "{schema}"."{name}"')
+            order = " order by customer_id" if name in BY_CUSTOMER else ""
+            work.execute(f'create table published."{name}" as from "{schema}"."{name}"{order}')
             if name not in TOLD_OF_RUNS:
                 tables[name] = table_hash(work, f'published."{name}"')
         settings = workspace.settings
@@ -192,6 +211,7 @@ def _write(
         work.execute("use published")
         for name, query in views.items():
             work.execute(f'create view published."{name}" as {query}')
+        prepare(work)
         work.execute("use work")
         work.execute("checkpoint published")
     finally:

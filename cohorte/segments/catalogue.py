@@ -27,6 +27,8 @@ Unit = Literal["money", "days", "share", "score", "year"]
 
 PROFILES = "customer_profiles"
 ACTIVITIES = "activities"
+PROPENSITY = "propensity_"
+"""Begins the columns of scores that a workspace's own questions gave."""
 
 _ORDERED: tuple[Operator, ...] = (
     "equals",
@@ -367,12 +369,28 @@ def load_catalogue(
         catalogue = replace(catalogue, behaviours=behaviours)
     except duckdb.CatalogException:
         pass
-    names = _rfm_names(con, sibling(relation, "rfm_segments"))
-    if not names or "rfm_segment" not in catalogue.fields:
-        return catalogue
-    segment = catalogue["rfm_segment"]
-    named = replace(segment, choices={**names, **segment.choices})
-    return replace(catalogue, fields={**catalogue.fields, "rfm_segment": named})
+    fields = dict(catalogue.fields)
+    for name, names in (
+        ("rfm_segment", _rfm_names(con, sibling(relation, "rfm_segments"))),
+        ("cluster", _names(con, sibling(relation, "clusters"), "cluster")),
+    ):
+        if names and name in fields:
+            fields[name] = replace(fields[name], choices={**names, **fields[name].choices})
+    asked = _names(con, sibling(relation, "propensities"), "propensity")
+    for name, about in fields.items():
+        if name.startswith(PROPENSITY):
+            fields[name] = _propensity(about, asked.get(name.removeprefix(PROPENSITY), {}))
+    return replace(catalogue, fields=fields)
+
+
+def _propensity(about: ProfileField, names: Mapping[str, str]) -> ProfileField:
+    """The field of a score that a workspace's own question gave, called as the question is."""
+    labels = dict(names) or {"en": about.label("en"), "fr": about.label("fr")}
+    phrases = {
+        code: pattern.format(name=labels.get(code) or next(iter(labels.values())))
+        for code, pattern in {"en": "probability of “{name}”", "fr": "le score « {name} »"}.items()
+    }
+    return replace(about, group="score", unit="share", labels=labels, phrases=phrases)
 
 
 def _columns(con: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
@@ -388,6 +406,18 @@ def _rfm_names(con: duckdb.DuckDBPyConnection, relation: str) -> dict[str, dict[
     except duckdb.CatalogException:
         return {}
     return {segment: {"en": english, "fr": french} for segment, english, french, _ in rows}
+
+
+def _names(con: duckdb.DuckDBPyConnection, relation: str, key: str) -> dict[str, dict[str, str]]:
+    """Names in both languages by key; none where the table is not there."""
+    try:
+        rows = con.sql(
+            f"select {key}, arg_max(name_en, as_of), arg_max(name_fr, as_of)"
+            f" from {relation} group by {key} order by {key}"
+        ).fetchall()
+    except duckdb.CatalogException:
+        return {}
+    return {name: {"en": english, "fr": french} for name, english, french in rows}
 
 
 def version_context(con: duckdb.DuckDBPyConnection) -> tuple[date, str, str]:

@@ -64,6 +64,22 @@
         reasons varchar,
         estimator_version varchar
     );
+    create table if not exists scores.next_orders (
+        customer_id varchar,
+        as_of date,
+        expected_date date,
+        earliest_date date,
+        latest_date date,
+        year_probability double,
+        category varchar,
+        estimator_version varchar
+    );
+    create table if not exists scores.customer_clusters (
+        customer_id varchar,
+        cluster varchar,
+        as_of date,
+        estimator_version varchar
+    );
     create table if not exists scores.score_checks (
         score varchar,
         as_of date,

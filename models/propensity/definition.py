@@ -14,10 +14,13 @@ segments. ``who`` is seen on the day of the score; ``will`` is seen ``within_day
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import Field, field_validator, model_validator
 
 from cohorte.errors import NotFoundError, SettingsError
@@ -27,7 +30,14 @@ from cohorte.segments.rules import Rule
 from cohorte.settings import Declared
 from cohorte.yamlfile import read_yaml
 
-__all__ = ["FOLDER", "Propensity", "find_propensity", "read_propensities"]
+__all__ = [
+    "FOLDER",
+    "Propensity",
+    "find_propensity",
+    "name_of_file",
+    "read_propensities",
+    "write_propensity",
+]
 
 FOLDER = "propensities"
 PREFIX = "propensity_"
@@ -109,3 +119,27 @@ def find_propensity(root: Path, wanted: str) -> Propensity:
     raise NotFoundError(
         f'there is no score "{wanted}"', remedy=f"propensities in {FOLDER}/: {names}"
     )
+
+
+def name_of_file(title: str) -> str:
+    """What a propensity of that title is called in files and tables: plain letters and digits."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:50].rstrip("_")
+    return name if re.match("[a-z]", name) else f"score_{name}".rstrip("_")
+
+
+def write_propensity(root: Path, propensity: Propensity) -> Path:
+    """Write the file of a new propensity; SettingsError when there is one of its name."""
+    path = root / FOLDER / f"{propensity.propensity}.yml"
+    stated = propensity.model_dump(mode="json", exclude_defaults=True)
+    stated |= {part: rule_json(getattr(propensity, part)) for part in ("who", "will")}
+    text = yaml.safe_dump(stated, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise SettingsError(
+            f'there is a score "{propensity.propensity}" already', remedy="give another name"
+        ) from None
+    return path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -36,6 +36,7 @@ from models.sqlscore import ScoreSql, identifier
 __all__ = [
     "PropensityReport",
     "TrainReport",
+    "add_to_profiles",
     "create_table",
     "score_propensity",
     "train_propensity",
@@ -52,6 +53,7 @@ LOOKED_AT = 50_000
 """Customers whose features are compared with those learned from, at most."""
 
 TABLE = "scores.propensity_scores"
+PROFILES = "marts.customer_profiles"
 SCHEMA = """propensity varchar, customer_id varchar, as_of date, horizon_days bigint,
     probability double, reasons varchar, estimator_version varchar"""
 
@@ -298,6 +300,41 @@ def score_propensity(
     return PropensityReport(
         name, "scored", verdict, customers, given.height, served.version, tuple(checks)
     )
+
+
+def add_to_profiles(con: duckdb.DuckDBPyConnection, asked: Sequence[Propensity]) -> int:
+    """Give ``marts.customer_profiles`` a column per propensity scored; their number.
+
+    Writes ``scores.propensities`` as well: what each is called, where segments look for names.
+    """
+    con.execute("create schema if not exists scores")
+    con.execute("""
+        create or replace table scores.propensities (
+            propensity varchar, name_en varchar, name_fr varchar, horizon_days bigint, as_of date
+        )
+    """)
+    added = 0
+    for one in asked:
+        found = con.execute(
+            f"select max(horizon_days), max(as_of) from {TABLE} where propensity = ?",
+            [one.propensity],
+        ).fetchall()
+        horizon, as_of = found[0]
+        if as_of is None:
+            continue
+        column = identifier(one.estimator_name)
+        con.execute(f"alter table {PROFILES} add column if not exists {column} double")
+        con.execute(
+            f"update {PROFILES} as profiles set {column} = scored.probability from {TABLE} as"
+            " scored where scored.propensity = ? and scored.customer_id = profiles.customer_id",
+            [one.propensity],
+        )
+        con.execute(
+            "insert into scores.propensities values (?, ?, ?, ?, ?)",
+            [one.propensity, one.title("en"), one.title("fr"), horizon, as_of],
+        )
+        added += 1
+    return added
 
 
 def _version_for(asked: Propensity, day: date, registry: Registry) -> tuple[Served | None, str]:

@@ -8,6 +8,7 @@ from models.suggestions.estimators import (
 )
 from models.suggestions.score import (
     SuggestionReport,
+    keep_suggestions,
     suggest_products,
     train_suggestions,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "ItemItemScorer",
     "PopularityScorer",
     "SuggestionReport",
+    "keep_suggestions",
     "suggest_products",
     "train_suggestions",
 ]

@@ -33,6 +33,8 @@ __all__ = [
     "Purchases",
     "SuggestionReport",
     "back_test",
+    "keep_suggestions",
+    "product_key",
     "read_purchases",
     "suggest_products",
     "train_suggestions",
@@ -48,7 +50,7 @@ TRUSTED_TYPES = (
 )
 """The matrix is read as three plain arrays."""
 
-RECIPE = 1
+RECIPE = 2
 HALF_LIFE_DAYS = 240.0
 PENALTY = 500.0
 POPULAR_DAYS = 91
@@ -67,7 +69,10 @@ TABLE = "scores.product_suggestions"
 
 @dataclass(frozen=True)
 class Purchases:
-    """Who bought what on which day until ``as_of``; customers and products in order of ids."""
+    """Who bought what on which day until ``as_of``; customers and products in order of ids.
+
+    A product is named by ``product_key``: two sources may give one id to different things.
+    """
 
     as_of: date
     customers: list[str]
@@ -135,15 +140,20 @@ class Suggester:
         return np.asarray(habits.todense()) + LINK_WEIGHT * self.links.transform(bought)
 
 
+def product_key(source: str, product_id: str) -> str:
+    """How a product is named among all sources; a source's name holds no colon."""
+    return f"{source}:{product_id}"
+
+
 def read_purchases(con: duckdb.DuckDBPyConnection, as_of: date) -> Purchases:
     """Days on which customers bought products until ``as_of``, from ``marts.order_lines``."""
     frame = con.sql(
         """
-        select distinct customer_id, product_id, order_date
+        select distinct customer_id, source || ':' || product_id as product_id, order_date
         from marts.order_lines
         where customer_id is not null and product_id is not null and quantity > 0
             and status not in ('cancelled', 'returned') and order_date <= ?
-        order by customer_id, product_id, order_date
+        order by all
         """,
         params=[as_of],
     ).pl()
@@ -151,7 +161,7 @@ def read_purchases(con: duckdb.DuckDBPyConnection, as_of: date) -> Purchases:
 
 
 def purchases_of(frame: pl.DataFrame, as_of: date) -> Purchases:
-    """From the columns ``customer_id``, ``product_id``, ``order_date``."""
+    """From the columns ``customer_id``, ``product_id`` (a key of a product), ``order_date``."""
     customers = frame["customer_id"].unique().sort()
     products = frame["product_id"].unique().sort()
     place = {"customer_id": customers, "product_id": products}
@@ -285,18 +295,18 @@ def suggest_products(
     as_of: date,
     registry: Registry,
     size: int = 5,
-    allowed: Sequence[str] | None = None,
+    allowed: Sequence[tuple[str, str]] | None = None,
     prefer_margin: float = 0.0,
 ) -> SuggestionReport:
     """Write ``scores.product_suggestions``: the best ``size`` to buy again, and new ones.
 
     Products that are not sold any more (``is_active``) are left out, and so are those not in
-    ``allowed`` where it is given: what is in stock. ``prefer_margin`` raises the score of a product
-    by that share of its margin rate.
+    ``allowed`` where it is given, by source and id: what is in stock. ``prefer_margin`` raises the
+    score of a product by that share of its margin rate.
     """
     served = registry.usable(ESTIMATOR_NAME, _opened)
     _create(con)
-    if served is None:
+    if served is None or served[1]["recipe"] != RECIPE:
         return SuggestionReport("not_trained", "no suggestions yet: cohorte train suggestions")
     version, facts, learned = served
     purchases = _aligned(read_purchases(con, as_of), facts["products"])
@@ -333,20 +343,20 @@ def _aligned(purchases: Purchases, products: Sequence[str]) -> Purchases:
 def _factors(
     con: duckdb.DuckDBPyConnection,
     products: Sequence[str],
-    allowed: Sequence[str] | None,
+    allowed: Sequence[tuple[str, str]] | None,
     prefer_margin: float,
 ) -> FloatArray:
     """What each product's score is multiplied by; 0 rules it out."""
     rows = con.execute(
         """
-        select product_id, bool_or(coalesce(is_active, true)),
+        select source, product_id, bool_or(coalesce(is_active, true)),
             max((unit_price - unit_cost) / nullif(unit_price, 0))::double
-        from marts.products group by product_id
+        from marts.products group by source, product_id
         """
     ).fetchall()
-    active = {product: bool(is_active) for product, is_active, _ in rows}
-    margin = {product: float(rate or 0.0) for product, _, rate in rows}
-    stock = None if allowed is None else set(allowed)
+    active = {product_key(*row[:2]): bool(row[2]) for row in rows}
+    margin = {product_key(*row[:2]): float(row[3] or 0.0) for row in rows}
+    stock = None if allowed is None else {product_key(*each) for each in allowed}
     factors = [
         (1 + prefer_margin * max(margin.get(product, 0.0), 0.0))
         * (active.get(product, True) and (stock is None or product in stock))
@@ -359,10 +369,32 @@ def _create(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("create schema if not exists scores")
     con.execute(f"""
         create or replace table {TABLE} (
-            customer_id varchar, kind varchar, place integer, product_id varchar, score double,
-            as_of date, estimator_version varchar
+            customer_id varchar, kind varchar, place integer, source varchar, product_id varchar,
+            score double, as_of date, estimator_version varchar
         )
     """)
+
+
+def keep_suggestions(con: duckdb.DuckDBPyConnection, before: str) -> int:
+    """Where none were made anew, those of an earlier version stay, with the day they are of.
+
+    ``before`` is a table like ``scores.product_suggestions``; rows of customers and products that
+    are no longer there go. Their number; 0 where the table is of another shape.
+    """
+    _create(con)
+    columns = [
+        name for (name,) in con.sql(f"select column_name from (describe {TABLE})").fetchall()
+    ]
+    there = con.sql(f"select column_name from (describe {before})").fetchall()
+    if [name for (name,) in there] == columns:
+        con.execute(f"""
+            insert into {TABLE} select * from {before} as kept
+            where kept.customer_id in (select customer_id from marts.customers)
+                and (kept.source, kept.product_id)
+                in (select (source, product_id) from marts.products)
+        """)
+    [(count,)] = con.execute(f"select count(*) from {TABLE}").fetchall()
+    return int(count)
 
 
 def _write(
@@ -382,15 +414,15 @@ def _write(
         {
             "customer_id": np.asarray(purchases.customers, dtype=object)[rows[at]].tolist(),
             "place": (place + 1).astype(np.int32),
-            "product_id": np.asarray(purchases.products, dtype=object)[columns].tolist(),
+            "key": np.asarray(purchases.products, dtype=object)[columns].tolist(),
             "score": np.round(scores[at, columns], 6),
         },
-        schema_overrides={"customer_id": pl.String, "product_id": pl.String},
+        schema_overrides={"customer_id": pl.String, "key": pl.String},
     )
     con.register("_suggested", frame.to_arrow())
     con.execute(
-        f"insert into {TABLE} select customer_id, ?, place, product_id, score, ?, ?"
-        " from _suggested",
+        f"insert into {TABLE} select customer_id, ?, place, split_part(key, ':', 1),"
+        " substr(key, strpos(key, ':') + 1), score, ?, ? from _suggested",
         [kind, as_of, version],
     )
     con.unregister("_suggested")

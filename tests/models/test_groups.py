@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
+from pathlib import Path
 
 import duckdb
 import numpy as np
 import polars as pl
 import pytest
 
-from models.clusters import cluster_customers
+from cohorte.clock import now
+from models.clusters import Clustering, apply_clusters, learn_clusters
 from models.lookalikes import find_lookalikes
+from models.registry import Registry
 
 AS_OF = date(2026, 6, 30)
 
@@ -35,16 +38,20 @@ def features(con: duckdb.DuckDBPyConnection, kinds: int, customers: int = 900) -
     return frame
 
 
+def cluster_customers(con: duckdb.DuckDBPyConnection, folder: Path) -> Clustering:
+    return learn_clusters(con, AS_OF, registry=Registry(folder), now=now(), relation="features")
+
+
 @pytest.fixture
 def con() -> duckdb.DuckDBPyConnection:
     return duckdb.connect()
 
 
 def test_stable_groups_are_found_named_and_numbered_by_orders(
-    con: duckdb.DuckDBPyConnection,
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     frame = features(con, 3)
-    found = cluster_customers(con, AS_OF, "features")
+    found = cluster_customers(con, tmp_path)
     assert found.outcome == "clustered"
     assert found.stability >= 0.85
     rows = con.sql("from scores.customer_clusters order by customer_id").pl()
@@ -57,7 +64,32 @@ def test_stable_groups_are_found_named_and_numbered_by_orders(
     assert "bas" in last.name("fr")
 
 
-def test_rows_without_groups_are_not_cut_into_many(con: duckdb.DuckDBPyConnection) -> None:
+def test_groups_keep_their_meaning_and_their_sizes_are_followed(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    features(con, 3)
+    learned = cluster_customers(con, tmp_path)
+    first = con.sql("from scores.customer_clusters order by customer_id").fetchall()
+    con.execute("create table before as from scores.clusters")
+    con.execute("drop schema scores cascade")
+    con.execute("delete from features where customer_id < 'C0300'")
+    registry, later = Registry(tmp_path), AS_OF + timedelta(days=7)
+    count = apply_clusters(con, later, registry=registry, relation="features", before="before")
+    assert count == 600
+    kept = con.sql("from scores.customer_clusters order by customer_id").fetchall()
+    assert [row[:2] for row in kept] == [row[:2] for row in first if row[0] >= "C0300"]
+    sizes = con.sql(
+        "select as_of, sum(customers)::int, count(*) from scores.clusters group by 1 order by 1"
+    ).fetchall()
+    assert sizes == [(AS_OF, 900, len(learned.clusters)), (later, 600, len(learned.clusters))]
+    assert (
+        apply_clusters(con, later, registry=Registry(tmp_path / "none"), relation="features") == 0
+    )
+
+
+def test_rows_without_groups_are_not_cut_into_many(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
     random = np.random.default_rng(1)
     shape = (600, 4)
     noise = random.normal(size=shape)
@@ -67,14 +99,13 @@ def test_rows_without_groups_are_not_cut_into_many(con: duckdb.DuckDBPyConnectio
     ).with_columns(customer_id=pl.int_range(600).cast(pl.String))
     con.register("_frame", frame.to_arrow())
     con.execute("create table features as from _frame")
-    found = cluster_customers(con, AS_OF, "features")
+    found = cluster_customers(con, tmp_path)
     assert len(found.clusters) <= 3
-    assert con.sql("from scores.customer_clusters").fetchall() == [] or found.clusters
 
 
-def test_too_few_buyers_are_said(con: duckdb.DuckDBPyConnection) -> None:
+def test_too_few_buyers_are_said(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     features(con, 2, customers=50)
-    assert cluster_customers(con, AS_OF, "features").outcome == "too_few_buyers"
+    assert cluster_customers(con, tmp_path).outcome == "too_few_buyers"
 
 
 def test_lookalikes_are_found_without_the_field_that_defines_the_segment(

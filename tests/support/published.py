@@ -103,14 +103,15 @@ TABLES: dict[str, str] = {
     "touchpoints": """interaction_id VARCHAR, customer_id VARCHAR, campaign_id VARCHAR,
         kind VARCHAR, occurred_at TIMESTAMP""",
     "customer_features": f"""customer_id VARCHAR, customer_number INTEGER, as_of DATE,
-        first_order_date DATE, last_order_date DATE, days_since_first_order BIGINT, days_since_last_order BIGINT,
-        lifetime_orders_count BIGINT, lifetime_net_revenue {_MONEY}, orders_count BIGINT,
-        net_revenue {_MONEY}, orders_count_90d BIGINT, net_revenue_90d {_MONEY},
-        orders_count_365d BIGINT, net_revenue_365d {_MONEY}, average_order_value {_MONEY},
-        returned_amount {_MONEY}, categories_count BIGINT, favourite_category VARCHAR,
-        favourite_channel VARCHAR, mean_days_between_orders DOUBLE, emails_opened_90d BIGINT,
-        emails_clicked_90d BIGINT, web_visits_90d BIGINT, last_interaction_at TIMESTAMP,
-        tickets_count_365d BIGINT, last_nps_score BIGINT, has_abandoned_cart_30d BOOLEAN""",
+        first_order_date DATE, last_order_date DATE, days_since_first_order BIGINT,
+        days_since_last_order BIGINT, lifetime_orders_count BIGINT,
+        lifetime_net_revenue {_MONEY}, orders_count BIGINT, net_revenue {_MONEY},
+        orders_count_90d BIGINT, net_revenue_90d {_MONEY}, orders_count_365d BIGINT,
+        net_revenue_365d {_MONEY}, average_order_value {_MONEY}, returned_amount {_MONEY},
+        categories_count BIGINT, favourite_category VARCHAR, favourite_channel VARCHAR,
+        mean_days_between_orders DOUBLE, emails_opened_90d BIGINT, emails_clicked_90d BIGINT,
+        web_visits_90d BIGINT, last_interaction_at TIMESTAMP, tickets_count_365d BIGINT,
+        last_nps_score BIGINT, has_abandoned_cart_30d BOOLEAN""",
     "rfm": f"""customer_id VARCHAR, as_of DATE, days_since_last_order BIGINT,
         orders_count BIGINT, net_revenue {_MONEY}, recency_score INTEGER,
         frequency_score INTEGER, monetary_score INTEGER, frequency_monetary_score INTEGER,
@@ -152,8 +153,17 @@ TABLES: dict[str, str] = {
         frequency_monetary_score INTEGER, rfm_code VARCHAR, rfm_segment VARCHAR, party VARCHAR,
         is_contactable_email BOOLEAN, is_contactable_sms BOOLEAN, is_contactable_phone BOOLEAN,
         is_contactable_post BOOLEAN, lead_conversion_probability DOUBLE, expected_orders DOUBLE,
-        order_probability DOUBLE, lapse_probability DOUBLE, expected_value """
-    + _MONEY,
+        order_probability DOUBLE, lapse_probability DOUBLE, expected_value {_MONEY},
+        next_order_expected_date DATE, next_order_latest_date DATE,
+        days_until_next_order BIGINT, next_order_category VARCHAR, cluster VARCHAR""",
+    "next_orders": """customer_id VARCHAR, as_of DATE, expected_date DATE, earliest_date DATE,
+        latest_date DATE, year_probability DOUBLE, category VARCHAR,
+        estimator_version VARCHAR""",
+    "clusters": """cluster VARCHAR, name_en VARCHAR, name_fr VARCHAR, customers BIGINT,
+        share DOUBLE, apart VARCHAR, stability DOUBLE, as_of DATE,
+        estimator_version VARCHAR""",
+    "customer_clusters": """customer_id VARCHAR, cluster VARCHAR, as_of DATE,
+        estimator_version VARCHAR""",
     "kpi_daily": "kpi_date DATE, kpi_id VARCHAR, source VARCHAR, value DECIMAL(38,4)",
     "kpi_monthly": f"""month DATE, net_revenue {_MONEY}, orders BIGINT, active_customers BIGINT,
         new_customers BIGINT, returning_customers BIGINT, average_order_value {_MONEY}""",
@@ -1276,6 +1286,29 @@ _DERIVED = [
     from guessed
     """,
     """
+    insert into next_orders
+    with paced as (
+        select *, greatest(7, coalesce(mean_days_between_orders, 120))::integer as pace
+        from customer_features where lifetime_orders_count > 0
+    )
+    select
+        customer_id, as_of, if(pace < 200, as_of + pace, null), as_of + pace // 4,
+        if(pace < 100, as_of + 3 * pace, null), 0.6, favourite_category, 'rhythm-000000000000'
+    from paced
+    """,
+    """
+    insert into clusters
+    select unnest(['1', '2']), unnest(['Orders: high', 'Orders: low']),
+        unnest(['Commandes : élevé', 'Commandes : bas']), unnest([10, 20]),
+        unnest([0.33, 0.67]), unnest(['{"lifetime_orders_count": 1.2}',
+        '{"lifetime_orders_count": -0.6}']), 0.93, $as_of::date, 'kmeans-000000000000'
+    """,
+    """
+    insert into customer_clusters
+    select customer_id, if(lifetime_orders_count > 2, '1', '2'), as_of, 'kmeans-000000000000'
+    from customer_features where lifetime_orders_count > 0
+    """,
+    """
     insert into customer_profiles
     with permitted as (
         select
@@ -1308,7 +1341,10 @@ _DERIVED = [
         coalesce(permitted.sms, false) and not is_internal,
         coalesce(permitted.phone, false) and not is_internal,
         coalesce(permitted.post, false) and not is_internal, lead_conversion_probability,
-        expected_orders, order_probability, lapse_probability, expected_value
+        expected_orders, order_probability, lapse_probability, expected_value,
+        next_orders.expected_date, next_orders.latest_date,
+        next_orders.expected_date - $as_of::date, next_orders.category,
+        customer_clusters.cluster
     from customers
     inner join customer_features as features on features.customer_id = customers.customer_id
     inner join rfm on rfm.customer_id = customers.customer_id
@@ -1316,6 +1352,8 @@ _DERIVED = [
     left join permitted on permitted.customer_id = customers.customer_id
     left join best_lead on best_lead.customer_id = customers.customer_id
     left join customer_scores on customer_scores.customer_id = customers.customer_id
+    left join next_orders on next_orders.customer_id = customers.customer_id
+    left join customer_clusters on customer_clusters.customer_id = customers.customer_id
     """,
     """
     insert into activities

@@ -118,7 +118,13 @@ select
     cast(value_scores.expected_orders as {{ double_type() }}) as expected_orders,
     cast(value_scores.order_probability as {{ double_type() }}) as order_probability,
     cast(value_scores.lapse_probability as {{ double_type() }}) as lapse_probability,
-    cast(round(value_scores.expected_value, 4) as {{ amount_type() }}) as expected_value
+    cast(round(value_scores.expected_value, 4) as {{ amount_type() }}) as expected_value,
+    cast(next_orders.expected_date as date) as next_order_expected_date,
+    cast(next_orders.latest_date as date) as next_order_latest_date,
+    cast({{ days_between(as_of(), 'next_orders.expected_date') }} as {{ dbt.type_bigint() }})
+        as days_until_next_order,
+    cast(next_orders.category as {{ dbt.type_string() }}) as next_order_category,
+    cast(clusters.cluster as {{ dbt.type_string() }}) as cluster
 from {{ ref('customers') }} as customers
 inner join {{ ref('customer_features') }} as features
     on customers.customer_id = features.customer_id
@@ -135,5 +141,9 @@ left join permissions on customers.customer_id = permissions.customer_id
 left join lead_probabilities on customers.customer_id = lead_probabilities.customer_id
 left join {{ source('scores', 'customer_scores') }} as value_scores
     on customers.customer_id = value_scores.customer_id and value_scores.as_of = {{ as_of() }}
+left join {{ source('scores', 'next_orders') }} as next_orders
+    on customers.customer_id = next_orders.customer_id and next_orders.as_of = {{ as_of() }}
+left join {{ source('scores', 'customer_clusters') }} as clusters
+    on customers.customer_id = clusters.customer_id
 -- Kept in the order of their numbers, which is that of their ids.
 order by customers.customer_id

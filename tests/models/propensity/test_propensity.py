@@ -16,18 +16,21 @@ from threadpoolctl import threadpool_limits
 
 from cohorte.clock import now
 from cohorte.errors import CohorteError, NotFoundError, SettingsError
-from cohorte.segments import parse_rule
+from cohorte.segments import Population, describe, load_catalogue, members, parse_rule
 from models.asof import CustomersAt
 from models.monitoring import History
 from models.propensity import (
     Propensity,
+    add_to_profiles,
     create_table,
     find_propensity,
+    name_of_file,
     read_propensities,
     reason_sentence,
     score_propensity,
     train_propensity,
     verdict_sentence,
+    write_propensity,
 )
 from models.propensity.score import SCHEMA, Served, compare, opened
 from models.propensity.screening import too_good
@@ -464,3 +467,52 @@ def test_cards_verdicts_and_reasons_read_in_both_languages(
     assert ("cote × 2,00" if language == "fr" else "odds × 2.00") in reason_sentence(
         reason, language
     )
+
+
+def test_a_propensity_is_a_field_of_segments_called_as_the_question_is(
+    con: duckdb.DuckDBPyConnection, registry: Registry
+) -> None:
+    con.execute(f"""
+        create or replace table marts.customer_profiles as
+        select customer_id, (row_number() over (order by customer_id) - 1)::integer as
+            customer_number
+        from {today(con)} order by customer_id
+    """)
+    create_table(con)
+    score_propensity(
+        con, asked(), as_of=AS_OF, registry=registry, time_zone="UTC", relation=today(con)
+    )
+    assert add_to_profiles(con, [asked(), asked(propensity="never_learned")]) == 1
+    con.execute("create or replace table marts.propensities as from scores.propensities")
+    catalogue = load_catalogue(con, "marts.customer_profiles")
+    field = catalogue["propensity_reorder"]
+    assert (field.label("en"), field.label("fr")) == ("Will order again", "Va recommander")
+    assert field.group == "score"
+    population = Population(con, catalogue, AS_OF, "marts.customer_profiles")
+    top = parse_rule({"decile_of": "propensity_reorder", "deciles": [10]})
+    likeliest = con.execute(
+        "select customer_id from scores.propensity_scores"
+        " order by probability desc, customer_id desc limit 20"
+    ).fetchall()
+    found = members(population, top)["customer_id"].to_list()
+    assert {customer for (customer,) in likeliest} <= set(found)
+    rule = parse_rule({"field": "propensity_reorder", "op": "greater_or_equal", "value": 0.5})
+    assert "Va recommander" in describe(rule, "fr", catalogue, AS_OF)
+    assert "50\u202f%" in describe(rule, "fr", catalogue, AS_OF)
+    [(expected,)] = con.execute(
+        "select count(*) from scores.propensity_scores where probability >= 0.5"
+    ).fetchall()
+    assert members(population, rule).height == expected
+
+
+def test_a_question_written_reads_as_it_was(tmp_path: Path) -> None:
+    stated = asked(
+        propensity=name_of_file("Va racheter du thé !"),
+        will={"all": [{"did": "ordered", "window": {"last_days": 60}}]},
+    )
+    assert stated.propensity == "va_racheter_du_the"
+    path = write_propensity(tmp_path, stated)
+    assert read_propensities(tmp_path) == [stated]
+    with pytest.raises(SettingsError, match="already"):
+        write_propensity(tmp_path, stated)
+    assert path.read_text(encoding="utf-8").startswith("propensity: va_racheter_du_the\n")

@@ -22,6 +22,7 @@ from models.suggestions import (
     FactorScorer,
     ItemItemScorer,
     PopularityScorer,
+    keep_suggestions,
     suggest_products,
     train_suggestions,
 )
@@ -104,12 +105,14 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute("create schema marts")
         connection.register("_lines", shop().to_arrow())
         connection.execute(
-            "create table marts.order_lines as select *, 1 as quantity, 'completed' as status"
+            "create table marts.order_lines as"
+            " select 'shop' as source, *, 1 as quantity, 'completed' as status"
             " from _lines"
         )
         connection.execute("""
             create table marts.products as
-            select distinct product_id, product_id <> 'P00' as is_active, 10.0 as unit_price,
+            select distinct source, product_id, product_id <> 'P00' as is_active,
+                10.0 as unit_price,
                 case when product_id = 'P07' then 1.0 else 9.0 end as unit_cost
             from marts.order_lines
         """)
@@ -147,10 +150,54 @@ def test_tastes_are_learned_and_served(con: duckdb.DuckDBPyConnection, tmp_path:
     assert set(rows["estimator_version"]) == {trained.estimator_version}
 
 
+def test_two_sources_that_give_one_id_to_two_products_are_told_apart(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    """The second taste's products come from another shop, under the ids of the first's."""
+    for table in ("order_lines", "products"):
+        con.execute(f"""
+            update marts.{table} set
+                source = if(product_id >= 'P20', 'web', 'shop'),
+                product_id = 'P' || lpad((product_id[2:]::int % 20)::varchar, 2, '0')
+        """)
+    registry = Registry(tmp_path)
+    train_suggestions(con, as_of=AS_OF, registry=registry, now=now())
+    suggest_products(con, as_of=AS_OF, registry=registry)
+    rows = con.sql("from scores.product_suggestions").pl()
+    taste = rows["customer_id"].str.tail(1).cast(pl.Int32) % 2
+    mixed = rows.filter((rows["source"] == "web") != (taste == 1))
+    assert mixed.filter(pl.col("kind") == "again").height == 0
+    assert mixed.height < 0.2 * rows.height
+    web = rows.filter((pl.col("source") == "web") & (pl.col("product_id") == "P00"))
+    assert web.height > 0, "only the first shop's P00 is sold no more"
+    assert rows.filter((pl.col("source") == "shop") & (pl.col("product_id") == "P00")).height == 0
+
+
+def test_what_was_suggested_stays_until_it_is_made_anew(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    registry = Registry(tmp_path)
+    train_suggestions(con, as_of=AS_OF, registry=registry, now=now())
+    suggest_products(con, as_of=AS_OF, registry=registry)
+    con.execute("create table kept as from scores.product_suggestions")
+    con.execute("create table marts.customers as select distinct customer_id from kept")
+    con.execute(
+        "delete from marts.customers where customer_id = (select min(customer_id) from kept)"
+    )
+    con.execute("delete from marts.products where product_id = 'P03'")
+    gone = "customer_id = (select min(customer_id) from kept) or product_id = 'P03'"
+    [(expected,)] = con.sql(f"select count(*) from kept where not ({gone})").fetchall()
+    assert 0 < keep_suggestions(con, "kept") == expected
+    con.execute("alter table kept drop column source")
+    assert keep_suggestions(con, "kept") == 0, "of a version that did not know sources"
+
+
 def test_stock_and_margin_are_minded(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     registry = Registry(tmp_path)
     train_suggestions(con, as_of=AS_OF, registry=registry, now=now())
-    suggest_products(con, as_of=AS_OF, registry=registry, allowed=["P05", "P25"])
+    suggest_products(
+        con, as_of=AS_OF, registry=registry, allowed=[("shop", "P05"), ("shop", "P25")]
+    )
     assert set(con.sql("from scores.product_suggestions").pl()["product_id"]) == {"P05", "P25"}
 
     def places(prefer_margin: float) -> float:
@@ -167,7 +214,8 @@ def test_too_few_customers_are_a_stated_verdict(tmp_path: Path) -> None:
     with duckdb.connect() as con:
         con.execute("create schema marts")
         con.execute(
-            "create table marts.order_lines as select 'C' as customer_id, 'P' as product_id,"
+            "create table marts.order_lines as select 'C' as customer_id, 'shop' as source,"
+            " 'P' as product_id,"
             f" date '{AS_OF}' as order_date, 1 as quantity, 'completed' as status"
         )
         report = train_suggestions(con, as_of=AS_OF, registry=Registry(tmp_path), now=now())
