@@ -464,7 +464,8 @@ def train(
             "create or replace table identity_records as from identity_records order by record"
         )
         linker = _make_linker(con, settings)
-        linker.training.estimate_u_using_random_sampling(max_pairs=max_pairs, seed=7)
+        # One pass over all sampled pairs: ten small ones cost up to twice as much.
+        linker.training.estimate_u_using_random_sampling(max_pairs=max_pairs, seed=7, num_chunks=1)
         for rule in TRAINING_RULES:
             if not set(rule) <= columns:
                 continue
