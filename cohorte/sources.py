@@ -14,6 +14,7 @@ from cohorte.yamlfile import read_yaml
 
 Transform = Literal["lower", "upper", "trim", "digits", "integer"]
 Mode = Literal["append", "upsert", "snapshot"]
+KnownAt = Literal["creation", "contact", "close"]
 Format = Literal[
     "delimited", "fixed_width", "excel", "json", "json_lines", "parquet", "database", "rest"
 ]
@@ -75,7 +76,9 @@ class EntityMapping(Declared):
     ``mode`` says what a delivery is: ``append`` events, ``upsert`` new and changed records,
     ``snapshot`` all records, so that one which is absent is closed. ``version`` names the contract
     column that tells the latest row of a key; ``distinct`` loads equal rows of one file once;
-    ``explode`` is the path of a list in JSON, one row an element.
+    ``explode`` is the path of a list in JSON, one row an element. ``known_at`` says of a lead's
+    fields when they are entered: when it comes in (``creation``), when sales ``contact`` it, or at
+    its ``close``; only the first can tell beforehand what will become of it.
     """
 
     columns: dict[str, Mapped]
@@ -84,6 +87,7 @@ class EntityMapping(Declared):
     distinct: bool = False
     where: Where | None = None
     explode: str | None = None
+    known_at: dict[str, KnownAt] = {}
 
     @field_validator("columns", mode="before")
     @classmethod
@@ -209,6 +213,11 @@ class Feed(Declared):
                     raise ValueError(
                         f'"{name}" is no column of {entity}; its columns are {", ".join(names)}'
                     )
+            if mapping.known_at and entity != "leads":
+                raise ValueError(f"known_at is of leads; {entity} has none")
+            for name in mapping.known_at:
+                if name not in mapping.columns:
+                    raise ValueError(f'known_at names "{name}", which is not mapped')
             for name in known[entity].required:
                 if name not in mapping.columns:
                     raise ValueError(f"{entity} needs {name}, which is not mapped")

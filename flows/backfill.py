@@ -112,7 +112,7 @@ def _fill(
 
 
 def _fill_day(workspace: Workspace, dbt: DbtSession, day: date, now: datetime) -> Filled:
-    from models.leads import score_leads
+    from flows.lead_scores import score_leads_of
     from models.value import score_customers
 
     settings = workspace.settings
@@ -120,9 +120,7 @@ def _fill_day(workspace: Workspace, dbt: DbtSession, day: date, now: datetime) -
     for tag in ("unify", "features"):
         dbt.build_all(f"tag:{tag}")
     with closing(connect_work(workspace, dbt.work_path)) as work:
-        leads = score_leads(
-            work, as_of=day, settings=settings, artifacts_dir=workspace.artifacts_dir, now=now
-        )
+        leads = score_leads_of(workspace, work, as_of=day, now=now)
         customers = score_customers(
             work,
             as_of=day,

@@ -15,11 +15,11 @@ from cohorte.segments import clauses, find_segment
 from cohorte.store import open_store
 from cohorte.warehouse import connect_work, open_served, writer_lock
 from cohorte.workspace import Workspace
+from flows.lead_scores import score_leads_of
 from flows.scoring import segment_rules
 from models.asof import MARK, CustomersAt
 from models.clusters import ESTIMATOR_NAME as CLUSTERS
 from models.clusters import apply_clusters, learn_clusters
-from models.leads import score_leads
 from models.lookalikes import Lookalikes, find_lookalikes
 from models.monitoring import History, outcome_checks
 from models.nextpurchase import ESTIMATOR_NAME as NEXT_ORDER
@@ -287,14 +287,7 @@ def _built_in(
 ) -> Done:
     artifacts = workspace.artifacts_dir
     if name == LEADS:
-        leads = score_leads(
-            work,
-            as_of=day,
-            settings=workspace.settings,
-            artifacts_dir=artifacts,
-            now=now,
-            retrain=retrain,
-        )
+        leads = score_leads_of(workspace, work, as_of=day, now=now, retrain=retrain)
         verdict, version, rows = leads.verdict, leads.estimator_version, leads.scored
     elif name == SUGGESTIONS:
         registry = Registry(artifacts)

@@ -14,9 +14,9 @@ from cohorte.segments import Node, all_segments
 from cohorte.store import open_store
 from cohorte.warehouse import served_version, version_path
 from cohorte.workspace import Workspace
+from flows.lead_scores import score_leads_of
 from models.asof import MARK, CustomersAt
 from models.clusters import apply_clusters, learn_clusters
-from models.leads import score_leads
 from models.monitoring import Check, History, follow, write_checks
 from models.nextpurchase import score_next_orders
 from models.propensity import (
@@ -76,9 +76,7 @@ def score_workspace(
     features of days past; else what serves scores.
     """
     settings, artifacts = workspace.settings, workspace.artifacts_dir
-    leads = score_leads(
-        work, as_of=as_of, settings=settings, artifacts_dir=artifacts, now=now, retrain=retrain
-    )
+    leads = score_leads_of(workspace, work, as_of=as_of, now=now, retrain=retrain)
     horizon = settings.value_scoring.horizon_days
     value = score_customers(
         work, as_of=as_of, artifacts_dir=artifacts, now=now, horizon=horizon, retrain=retrain

@@ -20,13 +20,14 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from cohorte.errors import CohorteError, NotFoundError
 from cohorte.warehouse import sha256_of, sync_folder, write_atomically
+from models.challenge import Reason
 
 __all__ = ["Artifact", "ArtifactError", "Decision", "Registry", "library_versions"]
 
@@ -104,12 +105,22 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Decision:
-    """What was decided about a version, and why."""
+    """What was decided about a version, and why: in English, and as a code with its values."""
 
     at: str
     decision: Literal["promoted", "kept_back", "retired"]
     version: str
     reason: str
+    code: str = "stated"
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def why(self, language: str) -> str:
+        """The reason in words, ``fr`` or ``en``; what a person stated reads as it was."""
+        return (
+            self.reason
+            if self.code == "stated"
+            else Reason(self.code, self.values).sentence(language)
+        )
 
 
 class Registry:
@@ -229,20 +240,20 @@ class Registry:
         folders = (self.root / name).glob("*/" + METADATA_FILE)
         return sorted(path.parent.name for path in folders if VERSION.match(path.parent.name))
 
-    def promote(self, name: str, version: str, *, reason: str, now: datetime) -> Artifact:
+    def promote(self, name: str, version: str, *, reason: Reason | str, now: datetime) -> Artifact:
         """Let a version serve, saying why; the one before stays on disk."""
         artifact = self.load(name, version)
         pointer = {
             "version": version,
             "sha256": sha256_of(artifact.folder / METADATA_FILE),
-            "reason": reason,
+            "reason": _in_english(reason),
             "promoted_at": now.isoformat(timespec="seconds"),
         }
         write_atomically(self._pointer(name), _json(pointer))
         self._note(name, "promoted", version, reason, now)
         return artifact
 
-    def keep_back(self, name: str, version: str, *, reason: str, now: datetime) -> None:
+    def keep_back(self, name: str, version: str, *, reason: Reason | str, now: datetime) -> None:
         """Say why a version does not serve."""
         self._note(name, "kept_back", version, reason, now)
 
@@ -288,13 +299,17 @@ class Registry:
         except (ArtifactError, NotFoundError):
             return None
 
-    def _note(self, name: str, decision: str, version: str, reason: str, now: datetime) -> None:
-        line = {
+    def _note(
+        self, name: str, decision: str, version: str, reason: Reason | str, now: datetime
+    ) -> None:
+        line: dict[str, Any] = {
             "at": now.isoformat(timespec="seconds"),
             "decision": decision,
             "version": version,
-            "reason": reason,
+            "reason": _in_english(reason),
         }
+        if isinstance(reason, Reason):
+            line |= {"code": reason.code, "values": dict(reason.values)}
         path = self._pointer(name).with_name(DECISIONS_FILE)
         with path.open("a", encoding="utf-8") as log:
             log.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -329,6 +344,10 @@ class Registry:
         if not NAME.match(name):
             raise NotFoundError(f'"{name}" is no name of an estimator')
         return self.root / name / POINTER_FILE
+
+
+def _in_english(reason: Reason | str) -> str:
+    return reason.sentence("en") if isinstance(reason, Reason) else reason
 
 
 def library_versions() -> dict[str, str]:

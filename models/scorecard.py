@@ -17,7 +17,13 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-__all__ = ["AdditiveClassifier", "AdditiveScorer", "BaseRateScorer", "platt_slope"]
+__all__ = [
+    "AdditiveClassifier",
+    "AdditiveScorer",
+    "BaseRateScorer",
+    "PointsScorer",
+    "platt_slope",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -336,6 +342,54 @@ class BaseRateScorer(AdditiveClassifier):
     def _rates(self, won: npt.NDArray[Any], seen: npt.NDArray[Any], overall: float) -> FloatArray:
         rate = (won + self.prior_strength * overall) / (seen + self.prior_strength)
         return np.asarray(np.log(rate) - np.log1p(-rate), dtype=np.float64)
+
+
+class PointsScorer(AdditiveClassifier):
+    """Points that people state, as log-odds; only the level is learned.
+
+    Each column says whether a rule is met (1) or not (0, missing).
+
+    Parameters
+    ----------
+    points : sequence of float, or None
+        Points per column; none for all when left out.
+    points_to_double_odds : float
+
+    Examples
+    --------
+    >>> from models.scorecard import PointsScorer
+    >>> X, y = [[0.0], [0.0], [1.0], [1.0]], [0, 1, 0, 1]
+    >>> scorer = PointsScorer(points=[20], points_to_double_odds=20).fit(X, y)
+    >>> float(round(scorer.decision_function([[1.0]])[0] - scorer.decision_function([[0.0]])[0], 3))
+    0.693
+    """
+
+    def __init__(self, *, points: Any = None, points_to_double_odds: float = 20.0) -> None:
+        self.points = points
+        self.points_to_double_odds = points_to_double_odds
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
+        """Set the level. Raises ValueError on one class only, and on more than two."""
+        X, target, weights = self._start_fit(X, y, sample_weight)  # noqa: N806
+        count = X.shape[1]
+        points = np.zeros(count) if self.points is None else np.asarray(self.points, np.float64)
+        if len(points) != count:
+            raise ValueError(f"There are {len(points)} points for {count} columns.")
+        worth = points * np.log(2) / self.points_to_double_odds
+        self.is_categorical_ = np.zeros(count, dtype=bool)
+        self.edges_ = [np.array([0.5]) for _ in range(count)]
+        self.values_ = [np.array([0.0, value]) for value in worth]
+        self.missing_ = np.zeros(count)
+        self.intercept_ = 0.0
+        self._centre(X, weights)
+        self.intercept_ += _level_shift(self.decision_function(X), target, weights)
+        self._round()
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.poor_score = True
+        return tags
 
 
 def platt_slope(logits: FloatArray, target: npt.NDArray[np.int64], weights: FloatArray) -> float:

@@ -40,7 +40,22 @@
         conversion_probability double,
         lead_grade varchar,
         reasons varchar,
+        learned_probability double,
+        rule_probability double,
+        learned_weight double,
+        fit_points bigint,
+        behaviour_points bigint,
+        expected_deal_amount double,
+        expected_value_amount double,
         estimator_version varchar
+    );
+    create table if not exists scores.lead_routing (
+        source varchar,
+        lead_id varchar,
+        as_of date,
+        suggested_owner varchar,
+        suggested_team varchar,
+        reasons varchar
     );
     create table if not exists scores.customer_scores (
         customer_id varchar,

@@ -1,11 +1,18 @@
-"""The lead score: how likely a lead is to convert within the horizon, and why."""
+"""The lead score: how likely a lead is to convert within the horizon, why, and what it is worth."""
 
+from models.leads.features import refused_features
+from models.leads.routing import route_leads, routing_sentence
+from models.leads.rules import read_lead_rules
 from models.leads.score import LeadScoreReport, score_leads
 from models.leads.words import reason_sentence, verdict_sentence
 
 __all__ = [
     "LeadScoreReport",
+    "read_lead_rules",
     "reason_sentence",
+    "refused_features",
+    "route_leads",
+    "routing_sentence",
     "score_leads",
     "verdict_sentence",
 ]

@@ -3,13 +3,15 @@
 ``lead_features`` has one row per source and lead. A column enters a score only when it is on the
 list below, or when the caller declares it as known at creation; a column that is filled later
 (who followed the lead, how fast, what became of it) would let the outcome leak into its own
-prediction, and is refused.
+prediction, and is refused. So is what a source declares as entered later (``known_at``): the list
+says when a field usually is known, the source says when it is known there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
 
 import duckdb
@@ -18,16 +20,20 @@ import numpy.typing as npt
 import polars as pl
 
 from cohorte.errors import SettingsError
+from cohorte.sources import KnownAt, Source
 from models.encoding import FeatureEncoder, Kind, kind_of
+from models.leads.rules import TESTED, LeadRules, met_columns
 
 __all__ = [
     "FEATURES",
     "OUTCOME_COLUMNS",
     "Feature",
     "LeadTable",
+    "Refused",
     "choose_features",
     "encoder_of",
     "read_leads",
+    "refused_features",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -111,6 +117,47 @@ OUTCOME_COLUMNS: frozenset[str] = frozenset(
 """The outcome, and what is filled on the way to it."""
 
 
+MADE_FROM: dict[str, tuple[str, ...]] = {
+    "email": ("has_email",),
+    "phone": ("has_phone",),
+    "company_name": ("has_company_name",),
+    "postcode": ("postcode_area",),
+    "campaign_id": ("campaign_channel",),
+}
+"""Features that are made from a field of another name."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A feature that a source declares as entered after the lead came in."""
+
+    feature: str
+    field: str
+    known_at: KnownAt
+    source: str
+
+    @property
+    def why(self) -> str:
+        return f'source "{self.source}" says that {self.field} is known at {self.known_at}'
+
+
+def refused_features(sources: Collection[Source]) -> tuple[Refused, ...]:
+    """What the sources declare of leads as known later than at their creation, by feature.
+
+    Where several sources bring leads, one that enters a field late is enough: a value that means
+    something else in each of them would teach the score the source.
+    """
+    found: dict[str, Refused] = {}
+    for source in sources:
+        for feed in source.feeds:
+            mapping = feed.entities.get("leads")
+            for field, moment in (mapping.known_at if mapping else {}).items():
+                for feature in MADE_FROM.get(field, (field,)):
+                    if moment != "creation":
+                        found.setdefault(feature, Refused(feature, field, moment, source.source))
+    return tuple(found[name] for name in sorted(found))
+
+
 @dataclass(frozen=True)
 class LeadTable:
     """Leads in order of creation, then source and id, as of one instant.
@@ -121,12 +168,13 @@ class LeadTable:
 
     as_of: float
     frame: pl.DataFrame
-    """``source``, ``lead_id`` and the feature columns."""
+    """``source``, ``lead_id``, the feature columns, and a column a rule: 1 where it is met."""
     created_at: FloatArray
     converted_at: FloatArray
     is_converted: npt.NDArray[np.bool_]
     features: tuple[Feature, ...]
     ignored_columns: tuple[str, ...] = ()
+    refused: tuple[Refused, ...] = ()
 
     def __len__(self) -> int:
         return len(self.created_at)
@@ -143,6 +191,7 @@ class LeadTable:
             self.is_converted & ~later,
             self.features,
             self.ignored_columns,
+            self.refused,
         )
         return table.take(rows)
 
@@ -156,6 +205,7 @@ class LeadTable:
             self.is_converted[rows],
             self.features,
             self.ignored_columns,
+            self.refused,
         )
 
     def converts_within(self, horizon_days: int) -> npt.NDArray[np.bool_]:
@@ -168,7 +218,9 @@ class LeadTable:
 
 
 def choose_features(
-    columns: Mapping[str, str], extra_features: Sequence[str] = ()
+    columns: Mapping[str, str],
+    extra_features: Sequence[str] = (),
+    refused: Collection[Refused] = (),
 ) -> tuple[tuple[Feature, ...], tuple[str, ...]]:
     """Which columns enter a score, and which are left out.
 
@@ -178,6 +230,8 @@ def choose_features(
         DuckDB type of each column there is.
     extra_features
         Columns beyond the allow-list that the caller declares as known at creation.
+    refused
+        What the sources declare as known later.
 
     Raises
     ------
@@ -198,7 +252,10 @@ def choose_features(
                 remedy=f"use one of: {', '.join(sorted(set(columns) - OUTCOME_COLUMNS))}",
             )
     chosen, ignored = [], []
+    late = {one.feature for one in refused}
     for name in sorted(columns):
+        if name in late:
+            continue
         if name in FEATURES:
             chosen.append(FEATURES[name])
         elif name in extra_features:
@@ -214,28 +271,44 @@ def read_leads(
     as_of: float,
     extra_features: Sequence[str] = (),
     table: str = "marts.lead_features",
+    *,
+    rules: LeadRules | None = None,
+    refused: Collection[Refused] = (),
+    time_zone: str = "UTC",
 ) -> LeadTable:
-    """Read the leads as known at ``as_of`` (days since 1970-01-01 UTC, included)."""
+    """Read the leads as known at ``as_of`` (days since 1970-01-01 UTC, included).
+
+    With ``rules``, and which of them each lead meets. Raises SettingsError when a rule tests what
+    is not known when a lead comes in.
+    """
     relation = con.table(table)
     types = dict(zip(relation.columns, (str(kind) for kind in relation.types), strict=True))
-    features, ignored = choose_features(types, extra_features)
+    refused = tuple(one for one in refused if one.feature in types)
+    features, ignored = choose_features(types, extra_features, refused)
     selected = ["source", "lead_id"]
     for feature in features:
         if feature.name != "source":
             target = "double" if feature.kind == "number" else "varchar"
             column = '"' + feature.name.replace('"', '""') + '"'
             selected.append(f"try_cast({column} as {target}) as {column}")
+    parameters: dict[str, object] = {}
+    if rules is not None:
+        readable = {feature.name: types[feature.name] for feature in features}
+        late = {one.feature: one.why for one in refused}
+        day = date.fromordinal(date(1970, 1, 1).toordinal() + int(as_of))
+        met, parameters = met_columns(rules, readable, late, day, time_zone)
+        selected += met
     rows = con.sql(
         f"""
         select {", ".join(selected)},
             epoch_us(created_at::timestamp) / 86400e6 as _created,
             epoch_us(converted_at::timestamp) / 86400e6 as _converted,
             coalesce(is_converted, false) as _is_converted
-        from {table}
-        where created_at is not null and _created <= ?
+        from {table} as {TESTED}
+        where created_at is not null and _created <= $as_of
         order by _created, source, lead_id
         """,
-        params=[as_of],
+        params={"as_of": as_of, **parameters},
     ).pl()
     converted = rows["_converted"].cast(pl.Float64).fill_null(np.nan).to_numpy()
     leads = LeadTable(
@@ -246,6 +319,7 @@ def read_leads(
         rows["_is_converted"].to_numpy(),
         features,
         ignored,
+        refused,
     )
     return leads.known_at(as_of)
 

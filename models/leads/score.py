@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -29,11 +29,21 @@ from scipy.special import expit
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from cohorte.settings import WorkspaceSettings
+from models.challenge import Reason, contest
 from models.encoding import FeatureEncoder
-from models.leads.features import LeadTable, read_leads
-from models.leads.training import Fold, LeadEstimate, Training, train
-from models.leads.words import AGE_FEATURE, model_card, verdict_sentence
-from models.registry import Artifact, Registry
+from models.leads.deals import DealEstimate, read_deals
+from models.leads.features import LeadTable, Refused, read_leads
+from models.leads.rules import LeadRules
+from models.leads.training import (
+    CONVERSIONS_TO_TEST,
+    Fold,
+    LeadEstimate,
+    Part,
+    Training,
+    train,
+)
+from models.leads.words import AGE_FEATURE, POINTS_FEATURE, model_card, verdict_sentence
+from models.registry import Artifact, ArtifactError, Registry
 from models.scorecard import AdditiveClassifier
 
 __all__ = ["ESTIMATOR_NAME", "LeadScoreReport", "score_leads"]
@@ -44,14 +54,16 @@ ESTIMATOR_NAME = "lead_score"
 TRUSTED_TYPES = (
     "models.scorecard.BaseRateScorer",
     "models.scorecard.AdditiveScorer",
+    "models.scorecard.PointsScorer",
+    "models.leads.deals.DealValueScorer",
 )
 
 GROWTH_BEFORE_RETRAINING = 1.2
-RECIPE = 1
+RECIPE = 2
 """Raised when the way of learning changes, so that what serves is learned anew."""
 
-GRADES: tuple[tuple[str, float], ...] = (("A", 0.7), ("B", 0.25), ("C", -0.25), ("D", -0.7))
-"""Grade and the least log-odds, against the average lead's, that earn it; E below."""
+GRADES: tuple[tuple[str, float], ...] = (("A", 2.0), ("B", 1.28), ("C", 0.78), ("D", 0.5))
+"""Grade and the least expected value, in average leads', that earns it; E below."""
 
 REASONS_PER_SIDE = 3
 LEAST_REASON = 0.0005
@@ -72,6 +84,8 @@ class LeadScoreReport:
     evaluation: dict[str, Any] = field(default_factory=dict)
     ignored_columns: tuple[str, ...] = ()
     """Columns of ``lead_features`` that nobody declared as known at creation."""
+    refused: tuple[Refused, ...] = ()
+    """Features that a source declares as entered later."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +111,18 @@ def score_leads(
     now: datetime,
     retrain: bool = False,
     extra_features: Sequence[str] = (),
+    rules: LeadRules | None = None,
+    refused: Collection[Refused] = (),
 ) -> LeadScoreReport:
     """Write ``scores.lead_scores``, one row per source and lead with a sound score.
 
-    Reads ``marts.lead_features``. Trains when nothing serves, when what serves does not fit the
-    settings or the columns any more, when the leads with a known outcome grew by a fifth, or when
-    asked. A day before the one that the served estimator looked from gets an estimator of its
-    own, kept but not promoted, because the served one knows what came later.
+    Reads ``marts.lead_features``, and ``marts.opportunities`` for what deals are worth. Trains
+    when nothing serves, when what serves does not fit the settings, the columns or the rules any
+    more, when the leads with a known outcome grew by a fifth, or when asked. What was learned
+    serves when nothing does, when what it reads changed, or when it beats what serves on the
+    newest leads by more than its noise. A day before the one that the served estimator looked
+    from gets an estimator of its own, kept but not promoted, because the served one knows what
+    came later.
 
     Parameters
     ----------
@@ -113,18 +132,24 @@ def score_leads(
         Written into the artifact; changes no score.
     extra_features
         Columns beyond the allow-list that are known when a lead comes in.
+    rules
+        The points that the workspace states.
+    refused
+        What the sources declare as entered after a lead came in.
 
     Raises
     ------
     SettingsError
-        When ``extra_features`` names a column filled later.
+        When ``extra_features`` or a rule names a column filled later.
     """
     moment = _end_of(as_of, settings.time_zone)
     horizon = settings.lead_scoring.horizon_days
-    leads = read_leads(con, moment, extra_features)
+    leads = read_leads(
+        con, moment, extra_features, rules=rules, refused=refused, time_zone=settings.time_zone
+    )
     registry = Registry(artifacts_dir)
     with threadpool_limits(limits=1, user_api="openmp"):
-        served, facts, trained = _estimator(leads, horizon, registry, now, retrain)
+        served, facts, trained = _estimator(con, leads, horizon, registry, now, retrain, rules)
         if served is None:
             open_leads = decided = _no_scores()
         else:
@@ -141,6 +166,7 @@ def score_leads(
         trained=trained,
         evaluation=facts.get("evaluation", {}),
         ignored_columns=leads.ignored_columns,
+        refused=leads.refused,
     )
 
 
@@ -151,15 +177,22 @@ def _end_of(day: date, time_zone: str) -> float:
 
 
 def _estimator(
-    leads: LeadTable, horizon: int, registry: Registry, now: datetime, retrain: bool
+    con: duckdb.DuckDBPyConnection,
+    leads: LeadTable,
+    horizon: int,
+    registry: Registry,
+    now: datetime,
+    retrain: bool,
+    rules: LeadRules | None,
 ) -> tuple[_Served | None, dict[str, Any], bool]:
-    served = None if retrain else registry.usable(ESTIMATOR_NAME, _opened)
-    promote = True
-    if served is not None:
-        promote = leads.as_of >= served.facts["as_of"]
-        if promote and not _is_outgrown(served, leads, horizon):
+    """What scores, the facts to tell of it, and whether something was learned."""
+    served = registry.usable(ESTIMATOR_NAME, _opened)
+    is_later = served is None or leads.as_of >= served.facts["as_of"]
+    if served is not None and is_later and not retrain:
+        tried = _newest_try(registry, served)
+        if not _is_outgrown(served, tried, leads, horizon, rules):
             return served, served.facts, False
-    training = train(leads, horizon)
+    training = train(leads, horizon, rules, read_deals(con, leads))
     if training.estimate is None or training.method is None:
         facts = {
             "outcome": training.outcome,
@@ -168,22 +201,102 @@ def _estimator(
             "evaluation": training.evaluation,
         }
         return None, facts, True
-    artifact = _save(registry, leads, horizon, training, training.estimate, now)
-    if promote:
-        reason = verdict_sentence(training.outcome, artifact.facts, "en")
-        registry.promote(ESTIMATOR_NAME, artifact.version, reason=reason, now=now)
-    opened = _opened(artifact)
-    return opened, opened.facts, True
+    artifact = _save(registry, leads, horizon, training, training.estimate, now, rules)
+    challenger = _opened(artifact)
+    if not is_later:
+        return challenger, challenger.facts, True
+    promoted, reason = _decide(leads, horizon, served, challenger, rules)
+    if not promoted:
+        registry.keep_back(ESTIMATOR_NAME, artifact.version, reason=reason, now=now)
+        return served, served.facts if served else {}, True
+    registry.promote(ESTIMATOR_NAME, artifact.version, reason=reason, now=now)
+    return challenger, challenger.facts, True
 
 
-def _is_outgrown(served: _Served, leads: LeadTable, horizon: int) -> bool:
+def _decide(
+    leads: LeadTable,
+    horizon: int,
+    champion: _Served | None,
+    challenger: _Served,
+    rules: LeadRules | None,
+) -> tuple[bool, Reason]:
+    """Whether a new fit serves, and why."""
+    if champion is None:
+        return True, Reason("nothing_served")
+    if champion.version == challenger.version:
+        return True, Reason("same_version")
+    changed = _changed(champion, leads, horizon, rules)
+    if changed is not None:
+        return True, changed
+    newest = _newest_leads(leads, horizon, champion, challenger)
+    truth = newest.converts_within(horizon)
+    positives = int(min(truth.sum(), (~truth).sum()))
+    if positives < CONVERSIONS_TO_TEST:
+        values = {"positives": positives, "rows": len(newest), "needed": CONVERSIONS_TO_TEST}
+        return False, Reason("too_few_since", values)
+    challenge = np.zeros(len(newest))
+    for fold in challenger.folds:
+        rows = (newest.created_at > fold.cut) & (newest.created_at <= fold.until)
+        if rows.any():
+            challenge[rows] = expit(fold.estimate.logit(newest.take(rows)))
+    said = expit(champion.estimate.logit(newest))
+    day = _date_of(float(newest.created_at[0])).isoformat()
+    return contest(truth, challenge, said, version=champion.version, day=day)
+
+
+def _newest_leads(
+    leads: LeadTable, horizon: int, champion: _Served, challenger: _Served
+) -> LeadTable:
+    """Decided leads that the champion has not learned from, as a fold of the challenger's has
+    not."""
+    decided = leads.created_at <= leads.as_of - horizon
+    newer = leads.created_at > champion.learned_until
+    tested = np.zeros(len(leads), dtype=bool)
+    for fold in challenger.folds:
+        tested |= (leads.created_at > fold.cut) & (leads.created_at <= fold.until)
+    return leads.take(decided & newer & tested)
+
+
+def _changed(
+    served: _Served, leads: LeadTable, horizon: int, rules: LeadRules | None
+) -> Reason | None:
+    """What makes a served score answer another question, or read other things."""
     facts = served.facts
-    if facts["horizon_days"] != horizon or facts["recipe"] != RECIPE:
-        return True
+    if facts["horizon_days"] != horizon:
+        return Reason("question_changed")
     if facts["columns"] != [feature.name for feature in leads.features]:
+        return Reason("fields_changed")
+    if facts["rules"] != (None if rules is None else rules.as_json()):
+        return Reason("rules_changed")
+    return None
+
+
+def _newest_try(registry: Registry, served: _Served) -> dict[str, Any]:
+    """The facts of the version that was learned last, whether it serves or was kept back."""
+    for decision in reversed(registry.decisions(ESTIMATOR_NAME)):
+        if decision.decision == "promoted":
+            break
+        if decision.decision == "kept_back":
+            tried = registry.load(ESTIMATOR_NAME, decision.version)
+            return tried.metadata
+    return served.facts
+
+
+def _is_outgrown(
+    served: _Served,
+    tried: dict[str, Any],
+    leads: LeadTable,
+    horizon: int,
+    rules: LeadRules | None,
+) -> bool:
+    if _changed(served, leads, horizon, rules) is not None:
         return True
-    ripe = int((leads.created_at <= leads.as_of - horizon).sum())
-    return ripe > GROWTH_BEFORE_RETRAINING * int(facts["ripe_leads"])
+    return _ripe(leads, horizon) > GROWTH_BEFORE_RETRAINING * int(tried["ripe_leads"])
+
+
+def _ripe(leads: LeadTable, horizon: int) -> int:
+    """Leads whose horizon is over."""
+    return int((leads.created_at <= leads.as_of - horizon).sum())
 
 
 def _save(
@@ -193,8 +306,9 @@ def _save(
     training: Training,
     estimate: LeadEstimate,
     now: datetime,
+    rules: LeadRules | None,
 ) -> Artifact:
-    scorers = [estimate.scorer, *(fold.estimate.scorer for fold in training.folds)]
+    estimates = [estimate, *(fold.estimate for fold in training.folds)]
     content: dict[str, Any] = {
         "recipe": RECIPE,
         "outcome": training.outcome,
@@ -204,32 +318,55 @@ def _save(
         "window": list(training.window),
         "leads": training.leads,
         "conversions": training.conversions,
-        "ripe_leads": int((leads.created_at <= leads.as_of - horizon).sum()),
+        "ripe_leads": _ripe(leads, horizon),
         "base_logit": round(training.base_logit, 12),
         "logit_slope": training.evaluation.get("logit_slope", 1.0),
+        "learned_weight": estimate.learned_weight,
         "columns": [feature.name for feature in leads.features],
-        "features": estimate.encoder.as_json(),
-        "open_share": estimate.open_share.tolist(),
-        "folds": [
-            {
-                "cut": fold.cut,
-                "until": fold.until,
-                "features": fold.estimate.encoder.as_json(),
-            }
-            for fold in training.folds
+        "refused": [
+            {"feature": one.feature, "field": one.field, "known_at": one.known_at,
+             "source": one.source}
+            for one in leads.refused
         ],
+        "rules": None if rules is None else rules.as_json(),
+        "features": estimate.parts[0].encoder.as_json()
+        if not estimate.parts[0].is_rules
+        else [],
+        "open_share": estimate.open_share.tolist(),
+        "deals": estimate.deals.as_json() if estimate.deals else None,
+        "estimates": [_described(one) for one in estimates],
+        "folds": [{"cut": fold.cut, "until": fold.until} for fold in training.folds],
         "trusted_types": list(TRUSTED_TYPES),
-    }
+    }  # fmt: skip
     return registry.keep(
         ESTIMATOR_NAME,
         training.method or "",
-        scorers,
+        [_fitted(one) for one in estimates],
         content=content,
         evaluation=training.evaluation,
         card=model_card,
         now=now,
-        tables=[_tables(scorer) for scorer in scorers],
+        tables=[
+            [_tables(part.scorer) for part in one.parts]
+            + ([one.deals.scorer.effects_.tolist()] if one.deals and one.deals.scorer else [])
+            for one in estimates
+        ],
     )
+
+
+def _described(estimate: LeadEstimate) -> dict[str, Any]:
+    """An estimate without its fitted estimators."""
+    return {
+        "parts": [
+            {"features": part.encoder.as_json(), "weight": part.weight} for part in estimate.parts
+        ],
+        "deals": estimate.deals.as_json() if estimate.deals else None,
+    }
+
+
+def _fitted(estimate: LeadEstimate) -> dict[str, Any]:
+    deals = estimate.deals.scorer if estimate.deals else None
+    return {"parts": [part.scorer for part in estimate.parts], "deals": deals}
 
 
 def _tables(scorer: AdditiveClassifier) -> list[Any]:
@@ -243,18 +380,36 @@ def _tables(scorer: AdditiveClassifier) -> list[Any]:
 
 def _opened(artifact: Artifact) -> _Served:
     facts = artifact.facts
-    scorers = artifact.estimator(TRUSTED_TYPES)
-    open_share = np.asarray(facts["open_share"], dtype=np.float64)
-    folds = tuple(
-        Fold(
-            fold["cut"],
-            fold["until"],
-            LeadEstimate(FeatureEncoder.from_json(fold["features"]), scorer, open_share),
+    if facts.get("recipe") != RECIPE:
+        raise ArtifactError(
+            "it was learned in the manner of another release",
+            where=str(artifact.folder),
+            remedy="train again",
         )
-        for fold, scorer in zip(facts["folds"], scorers[1:], strict=True)
+    open_share = np.asarray(facts["open_share"], dtype=np.float64)
+    estimates = [
+        _estimate_of(described, fitted, open_share)
+        for described, fitted in zip(
+            facts["estimates"], artifact.estimator(TRUSTED_TYPES), strict=True
+        )
+    ]
+    folds = tuple(
+        Fold(fold["cut"], fold["until"], estimate)
+        for fold, estimate in zip(facts["folds"], estimates[1:], strict=True)
     )
-    estimate = LeadEstimate(FeatureEncoder.from_json(facts["features"]), scorers[0], open_share)
-    return _Served(artifact.version, facts, estimate, folds)
+    return _Served(artifact.version, facts, estimates[0], folds)
+
+
+def _estimate_of(
+    described: dict[str, Any], fitted: dict[str, Any], open_share: FloatArray
+) -> LeadEstimate:
+    parts = tuple(
+        Part(FeatureEncoder.from_json(part["features"]), scorer, part["weight"])
+        for part, scorer in zip(described["parts"], fitted["parts"], strict=True)
+    )
+    told = described["deals"]
+    deals = DealEstimate.from_json(told, fitted["deals"]) if told else None
+    return LeadEstimate(parts, open_share, deals)
 
 
 def _score(
@@ -266,7 +421,7 @@ def _score(
     open_leads = _scored_part(
         leads, is_open, served.estimate, served, ages=age, as_of=as_of, zone=time_zone
     )
-    parts = []
+    parts = [_no_scores()]
     groups = [(fold.cut, fold.until, fold.estimate) for fold in served.folds]
     groups.append((served.learned_until, np.inf, served.estimate))
     for cut, until, estimate in groups:
@@ -277,18 +432,26 @@ def _score(
     return open_leads, pl.concat(parts)
 
 
+SCHEMA: dict[str, Any] = {
+    "source": pl.String,
+    "lead_id": pl.String,
+    "as_of": pl.Date,
+    "conversion_probability": pl.Float64,
+    "lead_grade": pl.String,
+    "reasons": pl.String,
+    "learned_probability": pl.Float64,
+    "rule_probability": pl.Float64,
+    "learned_weight": pl.Float64,
+    "fit_points": pl.Int64,
+    "behaviour_points": pl.Int64,
+    "expected_deal_amount": pl.Float64,
+    "expected_value_amount": pl.Float64,
+    "estimator_version": pl.String,
+}
+
+
 def _no_scores() -> pl.DataFrame:
-    return pl.DataFrame(
-        schema={
-            "source": pl.String,
-            "lead_id": pl.String,
-            "as_of": pl.Date,
-            "conversion_probability": pl.Float64,
-            "lead_grade": pl.String,
-            "reasons": pl.String,
-            "estimator_version": pl.String,
-        }
-    )
+    return pl.DataFrame(schema=SCHEMA)
 
 
 def _scored_part(
@@ -303,38 +466,74 @@ def _scored_part(
 ) -> pl.DataFrame:
     """Scores and reasons of some leads; with ``ages``, of leads open for so many days."""
     some = leads.take(rows)
-    if len(some) == 0:
+    count = len(some)
+    if count == 0:
         return _no_scores()
     contributions = estimate.contributions(some)
-    names = estimate.encoder.names
-    logit = contributions.sum(axis=1) + estimate.scorer.intercept_
+    names = estimate.names
     values = some.frame.with_row_index("row").with_columns(pl.col("row").cast(pl.Int64))
+    by_age = np.zeros(count)
     if ages is not None:
         by_age = estimate.age_contribution(ages[rows])
-        logit = logit + by_age
-        contributions = np.column_stack((contributions[:, : len(names)], by_age))
+        contributions = np.column_stack((contributions, by_age))
         names = [*names, AGE_FEATURE]
         values = values.with_columns(pl.Series(AGE_FEATURE, np.floor(ages[rows])))
-    lift = logit - float(served.facts["base_logit"])
-    grades = np.full(len(some), "E")
+    logit = contributions.sum(axis=1) + estimate.intercept
+    probability = expit(logit)
+    parts = {part.is_rules: expit(part.logit(some) + by_age) for part in estimate.parts}
+    ordinary = float(expit(served.facts["base_logit"]))
+    deal = None if estimate.deals is None else estimate.deals.amounts(some)
+    worth = probability / ordinary
+    if deal is not None and estimate.deals is not None:
+        worth = worth * deal / estimate.deals.ordinary
+    grades = np.full(count, "E")
     for grade, least in reversed(GRADES):
-        grades[lift >= least] = grade
-    days = (
-        pl.Series([as_of]).new_from_index(0, len(some))
-        if as_of is not None
-        else _days_of(some.created_at, zone)
-    )
+        grades[worth >= least] = grade
+    stated = served.facts["rules"]
+    rules = stated["rules"] if stated else {}
+
+    def same(value: Any, kind: Any) -> pl.Series:
+        return pl.Series([value], dtype=kind).new_from_index(0, count)
+
+    def points(part: str) -> pl.Series:
+        if not stated:
+            return same(None, pl.Int64)
+        met = [
+            some.frame[name].to_numpy() * rule["points"]
+            for name, rule in rules.items()
+            if name.startswith(part)
+        ]
+        return pl.Series(np.sum(met, axis=0) if met else np.zeros(count)).cast(pl.Int64)
+
     return pl.DataFrame(
         {
             "source": some.frame["source"],
             "lead_id": some.frame["lead_id"],
-            "as_of": days,
-            "conversion_probability": np.round(expit(logit), 9),
+            "as_of": same(as_of, pl.Date) if as_of else _days_of(some.created_at, zone),
+            "conversion_probability": np.round(probability, 9),
             "lead_grade": grades,
-            "reasons": _reasons(contributions[:, : len(names)], names, values),
-            "estimator_version": pl.Series([served.version]).new_from_index(0, len(some)),
-        }
+            "reasons": _reasons(contributions, names, values, rules),
+            "learned_probability": np.round(parts[False], 9)
+            if False in parts
+            else same(None, pl.Float64),
+            "rule_probability": np.round(parts[True], 9)
+            if True in parts
+            else same(None, pl.Float64),
+            "learned_weight": same(estimate.learned_weight, pl.Float64),
+            "fit_points": points("fit"),
+            "behaviour_points": points("behaviour"),
+            "expected_deal_amount": same(None, pl.Float64) if deal is None else np.round(deal, 4),
+            "expected_value_amount": same(None, pl.Float64)
+            if deal is None
+            else np.round(probability * deal, 4),
+            "estimator_version": same(served.version, pl.String),
+        },
+        schema=SCHEMA,
     )
+
+
+def _date_of(moment: float) -> date:
+    return date(1970, 1, 1) + timedelta(days=int(moment))
 
 
 def _days_of(moments: FloatArray, time_zone: str) -> pl.Series:
@@ -343,7 +542,12 @@ def _days_of(moments: FloatArray, time_zone: str) -> pl.Series:
     return utc.dt.convert_time_zone(time_zone).dt.date()
 
 
-def _reasons(contributions: FloatArray, names: list[str], values: pl.DataFrame) -> pl.Series:
+def _reasons(
+    contributions: FloatArray,
+    names: list[str],
+    values: pl.DataFrame,
+    rules: dict[str, Any],
+) -> pl.Series:
     """The strongest reasons up, then down, of each row, as JSON."""
     count = len(contributions)
     if not names:
@@ -365,7 +569,12 @@ def _reasons(contributions: FloatArray, names: list[str], values: pl.DataFrame) 
                     "row": rows,
                     "rank": side,
                     "reason": pl.Series(
-                        _reason_texts(name, values[name].gather(rows), contributions[rows, at]),
+                        _reason_texts(
+                            name,
+                            values[name].gather(rows),
+                            contributions[rows, at],
+                            rules.get(name),
+                        ),
                         dtype=pl.String,
                     ),
                 }
@@ -381,11 +590,17 @@ def _reasons(contributions: FloatArray, names: list[str], values: pl.DataFrame) 
     return "[" + joined.sort("row")["reason"].fill_null("") + "]"
 
 
-def _reason_texts(name: str, values: pl.Series, contributions: FloatArray) -> list[str]:
+def _reason_texts(
+    name: str, values: pl.Series, contributions: FloatArray, rule: dict[str, Any] | None
+) -> list[str]:
+    head, tail = f'"feature": {json.dumps(name)}', ""
+    if rule is not None:
+        head = f'"feature": "{POINTS_FEATURE}"'
+        tail = f', "rule": {json.dumps(rule["name"], ensure_ascii=False)}'
+        values = values * rule["points"]
     distinct: dict[Any, str] = {value: _json_value(value) for value in values.unique().to_list()}
-    quoted = json.dumps(name)
     return [
-        f'{{"feature": {quoted}, "value": {distinct[value]}, "contribution": {contribution:.6f}}}'
+        f'{{{head}, "value": {distinct[value]}, "contribution": {contribution:.6f}{tail}}}'
         for value, contribution in zip(values.to_list(), contributions.tolist(), strict=True)
     ]
 
@@ -401,14 +616,7 @@ def _write(con: duckdb.DuckDBPyConnection, scored: pl.DataFrame) -> None:
     con.execute("begin transaction")
     try:
         con.execute("create schema if not exists scores")
-        con.execute("""
-            create or replace table scores.lead_scores as
-            select source::varchar as source, lead_id::varchar as lead_id, as_of::date as as_of,
-                conversion_probability::double as conversion_probability,
-                lead_grade::varchar as lead_grade, reasons::varchar as reasons,
-                estimator_version::varchar as estimator_version
-            from _lead_scores
-        """)
+        con.execute("create or replace table scores.lead_scores as from _lead_scores")
         con.execute("commit")
     except BaseException:
         con.execute("rollback")

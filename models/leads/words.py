@@ -9,12 +9,15 @@ from typing import Any, Literal
 
 from models.leads.features import FEATURES
 
-__all__ = ["AGE_FEATURE", "model_card", "reason_sentence", "verdict_sentence"]
+__all__ = ["AGE_FEATURE", "POINTS_FEATURE", "model_card", "reason_sentence", "verdict_sentence"]
 
 Language = Literal["fr", "en"]
 
 AGE_FEATURE = "days_since_created"
 """The reason that a lead has been open for some time."""
+
+POINTS_FEATURE = "points"
+"""The reason that a lead meets a rule of the company, or does not."""
 
 _WORDS: dict[str, dict[str, str]] = {
     "en": {
@@ -22,6 +25,11 @@ _WORDS: dict[str, dict[str, str]] = {
         "yes": "yes",
         "no": "no",
         "age": "Open for {value} days",
+        "points": "{name}: {value} points",
+        "blend": "; blended with the company's rules: {learned} learned, {rules} rules",
+        "creation": "when it comes in",
+        "contact": "when sales contact it",
+        "close": "when it is closed",
         "up": "{what}: odds × {odds}",
         "is": "{name} is {value}",
         "weekdays": "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
@@ -31,6 +39,11 @@ _WORDS: dict[str, dict[str, str]] = {
         "yes": "oui",
         "no": "non",
         "age": "Ouvert depuis {value} jours",
+        "points": "{name} : {value} points",
+        "blend": " ; mêlé aux règles de l'entreprise : {learned} appris, {rules} règles",
+        "creation": "à son arrivée",
+        "contact": "à la prise de contact",
+        "close": "à sa clôture",
         "up": "{what} : cote × {odds}",
         "is": "{name} = {value}",
         "weekdays": "lundi mardi mercredi jeudi vendredi samedi dimanche",
@@ -66,6 +79,12 @@ _VERDICTS: dict[str, dict[str, str]] = {
         "fr": "taux de base par canal : trop de conversions sont sans date, rien ne peut être"
         " éprouvé sur des leads ultérieurs",
     },
+    "rules_alone": {
+        "en": "rule score alone: {conversions} conversions among {leads} leads with a known outcome"
+        " are too few to learn from",
+        "fr": "score par règles seul : {conversions} conversions parmi {leads} leads à l'issue"
+        " connue, trop peu pour apprendre",
+    },
     "too_few_conversions": {
         "en": "no score: {conversions} conversions among {leads} leads with a known outcome are"
         " too few even for a rate",
@@ -95,6 +114,10 @@ def reason_sentence(reason: Mapping[str, Any], language: str) -> str:
     feature, value = str(reason["feature"]), reason.get("value")
     if feature == AGE_FEATURE:
         what = words["age"].format(value=value)
+    elif feature == POINTS_FEATURE:
+        named = reason["rule"]
+        name = named.get(language) or named.get("en") or next(iter(named.values()))
+        what = words["points"].format(name=name, value=f"{int(value or 0):+d}" if value else 0)
     else:
         known = FEATURES.get(feature)
         name = (
@@ -136,7 +159,12 @@ def verdict_sentence(outcome: str, facts: Mapping[str, Any], language: str) -> s
         "brier": _figure(learned.get("brier"), language, 4),
         "rule_brier": _figure(rule.get("brier"), language, 4),
     }
-    return _VERDICTS[outcome]["fr" if language == "fr" else "en"].format(**values)
+    verdict = _VERDICTS[outcome]["fr" if language == "fr" else "en"].format(**values)
+    weight = facts.get("learned_weight")
+    if not facts.get("rules") or weight is None or outcome == "rules_alone":
+        return verdict
+    shares = {"learned": f"{100 * weight:.0f} %", "rules": f"{100 - 100 * weight:.0f} %"}
+    return verdict + _WORDS["fr" if language == "fr" else "en"]["blend"].format(**shares)
 
 
 def model_card(facts: Mapping[str, Any], language: str) -> str:
@@ -166,13 +194,16 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
             ),
             f"- **Caractéristiques connues à l'arrivée** : {names or 'aucune'}.",
             f"- **Calibrage** : pente du logit {_figure(facts['logit_slope'], 'fr')}.",
+            *_more(facts, "fr"),
             "",
             "Épreuve : chaque lead est noté par ce qui était connu avant son arrivée.",
             "",
             "| | AUC | Brier | log-loss | erreur de calibrage |",
         ]
         labels = {
+            "blend": "score appris et règles, mêlés",
             "learned": "score appris",
+            "rules": "score par règles",
             "base_rate_by_channel": "taux de base par canal",
             "base_rate": "taux de base",
         }
@@ -197,13 +228,16 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
             ),
             f"- **Features, known when a lead comes in**: {names or 'none'}.",
             f"- **Calibration**: slope of the logit {_figure(facts['logit_slope'], 'en')}.",
+            *_more(facts, "en"),
             "",
             "Test: each lead is scored by what was known before it came in.",
             "",
             "| | AUC | Brier | log-loss | calibration error |",
         ]
         labels = {
+            "blend": "learned score and rules, blended",
             "learned": "learned score",
+            "rules": "rule score",
             "base_rate_by_channel": "base rate by channel",
             "base_rate": "base rate",
         }
@@ -226,6 +260,62 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
             ]
             lines.append(f"| {label} | {' | '.join(figures)} |")
     return "\n".join([*lines, "", limits, ""])
+
+
+def _more(facts: Mapping[str, Any], language: str) -> list[str]:
+    """Lines of the card on what was refused, the rules and what a deal is worth."""
+    french = language == "fr"
+    words = _WORDS[language]
+    lines = []
+    refused = [
+        (
+            f"{_name(one['feature'], language)} (source {one['source']} : {one['field']} est saisi"
+            f" {words[one['known_at']]})"
+            if french
+            else f"{_name(one['feature'], language)} (source {one['source']}: {one['field']} is"
+            f" entered {words[one['known_at']]})"
+        )
+        for one in facts.get("refused", [])
+    ]
+    if refused:
+        head = "Refusé, car su trop tard" if french else "Refused, because known too late"
+        lines.append(f"- **{head}**{' :' if french else ':'} {', '.join(refused)}.")
+    if facts.get("rules"):
+        rules = facts["rules"]
+        told = ", ".join(
+            f"{rule['name'].get(language) or next(iter(rule['name'].values()))} {rule['points']:+d}"
+            for rule in rules["rules"].values()
+        )
+        double = f"{rules['points_to_double_odds']:g}"
+        share = f"{100 - 100 * facts['learned_weight']:.0f} %"
+        lines.append(
+            f"- **Règles** (part {share} ; {double} points doublent la cote) : {told}."
+            if french
+            else f"- **Rules** (share {share}; {double} points double the odds): {told}."
+        )
+    deals = facts.get("deals")
+    if deals:
+        amount = _number(deals["mean_amount"], 0, language)
+        rate = _number(100 * deals["win_rate"], 0, language)
+        by = deals["outcome"] == "by_feature"
+        if french:
+            how = "selon ce qui est connu à l'arrivée" if by else "la moyenne pour tous"
+            lines.append(
+                f"- **Valeur d'une affaire** : {amount} en moyenne sur {deals['deals']} gagnées,"
+                f" {how} ; {rate} % des affaires décidées sont gagnées."
+            )
+        else:
+            how = "by what is known when a lead comes in" if by else "the mean for all"
+            lines.append(
+                f"- **Worth of a deal**: {amount} on average over {deals['deals']} won, {how};"
+                f" {rate} % of those decided are won."
+            )
+    return lines
+
+
+def _name(feature: str, language: str) -> str:
+    known = FEATURES.get(feature)
+    return known.words[language] if known else feature.replace("_", " ").capitalize()
 
 
 def _day(days: float) -> str:

@@ -123,7 +123,11 @@ TABLES: dict[str, str] = {
         created_weekday INTEGER, is_converted BOOLEAN, converted_at TIMESTAMP,
         days_to_conversion BIGINT""",
     "lead_scores": """source VARCHAR, lead_id VARCHAR, as_of DATE, conversion_probability DOUBLE,
-        lead_grade VARCHAR, reasons VARCHAR, estimator_version VARCHAR""",
+        lead_grade VARCHAR, reasons VARCHAR, learned_probability DOUBLE, rule_probability DOUBLE,
+        learned_weight DOUBLE, fit_points BIGINT, behaviour_points BIGINT,
+        expected_deal_amount DOUBLE, expected_value_amount DOUBLE, estimator_version VARCHAR""",
+    "lead_routing": """source VARCHAR, lead_id VARCHAR, as_of DATE, suggested_owner VARCHAR,
+        suggested_team VARCHAR, reasons VARCHAR""",
     "customer_scores": """customer_id VARCHAR, as_of DATE, horizon_days BIGINT,
         expected_orders DOUBLE, order_probability DOUBLE, lapse_probability DOUBLE,
         expected_value DOUBLE, expected_value_low DOUBLE, expected_value_high DOUBLE,
@@ -933,9 +937,29 @@ def _add_lead(
                     },
                 ]
             ),
+            "learned_probability": probability,
+            "rule_probability": round(probability * 0.9, 6),
+            "learned_weight": 0.8,
+            "fit_points": 15,
+            "behaviour_points": 10,
+            "expected_deal_amount": 2400.0,
+            "expected_value_amount": round(probability * 2400, 4),
             "estimator_version": "lead-score-1",
         }
     )
+    if not is_converted:
+        routed = {"by": "channel", "value": channel, "rate": 0.31, "usual": 0.22}
+        routed |= {"won": 12, "handled": 40, "load": 9, "mean_load": 11.0}
+        rows["lead_routing"].append(
+            {
+                "source": "sales",
+                "lead_id": lead["lead_id"],
+                "as_of": as_of,
+                "suggested_owner": "a.morel",
+                "suggested_team": "Nord",
+                "reasons": json.dumps(routed),
+            }
+        )
     if converted_at is None:
         return
     outcome = rng.choice([True, True, False, None])

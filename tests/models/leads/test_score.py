@@ -21,6 +21,7 @@ from cohorte.settings import WorkspaceSettings
 from models.encoding import FeatureEncoder
 from models.leads import LeadScoreReport, reason_sentence, score_leads
 from models.leads.features import OUTCOME_COLUMNS, choose_features, encoder_of, read_leads
+from models.leads.score import TRUSTED_TYPES
 from models.leads.training import train
 from models.registry import Registry
 
@@ -91,7 +92,11 @@ def run(
 
 
 def scores(con: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
-    return con.execute("select * from scores.lead_scores order by all").fetchall()
+    return con.execute("""
+        select source, lead_id, as_of, conversion_probability, lead_grade, reasons,
+            estimator_version
+        from scores.lead_scores order by all
+    """).fetchall()
 
 
 @dataclass(frozen=True)
@@ -219,15 +224,48 @@ def test_an_estimator_is_reused_while_it_fits(scored: Scored) -> None:
     assert again.verdict == scored.report.verdict
 
 
-def test_an_estimator_is_learned_anew_when_the_leads_have_grown_by_a_fifth(
-    tmp_path: Path,
-) -> None:
+def test_a_new_fit_that_is_no_better_is_kept_back_and_not_learned_again(tmp_path: Path) -> None:
     con = work_database(invented_leads(1000))
     fewer = run(con, tmp_path, as_of=date(2024, 6, 30))
     assert not run(con, tmp_path, as_of=date(2024, 7, 31)).trained
     grown = run(con, tmp_path, as_of=AS_OF)
     assert grown.trained
-    assert grown.estimator_version != fewer.estimator_version
+    assert grown.estimator_version == fewer.estimator_version
+    first, second = Registry(tmp_path).decisions("lead_score")
+    assert (first.decision, first.code) == ("promoted", "nothing_served")
+    assert (second.decision, second.code) == ("kept_back", "no_better")
+    assert second.values["champion"] == fewer.estimator_version
+    assert -second.values["change"] <= second.values["noise"]
+    assert "pas meilleure que" in second.why("fr")
+    assert not run(con, tmp_path, as_of=AS_OF).trained
+
+
+def test_a_new_fit_that_is_better_by_more_than_its_noise_serves(tmp_path: Path) -> None:
+    before = invented_leads(1200).with_columns(landing_page=pl.lit("a"), channel=pl.lit("web"))
+    told = invented_leads(4000)
+    turned = datetime(2023, 7, 1)  # noqa: DTZ001
+    leads = pl.concat(
+        [before.filter(pl.col("created_at") < turned), told.filter(pl.col("created_at") >= turned)]
+    ).with_columns(lead_id=pl.int_range(pl.len()).cast(pl.String))
+    con = work_database(leads)
+    poor = run(con, tmp_path, as_of=date(2023, 12, 31))
+    rich = run(con, tmp_path, as_of=AS_OF, retrain=True)
+    newest = Registry(tmp_path).decisions("lead_score")[-1]
+    assert (newest.decision, newest.code) == ("promoted", "better")
+    assert -newest.values["change"] > newest.values["noise"] > 0
+    assert rich.estimator_version not in (None, poor.estimator_version)
+
+
+def test_an_old_version_gives_the_old_scores_to_the_bit(scored: Scored) -> None:
+    before = scored.con.execute("from scores.lead_scores order by all").fetchall()
+    registry = Registry(scored.artifacts)
+    con = work_database(invented_leads().with_columns(channel=pl.lit("other")))
+    other = run(con, scored.artifacts, retrain=True)
+    registry.promote("lead_score", other.estimator_version or "", reason="to try it", now=NOW)
+    assert scored.report.estimator_version is not None
+    registry.promote("lead_score", scored.report.estimator_version, reason="back", now=NOW)
+    run(scored.con, scored.artifacts)
+    assert scored.con.execute("from scores.lead_scores order by all").fetchall() == before
 
 
 def test_training_can_be_asked_for(scored: Scored) -> None:
@@ -280,7 +318,7 @@ def test_reasons_are_the_strongest_contributions_up_then_down(scored: Scored) ->
 def test_contributions_and_intercept_make_the_stored_probability(scored: Scored) -> None:
     artifact = Registry(scored.artifacts).served("lead_score")
     assert artifact is not None
-    served, *_ = artifact.estimator(("models.scorecard.AdditiveScorer",))
+    served = artifact.estimator(TRUSTED_TYPES)[0]["parts"][0]
     compared = 0
     for _, _, as_of, probability, _, told, _ in scores(scored.con):
         reasons = json.loads(told)

@@ -1,0 +1,158 @@
+"""Whether a new fit replaces what serves, and why: reasons as codes with values, in two languages.
+
+A challenger is promoted only if it beats the champion on the newest window, which neither has
+learned from, by more than its noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.measures import paired_gain
+
+__all__ = ["NOISE", "Reason", "contest", "gain_and_noise"]
+
+FloatArray = npt.NDArray[np.float64]
+
+NOISE = 2.0
+"""Standard errors by which a challenger must do better than what serves."""
+
+SENTENCES: dict[str, dict[str, str]] = {
+    "nothing_served": {"en": "nothing served before it", "fr": "rien ne servait avant"},
+    "question_changed": {
+        "en": "the question changed",
+        "fr": "la question a changé",
+    },
+    "recipe_changed": {
+        "en": "the way of learning changed with this release",
+        "fr": "la façon d'apprendre a changé avec cette version du logiciel",
+    },
+    "rules_changed": {
+        "en": "the rules that give points changed",
+        "fr": "les règles qui donnent des points ont changé",
+    },
+    "fields_changed": {
+        "en": "the fields that may be read changed",
+        "fr": "les champs qui peuvent être lus ont changé",
+    },
+    "same_version": {
+        "en": "nothing new: the same version as before",
+        "fr": "rien de neuf : la même version qu'avant",
+    },
+    "earlier_day": {
+        "en": "it looks from an earlier day than what serves; it scores days past",
+        "fr": "elle regarde depuis un jour antérieur à celle qui sert ; elle note les jours passés",
+    },
+    "no_day": {
+        "en": "there is no day to compare on",
+        "fr": "il n'y a pas de jour où comparer",
+    },
+    "retired": {
+        "en": "the score was retired; promote this version to serve it again",
+        "fr": "le score a été retiré ; promouvoir cette version pour le servir à nouveau",
+    },
+    "not_yet": {
+        "en": "nothing to tell them apart yet: what serves has learned from outcomes after {day};"
+        " compare from {until} on",
+        "fr": "rien ne les départage encore : celle qui sert a appris d'issues postérieures au"
+        " {day} ; comparer à partir du {until}",
+    },
+    "too_few_since": {
+        "en": "nothing to tell them apart yet: {positives} conversions among {rows} newer leads,"
+        " {needed} are needed",
+        "fr": "rien ne les départage encore : {positives} conversions parmi {rows} leads plus"
+        " récents, il en faut {needed}",
+    },
+    "better": {
+        "en": "better than {champion} on {day}: {measure} {change} on {rows} cases, noise {noise}",
+        "fr": "meilleure que {champion} au {day} : {measure} {change} sur {rows} cas, bruit"
+        " {noise}",
+    },
+    "no_better": {
+        "en": "no better than {champion} on {day}: {measure} {change} on {rows} cases, noise"
+        " {noise}",
+        "fr": "pas meilleure que {champion} au {day} : {measure} {change} sur {rows} cas, bruit"
+        " {noise}",
+    },
+    "same_method": {
+        "en": "the method that serves ({method}), learned from newer orders",
+        "fr": "la méthode qui sert ({method}), apprise de commandes plus récentes",
+    },
+    "same_method_worse": {
+        "en": "the method that serves ({method}) did worse when learned from newer orders than"
+        " {champion} on {day}: {measure} {change} on {rows} cases, noise {noise}",
+        "fr": "la méthode qui sert ({method}) a fait moins bien, apprise de commandes plus"
+        " récentes, que {champion} au {day} : {measure} {change} sur {rows} cas, bruit {noise}",
+    },
+    "stated": {"en": "{text}", "fr": "{text}"},
+}
+
+NAMES: dict[str, dict[str, str]] = {
+    "brier": {"en": "Brier score", "fr": "score de Brier"},
+    "orders_squared": {"en": "squared error of orders", "fr": "erreur quadratique de commandes"},
+    "learned": {"en": "learned value score", "fr": "score de valeur appris"},
+    "cell_means": {"en": "similar customers' means", "fr": "moyenne des clients semblables"},
+    "last_year": {"en": "last year's orders", "fr": "commandes de l'an passé"},
+    "boosted": {"en": "boosted trees", "fr": "arbres renforcés"},
+}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why something was decided: a code of ``SENTENCES`` and the values of its sentence."""
+
+    code: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def sentence(self, language: str) -> str:
+        """The reason in words, ``fr`` or ``en``; what is not in the catalogue reads as it is."""
+        tongue = "fr" if language == "fr" else "en"
+        pattern = SENTENCES.get(self.code)
+        if pattern is None:
+            return self.code
+        told = {name: _told(name, value, tongue) for name, value in self.values.items()}
+        return pattern[tongue].format(**told)
+
+
+def _told(name: str, value: Any, tongue: str) -> str:
+    if name in ("measure", "method"):
+        return NAMES.get(str(value), {}).get(tongue, str(value))
+    if isinstance(value, float):
+        text = f"{value:+.5f}" if name == "change" else f"{value:.5f}"
+        return text.replace(".", ",") if tongue == "fr" else text
+    return str(value)
+
+
+def gain_and_noise(off: FloatArray, rival_off: FloatArray) -> tuple[float, float]:
+    """Mean of what a rival was further off than one was, on the same rows, and its noise."""
+    gain = rival_off - off
+    error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
+    return float(gain.mean()), NOISE * float(error)
+
+
+def contest(
+    truth: npt.NDArray[np.bool_],
+    challenge: FloatArray,
+    champion: FloatArray,
+    *,
+    version: str,
+    day: str,
+) -> tuple[bool, Reason]:
+    """Whether probabilities beat those of the version that serves, by the Brier score."""
+    gain, error = paired_gain(truth, challenge, champion)
+    noise = NOISE * error
+    values = {
+        "champion": version,
+        "day": day,
+        "measure": "brier",
+        "change": round(-gain, 9),
+        "rows": len(truth),
+        "noise": round(noise, 9),
+    }
+    is_better = gain > noise
+    return is_better, Reason("better" if is_better else "no_better", values)
