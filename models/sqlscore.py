@@ -1,7 +1,11 @@
 """An additive score as one SELECT: probability and strongest reasons in a single pass of a table.
 
-Each feature's table becomes a balanced tree of CASE, so a value costs as many comparisons as its
-table has binary digits of intervals. Memory is the database's: rows stream through.
+What a value adds is one whole number: its contribution in thousand-millionths of a thousandth, and
+below it the place of the feature and the sign. The numbers of a row add up to the logit, and the
+largest of them are the reasons: nothing is worked out twice. A value finds its number by a
+dictionary joined in, where it is one of many categories or of a range of whole numbers, else by a
+balanced tree of CASE. Features that add nothing are not looked at. Memory is the database's: rows
+stream through.
 """
 
 from __future__ import annotations
@@ -22,11 +26,14 @@ FloatArray = npt.NDArray[np.float64]
 
 REASONS = 3
 LEAST_REASON = 0.0005
-MOST_BRANCHES = 16
-"""Categories over which a map is faster than comparisons."""
+MOST_BRANCHES = 6
+"""Categories, or intervals between whole numbers, over which a dictionary beats comparisons."""
 
-UNIT = 1_000_000_000
-"""Reasons are told to a thousand-millionth of the logit."""
+MOST_NUMBERS = 4096
+"""Whole numbers that a dictionary spans, at most."""
+
+UNIT = 1_000_000_000_000
+"""What is added is kept to a million-millionth of the logit."""
 
 
 def identifier(name: str) -> str:
@@ -59,33 +66,48 @@ class ScoreSql:
         """One row per row of ``relation``: the keys, ``logit``, ``probability`` and the reasons.
 
         ``json`` tells the strongest contributions, at most three, as a list with features and
-        values. ``codes`` tells them as numbers, twice as fast: ``reason_1`` to ``reason_3`` are
-        places among the features, ``contribution_1`` to ``contribution_3`` what they add.
+        values. ``codes`` tells them as numbers, several times as fast: ``reason_1`` to
+        ``reason_3`` are places among the features, ``contribution_1`` to ``contribution_3`` what
+        they add.
 
         ``relation`` and ``keys`` are names that the program states.
         """
+        used = [at for at in range(len(self.encoder.features)) if not self._is_idle(at)]
         features = self.encoder.features
-        count = len(features)
-        held = [f"{self._value(feature)} as x{at}" for at, feature in enumerate(features)]
+        held = [f"{self._value(features[at])} as x{at}" for at in used]
         source = f"(select {', '.join([*keys, *held])} from {relation}) as held"
-        adds = [f"{self._table(at)} as c{at}" for at in range(count)]
-        source = f"(select {', '.join(['*', *adds])} from {source}) as looked_up"
-        total = " + ".join([_number(self.scorer.intercept_), *(f"c{at}" for at in range(count))])
-        added = ["*", f"{total} as logit", *(self._packed(count) if reasons and count else [])]
+        tables = {at: self._table(at) for at in used}
+        joined = "".join(join for _, join in tables.values())
+        adds = [f"{expression} as s{at}" for at, (expression, _) in tables.items()]
+        source = f"(select {', '.join(['held.*', *adds])} from {source}{joined}) as looked_up"
+        whole = " + ".join(f"s{at}" for at in used) or "0"
+        logit = f"{_number(self.scorer.intercept_)} + ({whole}) / {float(UNIT * self.width)!r}"
+        added = ["*", f"{logit} as logit"]
+        if reasons:
+            added += [f"abs(s{at}) as k{at}" for at in used]
         source = f"(select {', '.join(added)} from {source}) as added"
         shown = [*keys, "logit", "1 / (1 + exp(-logit)) as probability"]
-        if reasons and count:
-            greatest = _greatest([f"k{at}" for at in range(count)])
+        if reasons and used:
+            greatest = _greatest([f"k{at}" for at in used])
             source = f"(select *, {greatest} as r1 from {source}) as ranked1"
             for rank in range(2, REASONS + 1):
-                source = f"(select *, {self._next(count, rank)} from {source}) as ranked{rank}"
+                source = f"(select *, {self._next(used, rank)} from {source}) as ranked{rank}"
             if reasons == "json":
-                shown.append(self._reasons() + " as reasons")
+                shown.append(self._reasons(used) + " as reasons")
             else:
-                shown += self._codes(min(count, REASONS))
+                shown += self._codes(min(len(used), REASONS))
         elif reasons == "json":
             shown.append("'[]' as reasons")
         return f"select {', '.join(shown)} from {source}"
+
+    @property
+    def width(self) -> int:
+        """What a contribution is multiplied by, to make room for twice the place and the sign."""
+        return 1 << max(8, (2 * len(self.encoder.features)).bit_length())
+
+    def _is_idle(self, at: int) -> bool:
+        """Whether a feature adds nothing, whatever its value."""
+        return not (np.any(self.scorer.values_[at]) or self.scorer.missing_[at])
 
     def _value(self, feature: EncodedFeature) -> str:
         column = self.columns.get(feature.name, identifier(feature.name))
@@ -94,19 +116,42 @@ class ScoreSql:
         number = f"cast({column} as double)"
         return f"case when isnan({number}) then null else {number} end"
 
-    def _table(self, at: int) -> str:
+    def _table(self, at: int) -> tuple[str, str]:
+        """The number that a feature's value adds, and the join that it needs."""
         feature, values = self.encoder.features[at], self.scorer.values_[at]
-        missing = _number(self.scorer.missing_[at])
+        missing = self._packed(at, self.scorer.missing_[at])
         if len(values) == 0:
-            return missing
+            return str(missing), ""
+        packed = [self._packed(at, value) for value in values]
         if feature.kind == "category":
             has_other = len(values) == len(feature.categories)
-            fallback = _number(values[-1]) if has_other else missing
-            found = sorted(zip(feature.categories[: len(values)], values.tolist(), strict=True))
-            tree = _category_tree(f"x{at}", found, fallback)
-        else:
-            tree = _interval_tree(f"x{at}", *_merged(self.scorer.edges_[at], values))
-        return f"case when x{at} is null then {missing} else {tree} end"
+            fallback = packed[-1] if has_other else missing
+            names = [literal(name) for name in feature.categories[: len(values)]]
+            if len(names) > MOST_BRANCHES:
+                join = _dictionary(at, names, packed, "varchar", f"x{at}")
+                found = f"coalesce(t{at}.added, {fallback})"
+                return f"case when x{at} is null then {missing} else {found} end", join
+            tree = _category_tree(f"x{at}", sorted(zip(names, packed, strict=True)), fallback)
+            return f"case when x{at} is null then {missing} else {tree} end", ""
+        edges, packed = _merged(self.scorer.edges_[at], packed)
+        if _spans_whole_numbers(edges) and len(packed) > MOST_BRANCHES:
+            low, high = int(edges[0]), int(edges[-1]) + 1
+            numbers = range(low, high + 1)
+            places = np.searchsorted(edges, np.arange(low, high + 1), side="left")
+            index = (
+                f"cast(case when x{at} <= {low} then {low} when x{at} > {high - 1} then {high}"
+                f" else ceil(x{at}) end as integer)"
+            )
+            told = [packed[place] for place in places]
+            join = _dictionary(at, [str(each) for each in numbers], told, "integer", index)
+            return f"case when x{at} is null then {missing} else t{at}.added end", join
+        tree = _interval_tree(f"x{at}", edges, packed)
+        return f"case when x{at} is null then {missing} else {tree} end", ""
+
+    def _packed(self, at: int, value: float) -> int:
+        """A contribution, the place of its feature and its sign in one whole number."""
+        size = round(abs(float(value)) * UNIT) * self.width
+        return size + 2 * at + 1 if value > 0 else -(size + 2 * at)
 
     def _json(self, at: int) -> str:
         """The value as JSON."""
@@ -115,42 +160,33 @@ class ScoreSql:
         return f"coalesce(cast(x{at} as varchar), 'null')"
 
     @staticmethod
-    def _packed(count: int) -> list[str]:
-        """Contribution and place in one whole number, so that the greatest tells both."""
-        return [
-            f"cast(abs(c{at}) * {UNIT} as bigint) * 256"
-            f" + case when c{at} > 0 then {2 * at + 1} else {2 * at} end as k{at}"
-            for at in range(count)
-        ]
-
-    @staticmethod
-    def _next(count: int, rank: int) -> str:
+    def _next(used: Sequence[int], rank: int) -> str:
         before = f"r{rank - 1}"
-        rest = [f"case when k{at} < {before} then k{at} else -1 end" for at in range(count)]
+        rest = [f"case when k{at} < {before} then k{at} else -1 end" for at in used]
         return f"{_greatest(rest)} as r{rank}"
 
-    @staticmethod
-    def _codes(count: int) -> list[str]:
+    def _codes(self, count: int) -> list[str]:
+        mask, shift, unit = self.width - 1, self.width.bit_length() - 1, repr(float(UNIT))
         return [
             part
             for rank in range(1, count + 1)
             for part in (
-                f"cast((r{rank} & 255) >> 1 as utinyint) as reason_{rank}",
-                f"(r{rank} >> 8) * (2 * (r{rank} & 1) - 1) * 1e-9::double as contribution_{rank}",
+                f"cast((r{rank} & {mask}) >> 1 as usmallint) as reason_{rank}",
+                f"(r{rank} >> {shift}) * (2 * (r{rank} & 1) - 1) / {unit} as contribution_{rank}",
             )
         ]
 
-    def _reasons(self) -> str:
+    def _reasons(self, used: Sequence[int]) -> str:
         """JSON of the ranked reasons that are not next to nothing."""
         names = self.encoder.names
-        least = round(LEAST_REASON * UNIT) * 256
+        least, width = round(LEAST_REASON * UNIT) * self.width, self.width
         parts = []
         for rank in range(1, REASONS + 1):
             packed = f"r{rank}"
-            place = f"((({packed}) % 256) // 2)"
-            value = _pick(place, [self._json(at) for at in range(len(names))])
-            opening = _pick(place, [literal(_opening(name)) for name in names])
-            size = f"round(({packed} // 256) / {UNIT}.0, 9)"
+            place = f"(({packed} % {width}) // 2)"
+            value = _pick(place, [(at, self._json(at)) for at in used])
+            opening = _pick(place, [(at, literal(_opening(names[at]))) for at in used])
+            size = f"round(({packed} // {width}) / {float(UNIT)!r}, 9)"
             signed = f"case when {packed} % 2 = 1 then {size} else -{size} end"
             comma = "''" if rank == 1 else "', '"
             parts.append(
@@ -169,51 +205,62 @@ def _greatest(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"greatest({', '.join(parts)})"
 
 
-def _pick(place: str, choices: list[str]) -> str:
-    """The choice at a place, by halving."""
-    return _pick_between(place, choices, 0)
-
-
-def _pick_between(place: str, choices: list[str], first: int) -> str:
+def _pick(place: str, choices: Sequence[tuple[int, str]]) -> str:
+    """The choice at a place, by halving; ``choices`` are in order of their places."""
     if len(choices) == 1:
-        return choices[0]
+        return choices[0][1]
     half = len(choices) // 2
-    low = _pick_between(place, choices[:half], first)
-    high = _pick_between(place, choices[half:], first + half)
-    return f"case when {place} < {first + half} then {low} else {high} end"
+    low, high = _pick(place, choices[:half]), _pick(place, choices[half:])
+    return f"case when {place} < {choices[half][0]} then {low} else {high} end"
 
 
-def _merged(edges: FloatArray, values: FloatArray) -> tuple[list[float], list[float]]:
-    """Neighbouring intervals of equal value as one."""
-    kept_edges, kept_values = [], [float(values[0])]
-    for edge, value in zip(edges.tolist(), values[1:].tolist(), strict=True):
-        if value != kept_values[-1]:
+def _merged(edges: FloatArray, packed: Sequence[int]) -> tuple[list[float], list[int]]:
+    """Neighbouring intervals of equal value as one; where nothing lies beyond, nothing is asked."""
+    kept_edges, kept = [], [packed[0]]
+    for edge, number in zip(edges.tolist(), packed[1:], strict=True):
+        if number != kept[-1] and np.isfinite(edge):
             kept_edges.append(float(edge))
-            kept_values.append(float(value))
-    return kept_edges, kept_values
+            kept.append(number)
+    return kept_edges, kept
 
 
-def _interval_tree(column: str, edges: list[float], values: list[float]) -> str:
+def _spans_whole_numbers(edges: Sequence[float]) -> bool:
+    """Whether a value lies in the interval of the whole number above it, and there are not many."""
+    return (
+        bool(edges)
+        and all(edge.is_integer() for edge in edges)
+        and edges[-1] - edges[0] < MOST_NUMBERS
+        and max(abs(edges[0]), abs(edges[-1])) < 2**30
+    )
+
+
+def _dictionary(at: int, keys: Sequence[str], packed: Sequence[int], kind: str, index: str) -> str:
+    """A join of what each key adds, as ``t<at>.added``."""
+    numbers = ", ".join(str(number) for number in packed)
+    return (
+        f" left join (select unnest([{', '.join(keys)}]::{kind}[]) as key,"
+        f" unnest([{numbers}]::bigint[]) as added) as t{at} on t{at}.key = {index}"
+    )
+
+
+def _interval_tree(column: str, edges: list[float], packed: list[int]) -> str:
     if not edges:
-        return _number(values[0])
+        return f"{packed[0]}::bigint"
     middle = len(edges) // 2
-    low = _interval_tree(column, edges[:middle], values[: middle + 1])
-    high = _interval_tree(column, edges[middle + 1 :], values[middle + 1 :])
+    low = _interval_tree(column, edges[:middle], packed[: middle + 1])
+    high = _interval_tree(column, edges[middle + 1 :], packed[middle + 1 :])
     return f"case when {column} <= {_number(edges[middle])} then {low} else {high} end"
 
 
-def _category_tree(column: str, found: list[tuple[str, float]], fallback: str) -> str:
-    if len(found) > MOST_BRANCHES:
-        names = ", ".join(literal(value) for value, _ in found)
-        numbers = ", ".join(_number(number) for _, number in found)
-        return f"coalesce(map([{names}], [{numbers}])[{column}], {fallback})"
+def _category_tree(column: str, found: list[tuple[str, int]], fallback: int) -> str:
+    """``found``: the categories as literals, in order, with what they add."""
     if len(found) == 1:
         value, number = found[0]
-        return f"case when {column} = {literal(value)} then {_number(number)} else {fallback} end"
+        return f"case when {column} = {value} then {number}::bigint else {fallback}::bigint end"
     middle = len(found) // 2
     low = _category_tree(column, found[:middle], fallback)
     high = _category_tree(column, found[middle:], fallback)
-    return f"case when {column} < {literal(found[middle][0])} then {low} else {high} end"
+    return f"case when {column} < {found[middle][0]} then {low} else {high} end"
 
 
 def _number(value: float) -> str:

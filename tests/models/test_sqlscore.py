@@ -118,6 +118,31 @@ def test_many_categories_are_looked_up_and_others_fall_back() -> None:
     assert np.abs(found["logit"].to_numpy() - expected).max() < 1e-9
 
 
+def test_whole_numbers_are_looked_up_and_any_other_number_is_right_too() -> None:
+    """Edges at whole numbers: a dictionary, for values between, beyond and far beyond them."""
+    random = np.random.default_rng(3)
+    days = random.integers(0, 400, 6000).astype(float)
+    known = pl.DataFrame({"days": days, "nothing": np.ones(6000)})
+    did = random.random(6000) < 1 / (1 + np.exp(days / 60 - 3 + 2 * np.sin(days / 9)))
+    encoder = FeatureEncoder.fit(known, {"days": "number", "nothing": "number"})
+    with threadpool_limits(limits=1):
+        scorer = AdditiveScorer(max_iter=40, random_state=0).fit(encoder.encode(known), did)
+    edges = scorer.edges_[0]
+    near = [*edges, *(edges + 1e-9), *(edges - 1e-9), *(edges + 0.5)]
+    asked = pl.DataFrame({"days": [None, -1e300, 1e300, -5.0, 0.0, 0.3, 401.0, *near]})
+    asked = asked.with_columns(nothing=pl.lit(1.0)).filter(
+        pl.col("days").is_null() | pl.col("days").is_finite()
+    )
+    with duckdb.connect() as con:
+        con.register("frame", asked.with_row_index("place").to_arrow())
+        query = ScoreSql(encoder, scorer, {}).select("frame", ["place"])
+        found = con.sql(f"select * from ({query}) order by place").pl()
+    assert "unnest" in query, "a dictionary"
+    assert "x1" not in query, "what adds nothing is not looked at"
+    expected = scorer.decision_function(encoder.encode(asked))
+    assert np.abs(found["logit"].to_numpy() - expected).max() < 1e-9
+
+
 def test_a_rate_without_features_is_a_constant() -> None:
     scorer = BaseRateScorer(column=None).fit(np.zeros((40, 1)), np.tile([0, 0, 0, 1], 10))
     found = ask(ScoreSql(FeatureEncoder(()), scorer, {}))
