@@ -24,7 +24,7 @@ from cohorte.warehouse import connect_work, writer_lock
 from cohorte.workspace import Workspace
 from flows.mend import mend
 from pipelines.dbt_session import DbtSession
-from pipelines.history import remember
+from pipelines.history import lay_score_days, remember
 
 Progress = Callable[[str, int, int], None]
 
@@ -132,6 +132,7 @@ def _fill_day(workspace: Workspace, dbt: DbtSession, day: date, now: datetime) -
     with open_store(workspace.store_url) as store:
         segments = all_segments(workspace, store)
     with closing(connect_work(workspace, dbt.work_path)) as work:
+        lay_score_days(workspace, work, day)
         sizes = evaluate_memberships(
             work,
             segments,

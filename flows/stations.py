@@ -190,12 +190,14 @@ def segment(context: RunContext) -> StationResult:
     """Rules become memberships, with who entered and who left since the served version."""
     from cohorte.segments import all_segments, evaluate_memberships
     from cohorte.store import open_store
+    from pipelines.history import lay_score_days
     from pipelines.publish import next_version
 
     workspace = context.workspace
     with open_store(workspace.store_url) as store:
         segments = all_segments(workspace, store)
     with closing(connect_work(workspace)) as work:
+        lay_score_days(workspace, work, context.as_of)
         served = served_version(workspace)
         previous = history = None
         if served is not None:

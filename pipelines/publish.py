@@ -42,6 +42,7 @@ TOLD_OF_RUNS = frozenset(
     {
         "clusters",
         "score_checks",
+        "score_days",
         "score_history",
         "segment_changes",
         "segment_history",

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from cohorte.errors import SettingsError
 from cohorte.i18n import language_of
 from cohorte.segments.rules import Clause, Operator
+from cohorte.segments.score_days import score_days_relation
 from cohorte.yamlfile import read_yaml
 
 FieldType = Literal["text", "integer", "number", "boolean", "date", "timestamp", "list"]
@@ -190,6 +191,7 @@ class Catalogue:
     behaviours: Mapping[str, ActivityKind] = field(default_factory=dict)
     segment_names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     is_numbered: bool = False
+    moved_fields: Mapping[str, ProfileField] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[ProfileField]:
         return iter(self.fields.values())
@@ -214,6 +216,18 @@ class Catalogue:
                 else "run the pipeline: the version served knows no activities yet"
             )
             raise SettingsError(f'there is no behaviour "{name}"', remedy=remedy) from None
+
+    def moving(self, name: str) -> ProfileField:
+        """A score that earlier days are known of; SettingsError when it is none."""
+        try:
+            return self.moved_fields[name]
+        except KeyError:
+            remedy = (
+                f"use one of {', '.join(self.moved_fields)}"
+                if self.moved_fields
+                else "run the pipeline: the version served knows no scores of earlier days yet"
+            )
+            raise SettingsError(f'earlier values of "{name}" are not kept', remedy=remedy) from None
 
     def segment_name(self, segment_id: str, language: str) -> str:
         """What another segment is called; its id when it is not known."""
@@ -380,7 +394,19 @@ def load_catalogue(
     for name, about in fields.items():
         if name.startswith(PROPENSITY):
             fields[name] = _propensity(about, asked.get(name.removeprefix(PROPENSITY), {}))
-    return replace(catalogue, fields=fields)
+    return replace(catalogue, fields=fields, moved_fields=_moved_fields(con, relation, fields))
+
+
+def _moved_fields(
+    con: duckdb.DuckDBPyConnection, relation: str, fields: Mapping[str, ProfileField]
+) -> dict[str, ProfileField]:
+    """The scores that earlier days are known of, called as the profile's."""
+    try:
+        columns = _columns(con, score_days_relation(relation))
+    except duckdb.CatalogException:
+        return {}
+    columns.pop("as_of")
+    return {name: fields.get(name, own) for name, own in build_catalogue(columns).fields.items()}
 
 
 def _propensity(about: ProfileField, names: Mapping[str, str]) -> ProfileField:

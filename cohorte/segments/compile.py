@@ -28,6 +28,7 @@ from cohorte.segments.rules import (
     Deciles,
     Event,
     Measure,
+    Moved,
     Near,
     Node,
     NoneOf,
@@ -39,6 +40,7 @@ from cohorte.segments.rules import (
     Window,
     parts,
 )
+from cohorte.segments.score_days import score_days_relation
 
 Bound = str | int | float | bool | Decimal | date | datetime
 ALIAS = "profiles"
@@ -162,6 +164,8 @@ class Compiler:
                 return self._top(leaf)
             case Deciles():
                 return self._deciles(leaf)
+            case Moved():
+                return self._moved(leaf)
             case Contactable():
                 return self._contactable(leaf)
             case Reference():
@@ -401,6 +405,79 @@ class Compiler:
         wanted = [self.binder.bind(each) for each in sorted(set(leaf.deciles))]
         select = exp.select(column("customer_number", "ranked")).from_(ranked.subquery("ranked"))
         return Numbers(select.where(exp.In(this=column("decile", "ranked"), expressions=wanted)))
+
+    def _moved(self, leaf: Moved) -> Numbers:
+        """Whose score of the last day kept differs, in the way stated, from an earlier one."""
+        tested = self.catalogue.moving(leaf.moved)
+        now, was = column(tested.name, "today"), column(tested.name, "before")
+        select = self.both_days(leaf).select(column("customer_number", "today"))
+        select = select.where(exp.NEQ(this=now, expression=was))
+        for values, side in ((leaf.was, was), (leaf.now, now)):
+            if values is not None:
+                clause = Clause(field=leaf.moved, op="in", value=values)
+                wanted = [self.binder.bind(each) for each in typed_values(clause, tested)]
+                select = select.where(exp.In(this=side.copy(), expressions=wanted))
+        for least, later, earlier in ((leaf.rose, now, was), (leaf.fell, was, now)):
+            if least is not None:
+                select = select.where(self._apart(leaf, least, tested, later, earlier, was))
+        return Numbers(select)
+
+    def _apart(
+        self,
+        leaf: Moved,
+        least: float,
+        tested: ProfileField,
+        more: exp.Expr,
+        less: exp.Expr,
+        was: exp.Expr,
+    ) -> exp.Expr:
+        if tested.type not in ("integer", "number"):
+            raise SettingsError(
+                f'"{leaf.moved}" neither rises nor falls', remedy="say what it was and is now"
+            )
+        moved = exp.paren(exp.Sub(this=more.copy(), expression=less.copy()))
+        by = self.binder.bind(_number(least, tested))
+        if not leaf.percent:
+            return exp.GTE(this=moved, expression=by)
+        hundred = exp.Mul(this=moved, expression=exp.Literal.number(100))
+        whole = exp.Mul(this=exp.Abs(this=was.copy()), expression=by)
+        return exp.and_(
+            exp.GTE(this=hundred, expression=whole),
+            exp.NEQ(this=was.copy(), expression=exp.Literal.number(0)),
+        )
+
+    def both_days(self, leaf: Moved) -> exp.Select:
+        """The scores of `today` beside those of the day `before` that a rule compares with."""
+        day = None
+        if leaf.since is not None:
+            day = _window_day(leaf.since)
+        elif leaf.days_ago is not None:
+            day = self.as_of - timedelta(days=leaf.days_ago)
+        scores = score_days_relation(self.relation)
+
+        def last(how: type[exp.Binary], bound: exp.Expr) -> exp.Expr:
+            day = column("as_of", "days")
+            return exp.paren(
+                exp.select(exp.Max(this=day))
+                .from_(_table(scores, "days"))
+                .where(how(this=day.copy(), expression=bound))
+            )
+
+        today = last(exp.LTE, self.binder.bind(self.as_of))
+        before_run = last(exp.LT, today.copy())
+        earlier = before_run if day is None else last(exp.LTE, self.binder.bind(day))
+        same = exp.EQ(
+            this=column("customer_number", "today"), expression=column("customer_number", "before")
+        )
+        return (
+            exp.select()
+            .from_(_table(scores, "today"))
+            .join(_table(scores, "before"), on=same)
+            .where(
+                exp.EQ(this=column("as_of", "today"), expression=today),
+                exp.EQ(this=column("as_of", "before"), expression=earlier),
+            )
+        )
 
     def _is_near(self, leaf: Near) -> exp.Expr:
         """The haversine distance on a sphere of the earth's mean radius."""

@@ -33,10 +33,12 @@ from cohorte.segments.rules import (
     Event,
     Leaf,
     Measure,
+    Moved,
     Near,
     Node,
     NoneOf,
     Reference,
+    Scalar,
     Sequence,
     Share,
     Times,
@@ -128,6 +130,8 @@ class _Sentence:
                 return self._contactable(leaf)
             case Deciles():
                 return self._deciles(leaf)
+            case Moved():
+                return self._moved(leaf)
             case Top():
                 return self._top(leaf)
             case Share():
@@ -321,6 +325,44 @@ class _Sentence:
             numbers=numbers,
             field=field,
         )
+
+    def _moved(self, leaf: Moved) -> str:
+        _ = self._
+        tested = self.catalogue.moving(leaf.moved)
+        named = {"field": tested.phrase(self.language), "since": self._since(leaf)}
+        if leaf.was is not None:
+            named["was"] = self._either(leaf.was, tested)
+        if leaf.now is not None:
+            named["now"] = self._either(leaf.now, tested)
+        if leaf.was is not None and leaf.now is not None:
+            return _("whose {field} went from {was} to {now} {since}", **named)
+        if leaf.was is not None:
+            return _("whose {field} was {was} and has changed {since}", **named)
+        if leaf.now is not None:
+            return _("whose {field} became {now} {since}", **named)
+        least = leaf.rose or leaf.fell
+        if least is None:
+            return _("whose {field} has changed {since}", **named)
+        percent = format_percent(least / 100, self.language, 0 if least == int(least) else 1)
+        named["least"] = percent if leaf.percent else self.value(least, tested)
+        if leaf.rose is not None:
+            return _("whose {field} has risen by at least {least} {since}", **named)
+        return _("whose {field} has fallen by at least {least} {since}", **named)
+
+    def _since(self, leaf: Moved) -> str:
+        _ = self._
+        if leaf.since is None and leaf.days_ago is None:
+            return _("since the run before")
+        day = (
+            date.fromisoformat(leaf.since)
+            if leaf.since is not None
+            else self.as_of - timedelta(days=leaf.days_ago or 0)
+        )
+        return _("since {day}", day=self._date(day))
+
+    def _either(self, values: list[Scalar], tested: ProfileField) -> str:
+        said = [self.value(value, tested) for value in values]
+        return format_enumeration(said, self.language, either=True)
 
     def _top(self, leaf: Top) -> str:
         _ = self._

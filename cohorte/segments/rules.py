@@ -292,6 +292,35 @@ class Deciles(_Node):
     deciles: Annotated[list[Annotated[StrictInt, Field(ge=1, le=10)]], Field(min_length=1)]
 
 
+class Moved(_Node):
+    """A score that is another than it was: since the run before, some days ago, or a day.
+
+    `was` and `now` are values that it had and has; `rose` and `fell` say by how much at least,
+    with `percent` in hundredths of what it was. Of none of them any change will do. Compared with
+    the last day kept that is as long ago; who had no score then, or has none now, is not meant.
+    """
+
+    moved: Name
+    was: Annotated[list[Scalar], Field(min_length=1, max_length=MAX_VALUES)] | None = None
+    now: Annotated[list[Scalar], Field(min_length=1, max_length=MAX_VALUES)] | None = None
+    rose: Annotated[Number, Field(gt=0)] | None = None
+    fell: Annotated[Number, Field(gt=0)] | None = None
+    percent: bool = False
+    days_ago: Days | None = None
+    since: Annotated[Text, BeforeValidator(_plain)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Moved:
+        by_value = self.was is not None or self.now is not None
+        if by_value + (self.rose is not None) + (self.fell is not None) > 1:
+            raise ValueError("say was and now, or rose, or fell")
+        if self.percent and self.rose is None and self.fell is None:
+            raise ValueError("percent belongs to rose or fell")
+        if self.days_ago is not None and self.since is not None:
+            raise ValueError("say days_ago or since, not both")
+        return self
+
+
 class Top(_Node):
     """The first so many of a rule by a field; those without a value are not ranked."""
 
@@ -327,8 +356,8 @@ class NoneOf(_Node):
 
 
 _KINDS = (
-    "all", "any", "none", "did", "first", "segment", "near", "contactable", "decile_of", "top",
-    "share",
+    "all", "any", "none", "did", "first", "segment", "near", "contactable", "decile_of", "moved",
+    "top", "share",
 )  # fmt: skip
 
 
@@ -349,6 +378,7 @@ AnyNode = Annotated[
     | Annotated[Near, Tag("near")]
     | Annotated[Contactable, Tag("contactable")]
     | Annotated[Deciles, Tag("decile_of")]
+    | Annotated[Moved, Tag("moved")]
     | Annotated[Top, Tag("top")]
     | Annotated[Share, Tag("share")]
     | Annotated[Clause, Tag("clause")],
@@ -385,7 +415,7 @@ def _within_limits(data: Any) -> Any:
 Rule = Annotated[AnyNode, BeforeValidator(_within_limits)]
 Group = AllOf | AnyOf | NoneOf
 Leaf = (
-    Clause | Behaviour | Sequence | Reference | Near | Contactable | Deciles | Top | Share
+    Clause | Behaviour | Sequence | Reference | Near | Contactable | Deciles | Moved | Top | Share
 )  # fmt: skip
 Node = Group | Leaf
 

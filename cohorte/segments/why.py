@@ -23,6 +23,7 @@ from cohorte.segments.rules import (
     Clause,
     Deciles,
     Event,
+    Moved,
     Near,
     Node,
     NoneOf,
@@ -123,12 +124,28 @@ class _Examiner:
                 known = self.profile.get("latitude") is not None
                 place = self.profile.get("city") or ""
                 return Reason(rule, said, is_met, value=str(place), is_known=known)
+            case Moved():
+                return Reason(rule, said, is_met, *self._before_and_now(rule))
             case Deciles():
                 return Reason(rule, said, is_met, value=self._field(rule.decile_of))
             case Top():
                 return Reason(rule, said, is_met, value=self._field(rule.by))
             case _:
                 return Reason(rule, said, is_met)
+
+    def _before_and_now(self, rule: Moved) -> tuple[str, bool]:
+        """What a score was and is, in words, and whether both are known."""
+        compiler = self.population.compiler()
+        tested = self.population.catalogue.moving(rule.moved)
+        select = compiler.both_days(rule).select(
+            column(tested.name, "before").as_("was"), column(tested.name, "today").as_("now")
+        )
+        mine = compiler.binder.bind(self.number)
+        select = select.where(exp.EQ(this=column("customer_number", "today"), expression=mine))
+        rows = self.population.frame(select, compiler).rows()
+        was, now = rows[0] if rows else (None, None)
+        told = f"{self._value(was, tested)} → {self._value(now, tested)}"
+        return told, None not in (was, now)
 
     def _field(self, name: str) -> str:
         tested = self.population.catalogue[name]

@@ -81,6 +81,7 @@ VALUE_SHAPES: list[dict[str, Any]] = [
         {"field": "priority", "op": "not_equals", "value": "HERE"}]}, "days": 9}},
     {"contactable": "email", "purpose": "HERE"},
     {"share": 0.5, "seed": "HERE"},
+    {"moved": "rfm_segment", "was": ["HERE"], "now": ["x", "HERE"]},
     {"segment": "HERE", "change": "entered", "last_days": 3},
     {"near": {"latitude": 1, "longitude": 1, "name": "HERE"}, "km": 3},
     {"top": 3, "by": "age", "among": {"field": "city", "op": "equals", "value": "HERE"}},

@@ -25,6 +25,7 @@ from cohorte.segments import (
     Contactable,
     Deciles,
     Event,
+    Moved,
     Near,
     Node,
     NoneOf,
@@ -83,6 +84,7 @@ class Oracle:
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.profiles = con.sql("from customer_profiles order by customer_id").pl()
         self.activities = con.sql("from activities").pl()
+        self.scores = con.sql("from score_days").pl()
         self.history = con.sql("from segment_history").pl()
         self.everyone = set(self.profiles["customer_number"])
         self.id_of = dict(self.profiles.select("customer_number", "customer_id").rows())
@@ -126,6 +128,8 @@ class Oracle:
                 return self.sequence(leaf), set()
             case Near():
                 return self.near(leaf)
+            case Moved():
+                return self.moved(leaf), set()
             case Deciles():
                 return self.deciles(leaf), set()
             case Top():
@@ -256,6 +260,35 @@ class Oracle:
                 for then_at, then_day in after.get(number, [])
             )
             if followed is leaf.follows:
+                found.add(number)
+        return found
+
+    def moved(self, leaf: Moved) -> set[int]:
+        days = set(self.scores["as_of"])
+        bound = AS_OF - timedelta(days=leaf.days_ago or 1)
+        bound = bound if leaf.since is None else date.fromisoformat(leaf.since)
+        earlier = max((day for day in days if day <= bound), default=None)
+        if earlier is None:
+            return set()
+        was = dict(self.scores.filter(as_of=earlier).select("customer_number", leaf.moved).rows())
+        today = self.scores.filter(as_of=AS_OF).select("customer_number", leaf.moved)
+        found = set()
+        for number, now in today.rows():
+            before = was.get(number)
+            if now is None or before is None or now == before:
+                continue
+            rise = 0.0 if isinstance(now, str) else float(now - before)
+            least = (leaf.rose or leaf.fell or 0) * (
+                abs(float(before)) / 100 if leaf.percent else 1
+            )
+            met = [
+                leaf.was is None or before in leaf.was,
+                leaf.now is None or now in leaf.now,
+                leaf.rose is None or rise >= least,
+                leaf.fell is None or -rise >= least,
+                not leaf.percent or before != 0,
+            ]
+            if all(met):
                 found.add(number)
         return found
 
@@ -421,6 +454,15 @@ _OTHERS: st.SearchStrategy[Node] = st.sampled_from(
             {"decile_of": "age", "deciles": [5]},
             {"top": 40, "by": "lifetime_net_revenue"},
             {"top": 25, "by": "age", "order": "lowest", "among": {"none": [{"did": "ordered"}]}},
+            {"moved": "rfm_segment", "was": ["at_risk"]},
+            {"moved": "rfm_segment", "was": ["at_risk", "lost"], "now": ["loyal"], "days_ago": 30},
+            {"moved": "rfm_segment", "now": ["champions"], "since": "2026-10-29"},
+            {"moved": "monetary_score", "fell": 2, "days_ago": 20},
+            {"moved": "monetary_score", "rose": 1},
+            {"moved": "expected_value", "rose": 20, "percent": True},
+            {"moved": "expected_value", "fell": 9, "percent": True, "days_ago": 31},
+            {"moved": "order_probability"},
+            {"moved": "order_probability", "since": "2020-01-01"},
             {"share": 0.3, "seed": "x"},
             {"share": 0.5},
             {"contactable": "email", "purpose": "marketing"},

@@ -187,6 +187,7 @@ def test_twelve_past_months_fill_back_and_doing_it_again_changes_nothing(shop):
     version = run(workspace).version
     months = ask(workspace, "select count(distinct as_of) from segment_size_history")
     assert months == [(13,)]
+    assert ask(workspace, "select count(distinct as_of) > 5 from score_days") == [(True,)]
     assert version.as_of == date(2026, 10, 31)
     again = ask(workspace, "select customers_count from segment_size_history order by as_of desc")
     assert again[0] == (1,)
@@ -199,6 +200,7 @@ def rows_of(workspace):
             for table in (
                 "segment_size_history",
                 "lead_score_history",
+                "profile_score_history",
                 "customer_score_history",
             )
         ]

@@ -18,6 +18,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from cohorte.segments.score_days import TRACKED, scores_today
 from cohorte.warehouse import TableInfo, VersionInfo, set_served, sha256_of
 from cohorte.workspace import Workspace
 
@@ -210,6 +211,8 @@ TABLES: dict[str, str] = {
         version VARCHAR""",
     "segment_history": """segment_id VARCHAR, customer_id VARCHAR, change VARCHAR,
         version VARCHAR, as_of DATE""",
+    "score_days": "customer_number INTEGER, as_of DATE, "
+    + ", ".join(f"{name} {kind}" for name, kind in TRACKED.items()),
     "version_info": """version VARCHAR, run_id VARCHAR, as_of DATE, published_at TIMESTAMP,
         company VARCHAR, currency VARCHAR, time_zone VARCHAR, language VARCHAR""",
 }
@@ -1098,6 +1101,23 @@ def _add_quality(rows: dict[str, list[dict[str, Any]]], rng: random.Random, as_o
     )
 
 
+def _scores_before(days: int, every: int) -> str:
+    """Scores of an earlier day: some are others, and some customers had none yet."""
+    return f"""
+    select * replace (
+        cast($as_of as date) - {days} as as_of,
+        case when customer_number % {every} = 0 then 'at_risk' else rfm_segment end as rfm_segment,
+        case when customer_number % {every} = 1 then least(5, monetary_score + 2)
+            else monetary_score end as monetary_score,
+        cast(expected_value * (7 + customer_number % {every + 2}) / 10 as decimal(18, 4))
+            as expected_value,
+        case when customer_number % {every} = 2 then null else order_probability * 1.3 end
+            as order_probability
+    )
+    from score_days where as_of = cast($as_of as date) and customer_number % 11 <> 0
+    """
+
+
 _DERIVED = [
     """
     update orders set is_first_order = true
@@ -1627,4 +1647,7 @@ _DERIVED = [
     insert into segment_history
     select segment_id, customer_id, 'entered', 'v7', $as_of::date from segment_memberships
     """,
+    f"insert into score_days {scores_today('customer_profiles')}",
+    f"insert into score_days {_scores_before(1, 5)}",
+    f"insert into score_days {_scores_before(31, 3)}",
 ]
