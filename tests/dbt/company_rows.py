@@ -203,6 +203,16 @@ COMPANY: dict[str, list[dict[str, Any]]] = {
             "occurred_at": at("2026-06-01 10:00") + timedelta(minutes=minute),
         }
         for minute, kind in enumerate(["sent", "opened", "opened", "clicked", "unsubscribed"])
+    ]
+    + [
+        {
+            "_source": "mail",
+            "contact_id": "m1",
+            "email": "bob@exemple.fr",
+            "campaign_id": "k2",
+            "kind": "held_out",
+            "occurred_at": at("2026-06-20"),
+        }
     ],
     "web_events": [
         {"_source": "web", "contact_id": "w1", "occurred_at": at("2026-06-02"), "page": "/"},

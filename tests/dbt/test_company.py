@@ -212,7 +212,7 @@ def test_reconciliation_ties_every_measure_of_every_source(company: Outcome) -> 
     assert found["shop", "order_lines"] == 8
     assert found["web", "lines_net_amount"] == 12
     assert found["shop", "payments_amount"] == Decimal("75.5")
-    assert found["mail", "email_events"] == 5
+    assert found["mail", "email_events"] == 6
 
 
 def test_business_customers_are_scored_apart(company: Outcome) -> None:
@@ -239,3 +239,16 @@ def test_rejects_are_told_by_reason_with_an_example(company: Outcome) -> None:
     assert company.one(
         "select reason, rows_count, example_file, example_line from source_rejects"
     ) == ("not_a_timestamp", 1, "a", 7)
+
+
+def test_who_was_held_out_of_a_campaign_is_told_and_nothing_happened_to_them(
+    company: Outcome,
+) -> None:
+    held_out = company.rows(
+        "select customer_id, campaign_id from touchpoints where kind = 'held_out'"
+    )
+    assert held_out == company.rows(
+        "select distinct customer_id, 'k2' from interactions where kind = 'email_sent'"
+    )
+    assert company.rows("from interactions where kind like '%held_out'") == []
+    assert company.rows("from activities where kind like '%held_out'") == []

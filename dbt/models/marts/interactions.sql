@@ -13,4 +13,5 @@ select
     cast(amount as {{ amount_type() }}) as amount,
     cast(subject as {{ dbt.type_string() }}) as subject
 from {{ ref('int_interactions__events') }}
-where kind <> 'web_visit' or customer_id is not null
+-- Being held out of a campaign is nothing that happened between the customer and us.
+where (kind <> 'web_visit' or customer_id is not null) and kind <> 'email_held_out'

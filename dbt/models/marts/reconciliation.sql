@@ -177,8 +177,15 @@ published_measures as (
     {%- endfor %}
     union all
     select source, 'email_events' as measure, count(*) as amount
-    from {{ ref('interactions') }}
-    where kind like 'email\_%' escape '\'
+    from (
+        select source
+        from {{ ref('interactions') }}
+        where kind like 'email\_%' escape '\'
+        union all
+        select source
+        from {{ ref('int_email_events__identified') }}
+        where kind = 'email_held_out'
+    ) as email_events
     group by source
 )
 
