@@ -578,13 +578,17 @@ def orders(cursor: Cursor, customer_id: str, limit: int) -> list[Row]:
         with latest as (
             from orders where customer_id = $customer_id
             order by ordered_at desc, order_id limit $limit
+        ),
+        bought as materialized (
+            select source, order_id, line_number, product_name from order_lines
+            where customer_id = $customer_id
         )
         select
             latest.*,
             (
                 select list(product_name order by line_number)
-                from order_lines where order_lines.source = latest.source
-                    and order_lines.order_id = latest.order_id and product_name is not null
+                from bought where bought.source = latest.source
+                    and bought.order_id = latest.order_id and product_name is not null
             ) as product_names
         from latest order by ordered_at desc, order_id
         """,

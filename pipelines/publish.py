@@ -41,6 +41,7 @@ PUBLISHED_SCHEMAS = ("marts", "scores", "segments")
 TOLD_OF_RUNS = frozenset(
     {
         "clusters",
+        "day_sql",
         "score_checks",
         "score_days",
         "score_history",

@@ -17,6 +17,7 @@ from cohorte.kpis.figures import (
     kpi_values,
     last_days,
     month_of,
+    prepare,
     rows_behind,
     series,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "kpi_values",
     "last_days",
     "month_of",
+    "prepare",
     "rows_behind",
     "series",
 ]

@@ -57,12 +57,10 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
     "carts": ("source", *_PLACE, "rfm_segment"),
     "email_events": _MAILING,
     "email_recipients": _MAILING,
-    "email_conversions": _MAILING,
     "nps_answers": ("source", *_PLACE, "rfm_segment"),
     "csat_answers": ("source", *_PLACE, "rfm_segment"),
     "tickets": _TICKET,
     "open_tickets": _TICKET,
-    "order_complaints": ("source", "channel", "store", *_PLACE, "rfm_segment"),
     "records": ("source",),
     "addresses": ("source", "channel"),
     "reach": (*_PLACE, "lifecycle_status", "rfm_segment"),
@@ -70,6 +68,24 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
     "last_deliveries": ("source",),
 }
 """What each fact can be broken down and filtered by."""
+
+PREPARED = (
+    "orders",
+    "first_orders",
+    "leads",
+    "lead_conversions",
+    "opportunities",
+    "closed_opportunities",
+    "sales_activities",
+    "carts",
+    "email_events",
+    "email_recipients",
+    "nps_answers",
+    "csat_answers",
+    "tickets",
+)
+"""The facts that ask for nothing but what a version knows, `as_of` and the time zone: publishing
+writes them down as tables sorted by day, so that a period reads the rows of its days alone."""
 
 
 class Kpi(BaseModel):
@@ -186,6 +202,11 @@ def _hours(name: str, ended: str) -> Measure:
 
 _KNOWN_BUYER = "is_order and not customer_id is null"
 
+# What had the days, or hours, that its window gives it.
+_REPEAT_OBSERVED = "(day + cast($repeat_days as integer) <= $as_of)"
+_MAILING_OBSERVED = "(is_delivered and day + cast($conversion_days as integer) <= $as_of)"
+_HAD_TIME = "(hours_observed >= cast($cart_hours as integer))"
+
 MEASURES: dict[str, Measure] = {
     "net_revenue": Measure("orders", "sum(reporting_net_amount)"),
     "orders": Measure("orders", _ORDERS, rows="is_order"),
@@ -211,10 +232,10 @@ MEASURES: dict[str, Measure] = {
     ),
     "repeat_rate": Measure(
         "first_orders",
-        _count("is_observed and has_ordered_again"),
-        _count("is_observed"),
-        {"left_out": _count("not is_observed")},
-        rows="is_observed",
+        _count(f"{_REPEAT_OBSERVED} and days_to_second_order <= cast($repeat_days as integer)"),
+        _count(_REPEAT_OBSERVED),
+        {"left_out": _count(f"not {_REPEAT_OBSERVED}")},
+        rows=_REPEAT_OBSERVED,
     ),
     "retention_rate": Measure("cohort_members", _count("has_ordered"), "count(*)", span="whole"),
     "churn_rate": Measure("active_at_start", _count("is_lapsed"), "count(*)", span="whole"),
@@ -243,9 +264,10 @@ MEASURES: dict[str, Measure] = {
     ),
     "cart_abandonment": Measure(
         "carts",
-        _count("is_abandoned"),
-        "count(*)",
-        {"amount": "sum(case when is_abandoned then amount end)"},
+        _count(f"is_abandoned and {_HAD_TIME}"),
+        _count(_HAD_TIME),
+        {"amount": f"sum(case when is_abandoned and {_HAD_TIME} then amount end)"},
+        rows=_HAD_TIME,
     ),
     "leads_created": Measure("leads", "count(*)"),
     "leads_converted": Measure("lead_conversions", "count(*)"),
@@ -301,11 +323,11 @@ MEASURES: dict[str, Measure] = {
         rows="is_delivered and has_opened",
     ),
     "conversion_rate": Measure(
-        "email_conversions",
-        _count("is_observed and has_converted"),
-        _count("is_observed"),
-        {"left_out": _count("not is_observed")},
-        rows="is_observed",
+        "email_recipients",
+        _count(f"{_MAILING_OBSERVED} and days_to_order <= cast($conversion_days as integer)"),
+        _count(_MAILING_OBSERVED),
+        {"left_out": _count(f"is_delivered and not {_MAILING_OBSERVED}")},
+        rows=_MAILING_OBSERVED,
     ),
     "unsubscribe_rate": _of_delivered("has_unsubscribed"),
     "complaint_rate": _of_delivered("has_complained"),
@@ -326,7 +348,9 @@ MEASURES: dict[str, Measure] = {
     ),
     "first_response_time": _hours("hours_to_response", "is_answered"),
     "resolution_time": _hours("hours_to_resolution", "is_resolved"),
-    "complaint_order_rate": Measure("order_complaints", _count("has_complaint"), "count(*)"),
+    "complaint_order_rate": Measure(
+        "orders", _count("is_order and has_complaint"), _ORDERS, rows="is_order"
+    ),
     "consent_coverage": Measure(
         "reach",
         _count(

@@ -32,7 +32,7 @@ from cohorte.kpis import (
     rows_behind,
     series,
 )
-from cohorte.kpis.definitions import DIMENSIONS, MEASURES, fact_sql
+from cohorte.kpis.definitions import DIMENSIONS, MEASURES, PREPARED, fact_sql
 from cohorte.kpis.durations import quantile, survival
 from tests.support.published import build_published, create_tables, insert_rows
 
@@ -509,6 +509,29 @@ def test_the_parts_are_what_one_computes_by_hand(
     for part, amount in expected.items():
         assert found.pop(part, Decimal(0)) == Decimal(amount), part
     assert not any(found.values())
+
+
+def test_what_publishing_prepared_gives_the_same_figures(tmp_path: Path) -> None:
+    path = build_published(tmp_path / "v7.duckdb", customers=120)
+    with duckdb.connect(str(path)) as opened:
+        found = opened.sql("select table_name from duckdb_tables()").fetchall()
+        assert {f"facts_{fact}" for fact in PREPARED} <= {name for (name,) in found}
+
+        def all_figures() -> dict[str, Any]:
+            period = Period(date(2026, 5, 1), date(2026, 11, 1))
+            return {
+                kpi_id: [
+                    kpi_values(opened, [kpi_id], period),
+                    *(breakdown(opened, kpi_id, name, period) for name in dimensions(kpi_id)),
+                ]
+                for kpi_id, measure in MEASURES.items()
+                if measure.fact in PREPARED
+            }
+
+        prepared = all_figures()
+        for fact in PREPARED:
+            opened.execute(f"drop table facts_{fact}")
+        assert all_figures() == prepared
 
 
 def test_every_kpi_has_a_case_computed_by_hand() -> None:

@@ -18,6 +18,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from cohorte.kpis import prepare
+from cohorte.segments.history import MARK
 from cohorte.segments.score_days import TRACKED, scores_today
 from cohorte.warehouse import TableInfo, VersionInfo, set_served, sha256_of
 from cohorte.workspace import Workspace
@@ -213,6 +215,7 @@ TABLES: dict[str, str] = {
         version VARCHAR, as_of DATE""",
     "score_days": "customer_number INTEGER, as_of DATE, "
     + ", ".join(f"{name} {kind}" for name, kind in TRACKED.items()),
+    "day_sql": "place INTEGER, name VARCHAR, sql VARCHAR",
     "version_info": """version VARCHAR, run_id VARCHAR, as_of DATE, published_at TIMESTAMP,
         company VARCHAR, currency VARCHAR, time_zone VARCHAR, language VARCHAR""",
 }
@@ -331,6 +334,7 @@ def build_published(
                 }
             ],
         )
+        prepare(con)
     return path
 
 
@@ -1116,6 +1120,17 @@ def _scores_before(days: int, every: int) -> str:
     )
     from score_days where as_of = cast($as_of as date) and customer_number % 11 <> 0
     """
+
+
+def _day_sql(con: duckdb.DuckDBPyConnection) -> None:
+    """The statements that derived features and RFM, as of any day."""
+    for place, name in enumerate(("customer_features", "rfm")):
+        made = next(each for each in _DERIVED if each.strip().startswith(f"insert into {name}"))
+        columns = ", ".join(row[0] for row in con.sql(f"describe {name}").fetchall())
+        select = made.strip().removeprefix(f"insert into {name}")
+        select = select.replace("$as_of", f"cast('{MARK.isoformat()}' as date)")
+        sql = f"with looked({columns}) as (select * from ({select})) select * from looked"
+        con.execute("insert into day_sql values (?, ?, ?)", [place, name, sql])
 
 
 _DERIVED = [

@@ -1,5 +1,6 @@
 -- One row per customer and campaign mailed, dated by the mailing. A source that reports no
--- deliveries is taken to deliver what it sent and did not see bounce.
+-- deliveries is taken to deliver what it sent and did not see bounce. With the days until the next
+-- order, from the mailing's own day on.
 with events as (
     select
         interactions.*,
@@ -36,6 +37,14 @@ recipients as (
         bool_or(kind = 'email_complained') as has_complained
     from events
     group by source, customer_id, campaign_id
+),
+
+ordered as (
+    select
+        orders.customer_id,
+        orders.order_date
+    from orders
+    where orders.is_order and orders.customer_id is not null
 )
 
 select
@@ -50,7 +59,10 @@ select
     recipients.has_opened,
     recipients.has_clicked,
     recipients.has_unsubscribed,
-    recipients.has_complained
+    recipients.has_complained,
+    ordered.order_date - recipients.day as days_to_order
 from recipients
 inner join customer_profiles as profiles on recipients.customer_id = profiles.customer_id
+asof left join ordered
+    on recipients.customer_id = ordered.customer_id and recipients.day <= ordered.order_date
 where not coalesce(profiles.is_internal, false)

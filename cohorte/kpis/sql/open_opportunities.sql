@@ -70,11 +70,13 @@ open as (
         on
             opportunities.source = staged.source
             and opportunities.opportunity_id = staged.opportunity_id
-    left join customers on opportunities.customer_id = customers.customer_id
     where
         opportunities.created_at < $end_at
         and (opportunities.closed_at >= $end_at or opportunities.is_won is null)
-        and not coalesce(customers.is_internal, false)
+        and not exists (
+            select 1 from customers
+            where customers.is_internal and customers.customer_id = opportunities.customer_id
+        )
 )
 
 select

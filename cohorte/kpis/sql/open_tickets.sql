@@ -9,7 +9,6 @@ select
     tickets.opened_at,
     tickets.reopened_count
 from tickets
-left join customers on tickets.customer_id = customers.customer_id
 where
     tickets.opened_at < $end_at
     and (
@@ -19,4 +18,7 @@ where
             and coalesce(tickets.status, 'open') not in ('resolved', 'closed', 'solved')
         )
     )
-    and not coalesce(customers.is_internal, false)
+    and not exists (
+        select 1 from customers
+        where customers.is_internal and customers.customer_id = tickets.customer_id
+    )

@@ -1,4 +1,4 @@
--- One row per order or return that was not cancelled.
+-- One row per order or return that was not cancelled, and whether a complaint names it.
 select
     orders.order_date as day,
     orders.source,
@@ -16,7 +16,18 @@ select
     orders.is_first_order,
     orders.reporting_net_amount,
     orders.items_count,
-    profiles.first_order_date
+    profiles.first_order_date,
+    complaints.order_id is not null as has_complaint
 from orders
 left join customer_profiles as profiles on orders.customer_id = profiles.customer_id
+left join (
+    select distinct
+        tickets.order_id,
+        tickets.customer_id
+    from tickets
+    where tickets.category = 'complaint' and tickets.order_id is not null
+) as complaints
+    on
+        orders.order_id = complaints.order_id
+        and orders.customer_id is not distinct from complaints.customer_id
 where orders.status <> 'cancelled' and not coalesce(profiles.is_internal, false)
