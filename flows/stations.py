@@ -190,6 +190,7 @@ def segment(context: RunContext) -> StationResult:
     """Rules become memberships, with who entered and who left since the served version."""
     from cohorte.segments import all_segments, evaluate_memberships
     from cohorte.store import open_store
+    from pipelines.day_sql import lay_day_sql
     from pipelines.history import lay_score_days
     from pipelines.publish import next_version
 
@@ -198,6 +199,7 @@ def segment(context: RunContext) -> StationResult:
         segments = all_segments(workspace, store)
     with closing(connect_work(workspace)) as work:
         lay_score_days(workspace, work, context.as_of)
+        lay_day_sql(workspace, work, context.as_of)
         served = served_version(workspace)
         previous = history = None
         if served is not None:

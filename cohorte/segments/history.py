@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
 import duckdb
 import polars as pl
 
-from cohorte.segments.catalogue import sibling
 from cohorte.segments.population import Population
 from cohorte.segments.rules import AllOf, Clause, Node
+from cohorte.segments.score_days import SCORE_DAYS
 
 _IN_ORDER = "cast(substr(version, 2) as bigint)"
 
@@ -87,23 +88,15 @@ def members_on(con: duckdb.DuckDBPyConnection, segment_id: str, day: date) -> pl
     return found
 
 
-# Fields of the profile that activities alone tell, as they stood on a day: `$day` is that day.
-_ON_A_DAY: Mapping[str, str] = {
+# Customers as they stood on a day. `$day` is that day.
+
+DAY_SQL = "day_sql"
+MARK = date(1, 2, 3)
+"""Stands for the day in the SQL that a version keeps."""
+
+_OF_THE_DAY: Mapping[str, str] = {
     "age": "date_sub('year', profiles.birth_date, $day)",
     "days_since_first_seen": "$day - profiles.created_date",
-    "first_order_date": "did.first_order_date",
-    "last_order_date": "did.last_order_date",
-    "days_since_first_order": "$day - did.first_order_date",
-    "days_since_last_order": "$day - did.last_order_date",
-    "lifetime_orders_count": "coalesce(did.orders, 0)",
-    "orders_count_90d": "coalesce(did.orders_90, 0)",
-    "orders_count_365d": "coalesce(did.orders_365, 0)",
-    "emails_opened_90d": "coalesce(did.opened_90, 0)",
-    "emails_clicked_90d": "coalesce(did.clicked_90, 0)",
-    "web_visits_90d": "coalesce(did.visits_90, 0)",
-    "tickets_count_365d": "coalesce(did.tickets_365, 0)",
-    "last_nps_score": "did.last_nps_score",
-    "has_abandoned_cart_30d": "coalesce(did.carts_30, 0) > 0",
 }
 _STANDING = (
     "customer_id", "full_name", "first_name", "last_name", "email", "phone",
@@ -111,53 +104,70 @@ _STANDING = (
     "postcode", "city", "region", "department_code", "country_code", "latitude", "longitude",
     "is_internal", "sources", "first_seen_at", "created_date", "party",
 )  # fmt: skip
-_DID = """
-    select
-        customer_number,
-        min(activity_date) filter (kind = 'order') as first_order_date,
-        max(activity_date) filter (kind = 'order') as last_order_date,
-        count(*) filter (kind = 'order') as orders,
-        count(*) filter (kind = 'order' and activity_date > $day - 90) as orders_90,
-        count(*) filter (kind = 'order' and activity_date > $day - 365) as orders_365,
-        count(*) filter (kind = 'email_opened' and activity_date > $day - 90) as opened_90,
-        count(*) filter (kind = 'email_clicked' and activity_date > $day - 90) as clicked_90,
-        count(*) filter (kind = 'web_visit' and activity_date > $day - 90) as visits_90,
-        count(*) filter (kind = 'ticket' and activity_date > $day - 365) as tickets_365,
-        count(*) filter (kind = 'cart_abandoned' and activity_date > $day - 30) as carts_30,
-        arg_max(score, (occurred_at, -score)) filter (kind = 'survey' and category = 'nps')
-            as last_nps_score
-    from {activities} where activity_date <= $day group by customer_number
-"""
+_SCORES = (
+    "lead_conversion_probability", "expected_orders", "order_probability", "lapse_probability",
+    "expected_value",
+)  # fmt: skip
 
 
 def population_on(population: Population, day: date) -> Population:
     """The customers as they stood on an earlier day, from the facts dated by then.
 
-    What people are (name, place, account) is as known now; what they did is counted anew; fields
-    that activities alone do not tell (RFM, scores, consent) are not in its catalogue, so a rule
-    that tests one is refused. Nobody known only later meets `known_on`.
+    What people are (name, place, account) is as known now. What they did is counted anew by the
+    marts' own SQL as of that day: amounts, RFM, lifecycle. Scores are those that the last run by
+    then gave, of the days that the version carries. What is known of today alone (consent) is not
+    in its catalogue, so a rule that tests it is refused. Nobody known only later meets `known_on`.
     """
-    relation = f"profiles_on_{day:%Y%m%d}"
-    known = population.catalogue.fields
-    standing = ["profiles.customer_number"]
-    standing += [f'profiles."{name}"' for name in _STANDING if name in known]
-    counted = [
-        f'cast({sql} as {known[name].database_type}) as "{name}"'
-        for name, sql in _ON_A_DAY.items()
-        if name in known
-    ]
-    columns = ", ".join([*standing, *counted])
+    relation, known = f"profiles_on_{day:%Y%m%d}", population.catalogue.fields
+    con = population.con
+    taken = {name: f'profiles."{name}"' for name in _STANDING}
+    taken |= _OF_THE_DAY
+    joins = []
     with population.limited():
-        population.con.execute(
-            f"create or replace temp table {relation} as"
-            f" with did as ({_DID.format(activities=sibling(population.relation, 'activities'))})"
-            f" select {columns} from {population.relation} as profiles"
-            " left join did on did.customer_number = profiles.customer_number",
-            {"day": day},
+        for name, sql in _day_sql(con, day):
+            table = f"{name}_on_{day:%Y%m%d}"
+            con.execute(f"create or replace temp table {table} as {sql}")
+            joins.append(f" left join {table} as {name} using (customer_id)")
+            columns = con.execute(f"select column_name from (describe {table})").fetchall()
+            taken |= {of: f'{name}."{of}"' for (of,) in columns if of not in taken}
+        if population.catalogue.moved_fields:
+            joins.append(
+                f" left join (from {SCORE_DAYS} where as_of = (select max(as_of) from {SCORE_DAYS}"
+                " where as_of <= $day)) as scores"
+                " on scores.customer_number = profiles.customer_number"
+            )
+            taken |= {name: f'scores."{name}"' for name in _SCORES}
+        taken = {name: sql for name, sql in taken.items() if name in known}
+        columns_ = ", ".join(
+            f'cast({sql} as {known[name].database_type}) as "{name}"' for name, sql in taken.items()
         )
-    fields = {name: field for name, field in known.items() if name in (*_STANDING, *_ON_A_DAY)}
+        select = (
+            f"select profiles.customer_number, {columns_}"
+            f" from {population.relation} as profiles{''.join(joins)}"
+        )
+        named = {"day": day} if "$day" in select else {}
+        con.execute(f"create or replace temp table {relation} as {select}", named)
+    fields = {name: field for name, field in known.items() if name in taken}
     catalogue = replace(population.catalogue, fields=fields)
     return replace(population, catalogue=catalogue, as_of=day, relation=relation)
+
+
+def _day_sql(con: duckdb.DuckDBPyConnection, day: date) -> Iterator[tuple[str, str]]:
+    """What the version counts anew for a day, each a name and a SELECT with a row a customer."""
+    try:
+        rows = con.execute(f"select name, sql from {DAY_SQL} order by place").fetchall()
+    except duckdb.CatalogException:
+        return
+    for name, sql in rows:
+        looked_from = sql.replace(f"'{MARK.isoformat()}'", f"'{day.isoformat()}'")
+        yield (
+            name,
+            re.sub(
+                r'\bfrom "?customer_features\b"?',
+                f"from customer_features_on_{day:%Y%m%d}",
+                looked_from,
+            ),
+        )
 
 
 def known_on(rule: Node, day: date) -> Node:

@@ -219,7 +219,8 @@ def test_customers_as_they_stood_on_as_of_are_those_of_the_profiles(
     then = population_on(population, AS_OF)
     con = population.con
     names = [row[0] for row in con.sql(f"describe {then.relation}").fetchall()]
-    assert {"lifetime_orders_count", "last_nps_score", "has_abandoned_cart_30d"} <= set(names)
+    assert {"lifetime_net_revenue", "favourite_category", "rfm_segment", "age"} <= set(names)
+    assert {"expected_value", "order_probability", "has_abandoned_cart_30d"} <= set(names)
     columns = ", ".join(names)
     differing = con.sql(
         f"(select {columns} from {then.relation} except select {columns} from customer_profiles)"
@@ -234,8 +235,26 @@ def test_an_earlier_day_knows_nothing_later(population: Population) -> None:
     earlier = population_on(population, day)
     assert count(earlier, known_on(rule, day)) == count(earlier, known_on(did, day))
     assert 0 < count(earlier, known_on(did, day)) < count(population, did)
-    with pytest.raises(SettingsError, match='no field "rfm_segment"'):
-        count(earlier, parse_rule({"field": "rfm_segment", "op": "is_known"}))
+    by_then = population.con.execute(
+        "select sum(reporting_net_amount) from orders inner join customer_profiles"
+        " using (customer_id) where status <> 'cancelled' and order_date <= $day",
+        {"day": day},
+    ).fetchall()
+    spent = members(earlier, EVERYONE, ["lifetime_net_revenue"])["lifetime_net_revenue"].sum()
+    assert [(spent,)] == by_then
+    with pytest.raises(SettingsError, match='no field "is_contactable_email"'):
+        count(earlier, parse_rule({"field": "is_contactable_email", "op": "is_known"}))
+
+
+def test_scores_of_a_past_day_are_those_of_the_last_run_by_then(population: Population) -> None:
+    scored = parse_rule({"field": "expected_value", "op": "is_known"})
+    long_ago, lately = (population_on(population, AS_OF - timedelta(days)) for days in (40, 20))
+    assert count(long_ago, scored) == 0
+    (kept,) = population.con.execute(
+        "select count(expected_value) from score_days where as_of = $day",
+        {"day": AS_OF - timedelta(days=31)},
+    ).fetchall()
+    assert count(lately, scored) == kept[0] > 0
 
 
 def test_a_birthday_is_a_day_of_the_year(population: Population) -> None:

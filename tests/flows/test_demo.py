@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import duckdb
 import pytest
 
+from cohorte.segments import open_population, population_on
 from cohorte.warehouse import served_version, version_path
 from cohorte.workspace import make_workspace
 from flows.run import RunOptions, execute, new_context
@@ -92,6 +93,43 @@ def test_customers_without_consent_are_not_contactable(company):
             )
         """
     ).fetchall() == [(0,)]
+
+
+def test_customers_seen_from_the_day_of_the_run_are_those_of_the_profiles(company):
+    connection, _ = company
+    people = open_population(connection)
+    then = population_on(people, people.as_of)
+    names = {row[0] for row in connection.execute(f"describe {then.relation}").fetchall()}
+    assert {"lifecycle_status", "rfm_segment", "net_revenue_365d", "order_probability"} <= names
+    columns = ", ".join(sorted(names))
+    differing = connection.execute(
+        f"select {columns} from {then.relation} except select {columns} from customer_profiles"
+    ).fetchall()
+    assert differing == []
+
+
+def test_customers_seen_from_a_past_day_bought_what_they_had_by_then(company):
+    connection, _ = company
+    people = open_population(connection)
+    day = people.as_of - timedelta(days=200)
+    then = population_on(people, day)
+    (told,) = connection.execute(
+        f"select sum(lifetime_net_revenue), count_if(lifecycle_status = 'customer'),"
+        f" count_if(rfm_segment <> 'prospect') from {then.relation}"
+    ).fetchall()
+    (counted,) = connection.execute(
+        """
+        select
+            sum(reporting_net_amount) filter (status <> 'cancelled'),
+            count(distinct customer_id) filter (is_order and order_date > $day - 365),
+            count(distinct customer_id) filter (is_order)
+        from orders where customer_id is not null and order_date <= $day
+        """,
+        {"day": day},
+    ).fetchall()
+    assert told[0] == counted[0]
+    assert told[1] >= counted[1] > 0
+    assert told[2] == counted[2]
 
 
 def test_every_segment_of_the_workspace_has_its_members(company):

@@ -131,6 +131,9 @@ TABLES: dict[str, str] = {
         expected_deal_amount DOUBLE, expected_value_amount DOUBLE, estimator_version VARCHAR""",
     "lead_routing": """source VARCHAR, lead_id VARCHAR, as_of DATE, suggested_owner VARCHAR,
         suggested_team VARCHAR, reasons VARCHAR""",
+    "contract_scores": """source VARCHAR, contract_id VARCHAR, customer_id VARCHAR, as_of DATE,
+        horizon_days BIGINT, end_date DATE, non_renewal_probability DOUBLE,
+        expected_loss_amount DOUBLE, reasons VARCHAR, estimator_version VARCHAR""",
     "customer_scores": """customer_id VARCHAR, as_of DATE, horizon_days BIGINT,
         expected_orders DOUBLE, order_probability DOUBLE, lapse_probability DOUBLE,
         expected_value DOUBLE, expected_value_low DOUBLE, expected_value_high DOUBLE,
@@ -175,6 +178,7 @@ TABLES: dict[str, str] = {
     "kpi_monthly": f"""month DATE, net_revenue {_MONEY}, orders BIGINT, active_customers BIGINT,
         new_customers BIGINT, returning_customers BIGINT, average_order_value {_MONEY}""",
     "customer_words": "word VARCHAR, customer_id VARCHAR",
+    "search_keys": "kind VARCHAR, key VARCHAR, customer_id VARCHAR",
     "cohort_months": f"""cohort_month DATE, month DATE, customers_count BIGINT,
         orders_count BIGINT, net_revenue {_MONEY}""",
     "order_gaps": "days_between BIGINT, gaps_count BIGINT, first_gaps_count BIGINT",
@@ -318,6 +322,7 @@ def build_published(
             insert_rows(con, name, rows)
         for statement in _DERIVED:
             con.execute(statement, {"as_of": as_of} if "$as_of" in statement else {})
+        _day_sql(con)
         insert_rows(
             con,
             "version_info",
@@ -1123,13 +1128,21 @@ def _scores_before(days: int, every: int) -> str:
 
 
 def _day_sql(con: duckdb.DuckDBPyConnection) -> None:
-    """The statements that derived features and RFM, as of any day."""
+    """The statements that derived features and RFM, of what is dated by any day."""
+    day = f"cast('{MARK.isoformat()}' as date)"
+    dated = ", ".join(
+        f"{table} as (from main.{table} where cast({moment} as date) <= {day})"
+        for table, moment in (
+            ("orders", "order_date"), ("order_lines", "order_date"), ("carts", "created_at"),
+            ("interactions", "interaction_date"), ("surveys", "answered_at"),
+        )
+    )  # fmt: skip
     for place, name in enumerate(("customer_features", "rfm")):
         made = next(each for each in _DERIVED if each.strip().startswith(f"insert into {name}"))
         columns = ", ".join(row[0] for row in con.sql(f"describe {name}").fetchall())
         select = made.strip().removeprefix(f"insert into {name}")
-        select = select.replace("$as_of", f"cast('{MARK.isoformat()}' as date)")
-        sql = f"with looked({columns}) as (select * from ({select})) select * from looked"
+        select = select.replace("$as_of", day)
+        sql = f"with {dated}, looked({columns}) as (select * from ({select})) from looked"
         con.execute("insert into day_sql values (?, ?, ?)", [place, name, sql])
 
 
@@ -1533,6 +1546,21 @@ _DERIVED = [
             ' ', full_name, company_name, email))), '[^a-z0-9]+')) as word
         from customers
     ) where length(word) >= 2 order by word, customer_id
+    """,
+    """
+    insert into search_keys
+    select distinct
+        kind,
+        case kind when 'email' then lower(written)
+        else regexp_replace(lower(strip_accents(written)), '[^a-z0-9]+', '', 'g') end as key,
+        customer_id
+    from (
+        select 'customer' as kind, customer_id as written, customer_id from customers
+        union all select 'order', order_id, customer_id from orders
+        union all select 'record', contact_id, customer_id from identities
+        union all select channel, contact_point, customer_id from contact_points
+        where channel in ('email', 'phone')
+    ) where customer_id is not null order by kind, key, customer_id
     """,
     """
     create temp table order_days as
