@@ -33,12 +33,14 @@ from models.propensity import (
     train_propensity,
 )
 from models.registry import Registry
+from models.renewal import ESTIMATOR_NAME as RENEWAL
+from models.renewal import score_contracts
 from models.suggestions import suggest_products, train_suggestions
 from models.value import score_customers
 from pipelines.dbt_session import DbtSession
 
 LEADS, VALUE, SUGGESTIONS = "lead_score", "customer_value", "product_suggestions"
-BUILT_IN = (LEADS, VALUE, SUGGESTIONS, NEXT_ORDER, CLUSTERS)
+BUILT_IN = (LEADS, VALUE, SUGGESTIONS, NEXT_ORDER, CLUSTERS, RENEWAL)
 SHORT = {"suggestions": SUGGESTIONS, "clusters": CLUSTERS}
 FEATURES = "marts.customer_features"
 
@@ -296,6 +298,9 @@ def _built_in(
         else:
             done = suggest_products(work, as_of=day, registry=registry)
         verdict, version, rows = done.verdict, done.estimator_version, done.rows
+    elif name == RENEWAL:
+        ending = score_contracts(work, as_of=day, artifacts_dir=artifacts, now=now, retrain=retrain)
+        verdict, version, rows = ending.verdict, ending.estimator_version, ending.scored
     elif name == NEXT_ORDER:
         coming = score_next_orders(
             work, as_of=day, registry=Registry(artifacts), now=now, retrain=retrain

@@ -17,7 +17,7 @@ from cohorte.workspace import Workspace
 from flows.lead_scores import score_leads_of
 from models.asof import MARK, CustomersAt
 from models.clusters import apply_clusters, learn_clusters
-from models.monitoring import Check, History, follow, write_checks
+from models.monitoring import Check, History, follow, has_moved_too_far, write_checks
 from models.nextpurchase import score_next_orders
 from models.propensity import (
     Propensity,
@@ -28,6 +28,7 @@ from models.propensity import (
     train_propensity,
 )
 from models.registry import Registry
+from models.renewal import score_contracts
 from models.suggestions import keep_suggestions
 from models.value import score_customers
 
@@ -37,6 +38,8 @@ BEFORE = "before"
 """The served version, attached: scores that had better stay, and sizes of earlier runs."""
 
 SUGGESTED = "product_suggestions"
+LEAD_TABLES = ("lead_scores", "lead_routing")
+VALUE_TABLE = "customer_scores"
 
 
 @dataclass(frozen=True)
@@ -81,15 +84,21 @@ def score_workspace(
     value = score_customers(
         work, as_of=as_of, artifacts_dir=artifacts, now=now, horizon=horizon, retrain=retrain
     )
+    ending = score_contracts(work, as_of=as_of, artifacts_dir=artifacts, now=now, retrain=retrain)
     registry = Registry(artifacts)
     checks = _follow_leads(work, registry, as_of, settings.lead_scoring.horizon_days)
-    checks += _follow_customers(work, registry, as_of, horizon)
+    held = [table for table in LEAD_TABLES if has_moved_too_far(checks)]
+    of_customers = _follow_customers(work, registry, as_of, horizon)
+    held += [VALUE_TABLE] if has_moved_too_far(of_customers) else []
+    checks += of_customers
     coming = score_next_orders(work, as_of=as_of, registry=registry, now=now, retrain=retrain)
     messages = [leads.verdict, value.verdict, coming.verdict]
-    rows_in = leads.leads + value.customers + coming.customers
-    rows_out = leads.scored + value.scored + coming.scored
+    messages += [ending.verdict] if ending.outcome != "no_contracts" else []
+    rows_in = leads.leads + value.customers + coming.customers + ending.contracts
+    rows_out = leads.scored + value.scored + coming.scored + ending.scored
     create_table(work)
     before = _attach_served(work, workspace)
+    messages += [keep_before(work, table, before.get(table)) for table in held]
     asked = read_propensities(workspace.root)
     rules = segment_rules(workspace) if asked else {}
     try:
@@ -156,8 +165,26 @@ def _attach_served(work: duckdb.DuckDBPyConnection, workspace: Workspace) -> dic
         return {}
     path = str(version_path(workspace, served.version)).replace("'", "''")
     work.execute(f"attach '{path}' as {BEFORE} (read_only)")
-    kept = ("propensity_scores", "clusters", SUGGESTED)
+    kept = ("propensity_scores", "clusters", SUGGESTED, VALUE_TABLE, *LEAD_TABLES)
     return {name: f"{BEFORE}.{name}" for name in kept if name in served.tables}
+
+
+def keep_before(work: duckdb.DuckDBPyConnection, table: str, before: str | None) -> str:
+    """Put back a table of scores as the served version has it; what was done, in a sentence.
+
+    Where none is served, or one of other columns, the table is left empty: no score is better
+    than one that nobody should believe.
+    """
+
+    def columns(relation: str) -> list[tuple[str, str]]:
+        rows = work.sql(f"select column_name, column_type from (describe {relation})")
+        return rows.fetchall()
+
+    work.execute(f"delete from scores.{table}")
+    if before is None or columns(before) != columns(f"scores.{table}"):
+        return f"{table}: no scores, those of today moved too far from what was learned"
+    work.execute(f"insert into scores.{table} from {before}")
+    return f"{table}: the scores before stay, those of today moved too far from what was learned"
 
 
 def _is_attached(work: duckdb.DuckDBPyConnection) -> bool:

@@ -68,6 +68,12 @@ SENTENCES: dict[str, dict[str, str]] = {
         "fr": "rien ne les départage encore : {positives} conversions parmi {rows} leads plus"
         " récents, il en faut {needed}",
     },
+    "too_few_ended_since": {
+        "en": "nothing to tell them apart yet: {rows} terms ended since, with fewer than {needed}"
+        " renewed or not renewed",
+        "fr": "rien ne les départage encore : {rows} périodes terminées depuis, avec moins de"
+        " {needed} renouvelées ou non renouvelées",
+    },
     "better": {
         "en": "better than {champion} on {day}: {measure} {change} on {rows} cases, noise {noise}",
         "fr": "meilleure que {champion} au {day} : {measure} {change} sur {rows} cas, bruit"

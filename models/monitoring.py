@@ -27,6 +27,7 @@ __all__ = [
     "History",
     "drift_checks",
     "follow",
+    "has_moved_too_far",
     "outcome_checks",
     "reference_of",
     "write_checks",
@@ -41,6 +42,12 @@ REFUSAL_LIMIT = 1.0
 """PSI of a score from which the scores before stay."""
 
 CALIBRATION_LIMIT = 0.05
+HELD = "held_back"
+"""The check that says that today's scores were not used."""
+
+LEAST_TO_HOLD = 100
+"""Scores from which their distribution says enough to hold them back."""
+
 COVERAGE_LIMIT = 0.5
 CLASSES = 10
 MOST_CATEGORIES = 30
@@ -209,8 +216,8 @@ def follow(
 ) -> list[Check]:
     """Compare today's scores with the first of their version, and past ones with what came.
 
-    Keeps today's for later. ``given`` has ``id``, ``probability`` and ``estimator_version``;
-    ``came`` tells the ids for whom the outcome came after scores of a day.
+    Keeps today's for later, unless they moved too far. ``given`` has ``id``, ``probability`` and
+    ``estimator_version``; ``came`` tells the ids for whom the outcome came after scores of a day.
     """
     checks: list[Check] = []
     due = history.due(as_of, horizon_days)
@@ -224,9 +231,18 @@ def follow(
         reference = reference_of(pl.DataFrame(), {}, history.read(first)["probability"].to_numpy())
         said = given["probability"].to_numpy()
         checks += drift_checks(score_name, version, as_of, reference, pl.DataFrame(), said)
+        moved = checks[-1].value
+        if moved > REFUSAL_LIMIT and given.height >= LEAST_TO_HOLD:
+            held = Check(score_name, as_of, version, HELD, moved, REFUSAL_LIMIT, is_alert=True)
+            return [*checks, held]
     history.keep(as_of, given)
     checks.append(Check(score_name, as_of, version, "scored", float(given.height)))
     return checks
+
+
+def has_moved_too_far(checks: Iterable[Check]) -> bool:
+    """Whether scores moved so far from the first of their version that those before stay."""
+    return any(check.measure == HELD for check in checks)
 
 
 def outcome_checks(

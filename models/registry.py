@@ -282,6 +282,15 @@ class Registry:
         lines = path.read_text(encoding="utf-8").splitlines()
         return [Decision(**json.loads(line)) for line in lines if line]
 
+    def newest_try(self, name: str) -> dict[str, Any] | None:
+        """The metadata of the version kept back last, if none was promoted since."""
+        for decision in reversed(self.decisions(name)):
+            if decision.decision == "kept_back":
+                return self.load(name, decision.version).metadata
+            if decision.decision == "promoted":
+                break
+        return None
+
     def names(self) -> list[str]:
         """The estimators that have a folder here."""
         return sorted(

@@ -57,6 +57,18 @@
         suggested_team varchar,
         reasons varchar
     );
+    create table if not exists scores.contract_scores (
+        source varchar,
+        contract_id varchar,
+        customer_id varchar,
+        as_of date,
+        horizon_days bigint,
+        end_date date,
+        non_renewal_probability double,
+        expected_loss_amount double,
+        reasons varchar,
+        estimator_version varchar
+    );
     create table if not exists scores.customer_scores (
         customer_id varchar,
         as_of date,

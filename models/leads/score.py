@@ -12,8 +12,6 @@ Which leads get a score:
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -42,7 +40,8 @@ from models.leads.training import (
     Training,
     train,
 )
-from models.leads.words import AGE_FEATURE, POINTS_FEATURE, model_card, verdict_sentence
+from models.leads.words import AGE_FEATURE, model_card, verdict_sentence
+from models.reasons import reasons_json
 from models.registry import Artifact, ArtifactError, Registry
 from models.scorecard import AdditiveClassifier
 
@@ -64,9 +63,6 @@ RECIPE = 2
 
 GRADES: tuple[tuple[str, float], ...] = (("A", 2.0), ("B", 1.28), ("C", 0.78), ("D", 0.5))
 """Grade and the least expected value, in average leads', that earns it; E below."""
-
-REASONS_PER_SIDE = 3
-LEAST_REASON = 0.0005
 
 
 @dataclass(frozen=True)
@@ -189,7 +185,7 @@ def _estimator(
     served = registry.usable(ESTIMATOR_NAME, _opened)
     is_later = served is None or leads.as_of >= served.facts["as_of"]
     if served is not None and is_later and not retrain:
-        tried = _newest_try(registry, served)
+        tried = registry.newest_try(ESTIMATOR_NAME) or served.facts
         if not _is_outgrown(served, tried, leads, horizon, rules):
             return served, served.facts, False
     training = train(leads, horizon, rules, read_deals(con, leads))
@@ -269,17 +265,6 @@ def _changed(
     if facts["rules"] != (None if rules is None else rules.as_json()):
         return Reason("rules_changed")
     return None
-
-
-def _newest_try(registry: Registry, served: _Served) -> dict[str, Any]:
-    """The facts of the version that was learned last, whether it serves or was kept back."""
-    for decision in reversed(registry.decisions(ESTIMATOR_NAME)):
-        if decision.decision == "promoted":
-            break
-        if decision.decision == "kept_back":
-            tried = registry.load(ESTIMATOR_NAME, decision.version)
-            return tried.metadata
-    return served.facts
 
 
 def _is_outgrown(
@@ -512,7 +497,7 @@ def _scored_part(
             "as_of": same(as_of, pl.Date) if as_of else _days_of(some.created_at, zone),
             "conversion_probability": np.round(probability, 9),
             "lead_grade": grades,
-            "reasons": _reasons(contributions, names, values, rules),
+            "reasons": reasons_json(contributions, names, values, rules),
             "learned_probability": np.round(parts[False], 9)
             if False in parts
             else same(None, pl.Float64),
@@ -540,75 +525,6 @@ def _days_of(moments: FloatArray, time_zone: str) -> pl.Series:
     microseconds = pl.Series(np.round(moments * 86_400_000_000).astype(np.int64))
     utc = microseconds.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     return utc.dt.convert_time_zone(time_zone).dt.date()
-
-
-def _reasons(
-    contributions: FloatArray,
-    names: list[str],
-    values: pl.DataFrame,
-    rules: dict[str, Any],
-) -> pl.Series:
-    """The strongest reasons up, then down, of each row, as JSON."""
-    count = len(contributions)
-    if not names:
-        return pl.Series(["[]"]).new_from_index(0, count)
-    order = np.argsort(-contributions, axis=1, kind="stable")
-    place = np.empty_like(order)
-    np.put_along_axis(place, order, np.arange(len(names))[None, :], axis=1)
-    from_below = len(names) - 1 - place
-    told = ((contributions > LEAST_REASON) & (place < REASONS_PER_SIDE)) | (
-        (contributions < -LEAST_REASON) & (from_below < REASONS_PER_SIDE)
-    )
-    frames = []
-    for at, name in enumerate(names):
-        rows = np.flatnonzero(told[:, at])
-        side = np.where(contributions[rows, at] > 0, place[rows, at], 1000 + from_below[rows, at])
-        frames.append(
-            pl.DataFrame(
-                {
-                    "row": rows,
-                    "rank": side,
-                    "reason": pl.Series(
-                        _reason_texts(
-                            name,
-                            values[name].gather(rows),
-                            contributions[rows, at],
-                            rules.get(name),
-                        ),
-                        dtype=pl.String,
-                    ),
-                }
-            )
-        )
-    texts = (
-        pl.concat(frames)
-        .sort("row", "rank")
-        .group_by("row", maintain_order=True)
-        .agg(pl.col("reason").str.join(", "))
-    )
-    joined = pl.DataFrame({"row": np.arange(count)}).join(texts, on="row", how="left")
-    return "[" + joined.sort("row")["reason"].fill_null("") + "]"
-
-
-def _reason_texts(
-    name: str, values: pl.Series, contributions: FloatArray, rule: dict[str, Any] | None
-) -> list[str]:
-    head, tail = f'"feature": {json.dumps(name)}', ""
-    if rule is not None:
-        head = f'"feature": "{POINTS_FEATURE}"'
-        tail = f', "rule": {json.dumps(rule["name"], ensure_ascii=False)}'
-        values = values * rule["points"]
-    distinct: dict[Any, str] = {value: _json_value(value) for value in values.unique().to_list()}
-    return [
-        f'{{{head}, "value": {distinct[value]}, "contribution": {contribution:.6f}{tail}}}'
-        for value, contribution in zip(values.to_list(), contributions.tolist(), strict=True)
-    ]
-
-
-def _json_value(value: Any) -> str:
-    if isinstance(value, float):
-        value = int(value) if value.is_integer() else value if math.isfinite(value) else None
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _write(con: duckdb.DuckDBPyConnection, scored: pl.DataFrame) -> None:

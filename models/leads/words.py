@@ -8,16 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from models.leads.features import FEATURES
+from models.reasons import POINTS_FEATURE
 
-__all__ = ["AGE_FEATURE", "POINTS_FEATURE", "model_card", "reason_sentence", "verdict_sentence"]
+__all__ = ["AGE_FEATURE", "model_card", "reason_sentence", "verdict_sentence"]
 
 Language = Literal["fr", "en"]
 
 AGE_FEATURE = "days_since_created"
 """The reason that a lead has been open for some time."""
-
-POINTS_FEATURE = "points"
-"""The reason that a lead meets a rule of the company, or does not."""
 
 _WORDS: dict[str, dict[str, str]] = {
     "en": {
