@@ -38,6 +38,13 @@ class Effect:
     high: float
     p_value: float
 
+    @classmethod
+    def of(cls, difference: float, error: float) -> Effect:
+        """With its 95 % interval and two-sided test, from its standard error."""
+        half = 1.959964 * error
+        z = abs(difference) / error if error else 0.0
+        return cls(difference, error, difference - half, difference + half, erfc(z / sqrt(2)))
+
 
 def effect(y: FloatArray, treated: BoolArray) -> Effect:
     """Difference of the two groups' rates, with its 95 % interval and two-sided test."""
@@ -45,9 +52,7 @@ def effect(y: FloatArray, treated: BoolArray) -> Effect:
     sizes = [int(group.sum()) for group in (treated, ~treated)]
     difference = rates[0] - rates[1]
     error = sqrt(sum(rate * (1 - rate) / size for rate, size in zip(rates, sizes, strict=True)))
-    z = abs(difference) / error if error else 0.0
-    half = 1.959964 * error
-    return Effect(difference, error, difference - half, difference + half, erfc(z / sqrt(2)))
+    return Effect.of(difference, error)
 
 
 def qini_curve(score: FloatArray, y: FloatArray, treated: BoolArray) -> FloatArray:

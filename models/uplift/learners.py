@@ -58,10 +58,10 @@ class UpliftLearner(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            When ``treated`` is not given, or one of the groups is empty.
+            When ``treated`` is not given, one of the groups is empty, or ``y`` is not 0 or 1.
         """
         X, y = validate_data(  # noqa: N806
-            self, X, y, dtype=np.float64, ensure_all_finite="allow-nan"
+            self, X, y, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2
         )
         if treated is None:
             raise ValueError("treated must say who was treated.")
@@ -70,8 +70,17 @@ class UpliftLearner(BaseEstimator):  # type: ignore[misc]
             raise ValueError("treated must have one value per row of X.")
         if received.all() or not received.any():
             raise ValueError("Both a treated and a control group are needed.")
-        self._learn(X, np.asarray(y, dtype=np.float64), received)
+        outcome = np.asarray(y, dtype=np.float64)
+        if not np.isin(outcome, (0.0, 1.0)).all():
+            raise ValueError("y must be 1 where the outcome came and 0 where it did not.")
+        self._learn(X, outcome, received)
         return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.input_tags.allow_nan = True
+        return tags
 
     def predict(self, X: Any) -> FloatArray:  # noqa: N803
         """The effect expected for each person: probability if treated less that if not."""
