@@ -25,6 +25,7 @@ from cohorte.clock import now
 from cohorte.paths import dbt_dir
 from cohorte.workspace import Workspace
 from pipelines.ingest import ingest
+from pipelines.phones import declare, numbering_plans
 
 COLUMNS = {
     "order_id": "varchar",
@@ -139,50 +140,46 @@ def incremental(folder: Path, rows: int) -> dict[str, Any]:
     return found
 
 
-class _Macros:
-    """Macros of the dbt project, rendered without dbt."""
+class Macros:
+    """Macros of the dbt project for DuckDB, rendered without dbt."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, **variables: Any) -> None:
         text = (dbt_dir() / "macros" / f"{name}.sql").read_text(encoding="utf-8")
-        self._given: list[Any] = []
         environment = Environment(extensions=["jinja2.ext.do"])  # noqa: S701
         self._module = environment.from_string(text).make_module(
-            {"return": self._give, "cohorte": self, "adapter": None}
+            {"cohorte": self, "adapter": None, "var": variables.__getitem__}
         )
 
-    def _give(self, value: Any) -> str:
-        self._given.append(value)
-        return ""
-
-    def numbering_plans(self) -> Any:
-        self._module.numbering_plans()
-        return self._given.pop()
-
-    def sql(self, name: str, *arguments: str) -> str:
-        return str(getattr(self._module, f"duckdb__{name}")(*arguments))
+    def __getattr__(self, name: str) -> Callable[..., str]:
+        found = getattr(self._module, f"duckdb__{name}", None) or getattr(self._module, name)
+        return lambda *arguments: str(found(*arguments))
 
 
 def normalised(rows: int) -> dict[str, Any]:
     """Phones and e-mails a second, by the SQL of staging; the phones beside the library's speed."""
-    phones, emails = _Macros("normalise_phone"), _Macros("normalise_email")
+    plans = numbering_plans()
+    phones = Macros("normalise_phone", phone_plans=plans, country_code="FR")
+    emails = Macros("normalise_email")
     with duckdb.connect(config={"threads": THREADS}) as connection:
         connection.execute(
             "create table people as select"
-            " case n % 3 when 0 then '06 ' else '+33 (0)6 ' end || lpad((n % 100)::varchar, 2, '0')"
-            " || '.34.56.' || lpad((n % 97)::varchar, 2, '0') as phone,"
+            " case n % 3 when 0 then '06 ' else '+33 (0)6 ' end || (10 + n % 19)"
+            " || '.34.' || lpad((n // 97 % 100)::varchar, 2, '0') || '.' ||"
+            " lpad((n % 97)::varchar, 2, '0') as phone,"
             " case n % 4 when 0 then ' <Mailto:Zoe+' || n || '@Gmail.com>' else 'zoe.' || n ||"
             f" '@exemple.fr' end as email from range({rows}) as numbers(n)"
         )
-        digits = phones.sql("phone_digits", "phone")
-        key = phones.sql("normalise_phone", "digits", "'FR'")
+        declare(connection)
+        digits = phones.phone_digits("phone", "'FR'")
+        key = phones.normalise_phone("phone", "digits", "'FR'")
         phone_wall, _, valid = timed(
             lambda: connection.execute(
-                f"select count({key}) from (select {digits} as digits from people)"
+                f"select count({key}) from (select phone, {digits} as digits from people)"
             ).fetchall()[0][0]
         )
         assert valid == rows
-        address = emails.sql("normalise_email", "email")
-        email_key = emails.sql("email_key", "address")
+        address = emails.normalise_email("email")
+        email_key = emails.email_key("address")
         email_wall, _, _ = timed(
             lambda: connection.execute(
                 f"select count({email_key}) from (select {address} as address from people)"

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
@@ -237,6 +238,34 @@ class RetentionSettings(Declared):
     orchestration: int = Field(default=90, ge=1)
 
 
+class AddressServiceSettings(Declared):
+    """A certified service that says whether postal addresses can be delivered to.
+
+    ``url`` must be of one of the ``hosts`` and is asked over HTTPS, but for this machine itself;
+    ``token`` comes from the environment, as ``${NAME}``. Only addresses of ``countries`` are sent.
+    """
+
+    name: Name
+    url: str
+    hosts: list[str] = Field(min_length=1)
+    token: str | None = Field(default=None, pattern=r"^\$\{[A-Za-z_][A-Za-z0-9_]*\}$")
+    countries: list[CountryCode] = Field(default=["FR"], min_length=1)
+    batch: int = Field(default=100, ge=1, le=10_000)
+    requests_per_minute: float = Field(default=60, gt=0)
+    retries: int = Field(default=3, ge=0, le=20)
+    timeout_seconds: float = Field(default=30, gt=0)
+
+    @model_validator(mode="after")
+    def _host_is_allowed(self) -> AddressServiceSettings:
+        address = urlsplit(self.url)
+        if address.hostname not in self.hosts:
+            raise ValueError(f'url is of host "{address.hostname}", which hosts does not name')
+        is_local = address.hostname in ("127.0.0.1", "localhost")
+        if address.scheme != "https" and not (is_local and address.scheme == "http"):
+            raise ValueError("url must begin with https://")
+        return self
+
+
 class WorkspaceSettings(Declared):
     """One company's choices.
 
@@ -265,6 +294,7 @@ class WorkspaceSettings(Declared):
     alerts: AlertSettings = AlertSettings()
     retention: RetentionSettings = RetentionSettings()
     reports: list[ReportSettings] = []
+    address_service: AddressServiceSettings | None = None
     screens_url: str = Field(default="http://127.0.0.1:8501", pattern=r"^https?://\S+[^/\s]$")
     inbox: str = "inbox"
     store_url: str | None = None

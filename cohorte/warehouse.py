@@ -33,6 +33,7 @@ from cohorte.workspace import Workspace
 VERSION_NAME = re.compile(r"^v(\d+)$")
 LOCK_PATIENCE_SECONDS = 0.5
 OPENING_ATTEMPTS = 5
+AT_ONCE_BYTES = 50_000_000
 
 RAW_DDL = """
 create table if not exists files (
@@ -50,8 +51,14 @@ create table if not exists column_counts (
 create table if not exists entity_counts (
     file_id integer, entity varchar, rows_count bigint, repeated_count bigint
 );
+create table if not exists again_counts (
+    file_id integer, entity varchar, same_count bigint, changed_count bigint
+);
 create table if not exists snapshots (
     file_id integer, source varchar, feed varchar, entity varchar, shown_at timestamp
+);
+create table if not exists address_verdicts (
+    address_hash varchar, verdict varchar, reason varchar, service varchar, checked_at timestamp
 );
 """
 
@@ -339,16 +346,58 @@ def _say_once(message: str) -> None:
 
 _whole: dict[tuple[str, int, int, int], str] = {}
 """Files hashed by this process, so that each is read once as long as it is not touched."""
+_hashing = threading.Lock()
+_shown: dict[Path, VersionInfo] = {}
+_checking: dict[Path, threading.Thread] = {}
+
+
+def shown_version(workspace: Workspace) -> VersionInfo | None:
+    """The version that a server shows: as `served_version`, without waiting for a new one.
+
+    Reading a file of gigabytes through takes seconds. Those who look at the version before go on
+    with it until the new one is found whole; only the first version of a process is waited for.
+    """
+    shown = _shown.get(workspace.root)
+    named = pointed_version(workspace)
+    if shown is None or named in (None, shown.version) or _reads_at_once(workspace, str(named)):
+        return _show(workspace)
+    thread = _checking.get(workspace.root)
+    if thread is None or not thread.is_alive():
+        thread = threading.Thread(target=_show, args=(workspace,), daemon=True)
+        _checking[workspace.root] = thread
+        thread.start()
+    return shown if version_path(workspace, shown.version).is_file() else _show(workspace)
+
+
+def _reads_at_once(workspace: Workspace, version: str) -> bool:
+    try:
+        key = _file_key(version_path(workspace, version))
+    except OSError:
+        return True
+    return key in _whole or key[2] < AT_ONCE_BYTES
+
+
+def _file_key(path: Path) -> tuple[str, int, int, int]:
+    stat = path.stat()
+    return str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _show(workspace: Workspace) -> VersionInfo | None:
+    info = served_version(workspace)
+    if info is not None:
+        _shown[workspace.root] = info
+    return info
 
 
 def is_whole(workspace: Workspace, info: VersionInfo) -> bool:
     """Whether a version's file is what was published, by its checksum."""
     path = version_path(workspace, info.version)
     try:
-        stat = path.stat()
-        key = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        key = _file_key(path)
         if key not in _whole:
-            _whole[key] = sha256_of(path)
+            with _hashing:
+                if key not in _whole:
+                    _whole[key] = sha256_of(path)
         return _whole[key] == info.sha256
     except OSError:
         return False

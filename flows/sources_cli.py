@@ -8,6 +8,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -202,6 +203,28 @@ def map_left_out(
     if yes or typer.confirm("Write it?", default=True):
         path = write_source(opened, source, text, replace=True)
         out.print(f"Written: {path}. The next run reads the files again.", markup=False)
+
+
+@app.command()
+def addresses(
+    workspace: WorkspaceOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many addresses.")] = 10_000,
+    yes: Annotated[bool, typer.Option("--yes", help="Send without asking.")] = False,
+) -> None:
+    """Ask the declared address service about postal addresses that it was not asked about."""
+    from pipelines.addresses import check_addresses, pending
+
+    opened = open_workspace(workspace)
+    service = opened.settings.address_service
+    if service is not None and not yes:
+        with writer_lock(opened, "addresses", now()):
+            waiting = len(pending(opened, service.countries, limit))
+        asked = f"Send {waiting:,} addresses, without names, to {urlsplit(service.url).hostname}?"
+        if not typer.confirm(asked, default=False):
+            raise typer.Exit(1)
+    counts = check_addresses(opened, now=now, limit=limit)
+    found = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(counts.items()))
+    out.print(f"{found or 'No address was asked about'}. The next run shows it.", highlight=False)
 
 
 @app.command()

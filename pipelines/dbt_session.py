@@ -61,6 +61,8 @@ def run_variables(
     settings: WorkspaceSettings, sources: list[Source], as_of: date
 ) -> dict[str, Any]:
     """The dbt variables of one run, from the workspace's settings and declared sources."""
+    from pipelines.phones import numbering_plans
+
     return {
         "as_of": as_of.isoformat(),
         "time_zone": settings.time_zone,
@@ -70,6 +72,10 @@ def run_variables(
         "rfm_window_days": settings.rfm.window_days,
         "lead_horizon_days": settings.lead_scoring.horizon_days,
         "consent_purpose": settings.consent_purpose,
+        "address_service": settings.address_service is not None,
+        "phone_plans": numbering_plans(
+            [settings.country_code, *(source.country_code for source in sources)]
+        ),
         "survivorship": settings.identity.survivorship,
         "sources": [
             {

@@ -22,6 +22,9 @@ from pipelines.connectors.extract import READER_REJECTS_TABLE, QuarantineError
 from pipelines.connectors.quoting import identifier, literal
 
 REJECTS_TABLE = "_rejects"
+DELIVERY_TABLES = (
+    "files", "rejected_rows", "column_counts", "entity_counts", "again_counts", "snapshots",
+)  # fmt: skip
 ROW_TEXT_CHARACTERS = 16_000
 MOMENT_IN_NAME = re.compile(
     r"(?<!\d)(20\d\d|19\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])"
@@ -254,6 +257,7 @@ def load(
         for one in typed:
             for file_id, count in _insert_rows(connection, one, snapshots):
                 rows.setdefault(file_id, {})[one.projection.entity] = count
+            _count_again(connection, one)
             _count_columns(connection, one, f"(from {one.table} where _fault is null)")
         if snapshots.moments:
             connection.executemany(
@@ -398,8 +402,44 @@ def _take_out(connection: duckdb.DuckDBPyConnection, file_ids: Collection[int]) 
     ids = ", ".join(str(int(file_id)) for file_id in sorted(file_ids))
     for entity in contracts():
         connection.execute(f"delete from {identifier(entity)} where _file_id in ({ids})")
-    for table in ("files", "rejected_rows", "column_counts", "entity_counts", "snapshots"):
+    for table in DELIVERY_TABLES:
         connection.execute(f"delete from {table} where file_id in ({ids})")
+
+
+def _count_again(connection: duckdb.DuckDBPyConnection, typed: Typed) -> None:
+    """Note how many rows an earlier delivery of the source brought: unchanged, or of that key."""
+    entity, key = typed.projection.entity, typed.projection.key
+    is_first = connection.execute(
+        "select count(*) filter (enters) <= 1 and not exists (select 1 from entity_counts"
+        " join files using (file_id) join (select distinct source from _deliveries) using (source)"
+        " where entity = ? and file_id not in (select file_id from _deliveries)) from _deliveries",
+        [entity],
+    ).fetchall()[0][0]
+    if is_first:
+        return
+
+    def first(columns: str) -> str:
+        return (
+            f"(select {columns}, min(_file_id) as first_id from {identifier(entity)}"
+            " semi join (select distinct source as _source from _deliveries) using (_source)"
+            f" semi join _fresh using ({columns}) group by all)"
+        )
+
+    names = ", ".join(identifier(name) for name in key)
+    connection.execute(
+        f"create or replace temp table _fresh as select {', '.join(['_file_id, _row_hash', *key])}"
+        f" from {typed.table} join _deliveries on file_id = _file_id"
+        " where enters and _fault is null"
+    )
+    known = f" join {first(names)} as by_key using ({names})" if key else ""
+    changed = "not is_same and by_key.first_id < _file_id" if key else "false"
+    connection.execute(
+        f"insert into again_counts select _file_id, {literal(entity)}, count(*) filter (is_same),"
+        f" count(*) filter ({changed}) from (select _fresh.*, by_hash.first_id < _file_id"
+        f" as is_same from _fresh join {first('_row_hash')} as by_hash using (_row_hash))"
+        f"{known} group by all"
+    )
+    connection.execute("drop table _fresh")
 
 
 def _insert_rejects(connection: duckdb.DuckDBPyConnection) -> None:

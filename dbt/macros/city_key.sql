@@ -47,3 +47,11 @@
 {% macro duckdb__is_five_digits(expression) -%}
     regexp_full_match({{ expression }}, '[0-9]{5}')
 {%- endmacro %}
+
+{#- What stands for a postal address where the address itself need not be. -#}
+{% macro address_hash() -%}
+    {{ dbt.hash(
+        "concat_ws('|', contacts.country_code, contacts.postcode, contacts.city_key, "
+        ~ cohorte.fold_text('contacts.address_line') ~ ")"
+    ) }}
+{%- endmacro %}

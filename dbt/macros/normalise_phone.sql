@@ -1,77 +1,71 @@
 {#-
-  A phone number in E.164 for the common shapes (international with + or 00, national of the
-  record's country), null when no shape fits. `digits` is what phone_digits leaves of the number,
-  as a column, so that it is not computed for every shape; `country` is an ISO 3166 alpha-2
-  expression.
+  A phone number in E.164 as the carriers' library `phonenumbers` reads it, null when the library
+  calls it invalid. Numbers that the plans in the variable `phone_plans` prove valid (international
+  with + or 00, national of the record's country) need no question. `text` is the number as it
+  came, `digits` what phone_digits leaves of it, as a column, so that it is not computed for every
+  plan; `country` is an ISO 3166 alpha-2 expression.
 -#}
-{% macro normalise_phone(digits, country) -%}
-    {{ return(adapter.dispatch('normalise_phone', 'cohorte')(digits, country)) }}
+{% macro normalise_phone(text, digits, country) -%}
+    {{ return(adapter.dispatch('normalise_phone', 'cohorte')(text, digits, country)) }}
 {%- endmacro %}
 
-{% macro default__normalise_phone(digits, country) -%}
+{% macro default__normalise_phone(text, digits, country) -%}
     nullif({{ digits }}, '')
 {%- endmacro %}
 
-{#- Digits of a number as it came, with the + of an international one in front. -#}
-{% macro phone_digits(expression) -%}
-    {{ return(adapter.dispatch('phone_digits', 'cohorte')(expression)) }}
+{#- Digits of a number as it came, with the + of an international one in front; null where it
+  holds anything that a number need not hold. -#}
+{% macro phone_digits(expression, country) -%}
+    {{ return(adapter.dispatch('phone_digits', 'cohorte')(expression, country)) }}
 {%- endmacro %}
 
-{% macro default__phone_digits(expression) -%}
+{% macro default__phone_digits(expression, country) -%}
     replace(replace(replace(trim({{ expression }}), ' ', ''), '.', ''), '-', '')
 {%- endmacro %}
 
-{% macro duckdb__phone_digits(expression) -%}
-    regexp_replace(
-        regexp_replace({{ expression }}, '\(0\)|[^0-9+]', '', 'g'), '^(?:00|\+00)', '+'
+{% macro duckdb__phone_digits(expression, country) -%}
+    {%- set double_zero = [] -%}
+    {%- for region, plan in var('phone_plans').items() if plan.is_double_zero -%}
+        {%- do double_zero.append("'" ~ region ~ "'") -%}
+    {%- endfor -%}
+    case
+        when not regexp_full_match({{ expression }}, '\s*[+(]?[0-9 ().\-/]+') then null
+        {%- if double_zero %}
+        when {{ country }} in ({{ double_zero | join(', ') }})
+            then regexp_replace(
+                regexp_replace({{ expression }}, '[^0-9+]', '', 'g'), '^00', '+'
+            )
+        {%- endif %}
+        else regexp_replace({{ expression }}, '[^0-9+]', '', 'g')
+    end
+{%- endmacro %}
+
+{% macro duckdb__normalise_phone(text, digits, country) -%}
+    coalesce(
+        {{ cohorte.proven_phone(digits, country) }},
+        phone_e164({{ text }}, {{ country }}, '{{ var("country_code") }}')
     )
 {%- endmacro %}
 
-{#-
-  calling code, whether a national number starts with the trunk prefix 0, and the pattern of the
-  number that follows the calling code
--#}
-{% macro numbering_plans() -%}
-    {{ return({
-        'FR': ['33', true, '[1-9][0-9]{8}'],
-        'BE': ['32', true, '[1-9][0-9]{7,8}'],
-        'CH': ['41', true, '[1-9][0-9]{8}'],
-        'LU': ['352', false, '[2-9][0-9]{5,8}'],
-        'DE': ['49', true, '[1-9][0-9]{6,11}'],
-        'AT': ['43', true, '[1-9][0-9]{6,11}'],
-        'NL': ['31', true, '[1-9][0-9]{8}'],
-        'GB': ['44', true, '[1-9][0-9]{8,9}'],
-        'IE': ['353', true, '[1-9][0-9]{6,8}'],
-        'IT': ['39', false, '[03][0-9]{8,10}'],
-        'ES': ['34', false, '[6-9][0-9]{8}'],
-        'PT': ['351', false, '[29][0-9]{8}'],
-        'BR': ['55', true, '[1-9][0-9]{9,10}'],
-        'US': ['1', false, '[2-9][0-9]{9}'],
-        'CA': ['1', false, '[2-9][0-9]{9}'],
-        'AU': ['61', true, '[1-9][0-9]{8}'],
-        'MA': ['212', true, '[5-8][0-9]{8}'],
-    }) }}
-{%- endmacro %}
-
-{% macro duckdb__normalise_phone(digits, country) -%}
-    {%- set plans = cohorte.numbering_plans() -%}
+{#- A number that a plan proves valid; null says nothing. -#}
+{% macro proven_phone(digits, country) -%}
     case
-        when {{ digits }} is null or length({{ digits }}) < 6 then null
-        when starts_with({{ digits }}, '+')
-            then case
-                when not regexp_full_match({{ digits }}, '[+][1-9][0-9]{6,14}') then null
-                {%- for code in ['33', '32', '41', '31', '44', '49'] %}
-                when starts_with({{ digits }}, '+{{ code }}0')
-                    then '+{{ code }}' || substr({{ digits }}, {{ code | length + 3 }})
-                {%- endfor %}
-                else {{ digits }}
-            end
-        {%- for plan, parts in plans.items() %}
-        when {{ country }} = '{{ plan }}'
-            then case
-                when regexp_full_match({{ digits }}, '{{ '0?' if parts[1] }}{{ parts[2] }}')
-                    then '+{{ parts[0] }}' || {{ "ltrim(" ~ digits ~ ", '0')" if parts[1] else digits }}
-            end
+        when {{ digits }} is null then null
+        {%- for is_national in (false, true) %}
+        {%- for region, plan in var('phone_plans').items() %}
+        {%- set rest = digits if is_national
+            else "substr(" ~ digits ~ ", " ~ (plan.code | length + 2) ~ ")" %}
+        {%- set national = "ltrim(" ~ rest ~ ", '0')" if plan.has_trunk else rest %}
+        when
+            {% if is_national %}{{ country }} = '{{ region }}'
+            {%- else %}starts_with({{ digits }}, '+{{ plan.code }}'){% endif %}
+            and regexp_full_match({{ national }}, '{{ plan.kinds }}')
+            and regexp_full_match({{ national }}, '{{ plan.general }}')
+            {%- if plan.has_trunk %}
+            and not starts_with({{ rest }}, '00')
+            {%- endif %}
+            then '+{{ plan.code }}' || {{ national }}
+        {%- endfor %}
         {%- endfor %}
     end
 {%- endmacro %}

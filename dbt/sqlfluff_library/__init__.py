@@ -49,6 +49,10 @@ def address_problem() -> str:
     return "case when is_known_postcode then 'unknown_postcode' end"
 
 
+def address_hash() -> str:
+    return "md5(contacts.address_line)"
+
+
 def json_list_length(expression: str, key: str) -> str:
     return f"length({expression})"
 
@@ -65,12 +69,12 @@ def email_key(email: str) -> str:
     return f"lower({email})"
 
 
-def normalise_phone(digits: str, country: str) -> str:
-    return f"coalesce({digits}, {country})"
+def normalise_phone(text: str, digits: str, country: str) -> str:
+    return f"coalesce({text}, {digits}, {country})"
 
 
-def phone_digits(expression: str) -> str:
-    return f"trim({expression})"
+def phone_digits(expression: str, country: str) -> str:
+    return f"coalesce({expression}, {country})"
 
 
 def without_accents(expression: str) -> str:

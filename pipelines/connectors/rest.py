@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +90,16 @@ def _records(delivery: Delivery, feed: Feed) -> Iterator[Any]:
     page, seen = _first(rest), 0
     asked: set[str] = set()
     with httpx.Client(headers=headers, timeout=rest.timeout_seconds) as client:
-        pace = _Pace(rest.requests_per_minute)
+        pace = Pace(rest.requests_per_minute)
         for _ in range(MAXIMUM_PAGES):
             if page is not None:
                 parameters[rest.page_parameter] = page
-            answer = _ask(client, url, parameters, rest, pace, delivery)
+            answer = ask(
+                partial(client.get, url, params=parameters or None),
+                pace,
+                rest.retries,
+                f"{delivery.name} {httpx.URL(url).host}",
+            )
             document = _document(answer, delivery)
             records = value_at(document, feed.records)
             if not isinstance(records, list):
@@ -147,7 +153,7 @@ def _following(
     return None
 
 
-class _Pace:
+class Pace:
     """Keeps requests under a rate."""
 
     def __init__(self, per_minute: float) -> None:
@@ -161,21 +167,14 @@ class _Pace:
         self._next = max(now, self._next) + self._apart
 
 
-def _ask(
-    client: httpx.Client,
-    url: str,
-    parameters: dict[str, str],
-    rest: Rest,
-    pace: _Pace,
-    delivery: Delivery,
-) -> httpx.Response:
-    """One answer, asked for again while the interface says later."""
+def ask(send: Callable[[], httpx.Response], pace: Pace, retries: int, where: str) -> httpx.Response:
+    """One answer, asked for again while the interface says later; QuarantineError for none."""
     said = "it does not answer"
-    for attempt in range(rest.retries + 1):
+    for attempt in range(retries + 1):
         pace.wait()
         wait = min(LONGEST_WAIT_SECONDS, 0.5 * 2**attempt)
         try:
-            answer = client.get(url, params=parameters or None)
+            answer = send()
         except httpx.HTTPError as error:
             said = f"it does not answer: {type(error).__name__}"
         else:
@@ -185,12 +184,12 @@ def _ask(
             if answer.status_code not in LATER:
                 break
             wait = _asked_wait(answer, wait)
-        if attempt < rest.retries:
+        if attempt < retries:
             time.sleep(wait)
     raise QuarantineError(
         "unreadable_interface",
         said,
-        where=f"{delivery.name} {httpx.URL(url).host}",
+        where=where,
         remedy="see its address and token, and run again",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,6 +33,8 @@ ADDRESSES = {
     "form": ("1 rue Haute", "4200", "Saint-Étienne", "malformed_postcode"),
     "unknown": ("1 rue Haute", "99999", "Saint-Étienne", "unknown_postcode"),
     "other": ("1 rue Haute", "42000", "Lyon", "city_not_of_postcode"),
+    "refused": ("8 rue Haute", "42000", "Saint-Étienne", "undeliverable"),
+    "confirmed": ("9 rue Haute", "42000", "Saint-Étienne", None),
 }
 REGIONS = ("FR", "BE", "CH", "LU", "DE", "AT", "NL", "GB", "IE", "IT", "ES", "PT", "BR", "US",
            "CA", "AU", "MA")  # fmt: skip
@@ -57,7 +60,12 @@ def phones() -> dict[str, tuple[str, str, str]]:
     return found
 
 
+def hash_of(address: str) -> str:
+    return hashlib.md5(address.encode(), usedforsecurity=False).hexdigest()
+
+
 PHONES = phones()
+POST = {"service": "post"}
 RAW: dict[str, list[dict[str, Any]]] = {
     "contacts": [
         *(address(name, *parts[:3]) for name, parts in ADDRESSES.items()),
@@ -66,6 +74,11 @@ RAW: dict[str, list[dict[str, Any]]] = {
         person("stays", _source="crm", _file_id=3),
         person("gone", _source="crm", _file_id=2),
         person("new", _source="crm", _file_id=3),
+        person("in_two", _source="crm", _file_id=2),
+        person("in_two", _source="crm", _file_id=4),
+        person("left_both", _source="crm", _file_id=2),
+        person("left_both", _source="crm", _file_id=4),
+        person("in_two", _source="crm", _file_id=5),
         *(
             {"contact_id": name, "phone": text, "country_code": region, "_source": "phones"}
             for name, (text, region, _answer) in PHONES.items()
@@ -83,6 +96,10 @@ RAW: dict[str, list[dict[str, Any]]] = {
         {"file_id": file_id, "source": "crm", "feed": "f", "entity": entity, "shown_at": at}
         for entity in ("contacts", "products")
         for file_id, at in ((2, datetime(2026, 1, 1)), (3, datetime(2026, 2, 1)))  # noqa: DTZ001
+    ]
+    + [
+        {"file_id": file_id, "source": "crm", "feed": "g", "entity": "contacts", "shown_at": at}
+        for file_id, at in ((4, datetime(2026, 1, 5)), (5, datetime(2026, 3, 1)))  # noqa: DTZ001
     ],
     "files": [
         {
@@ -111,6 +128,14 @@ RAW: dict[str, list[dict[str, Any]]] = {
     "entity_counts": [
         {"file_id": 101, "entity": "contacts", "rows_count": 90, "repeated_count": 4}
     ],
+    "address_verdicts": [
+        {"address_hash": hash_of(f"FR|42000|saint etienne|{line}"), "verdict": verdict} | POST
+        for line, verdict in (("8 rue haute", "undeliverable"), ("9 rue haute", "deliverable"))
+    ],
+    "again_counts": [
+        {"file_id": 101, "entity": "contacts", "same_count": 3, "changed_count": 2},
+        {"file_id": 101, "entity": "orders", "same_count": 1, "changed_count": 0},
+    ],
     "rejected_rows": [
         {
             "file_id": 101,
@@ -128,7 +153,7 @@ RAW: dict[str, list[dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def built(lab: Lab) -> Outcome:
-    return lab.build(RAW)
+    return lab.build(RAW, address_service=True)
 
 
 def test_an_address_is_valid_or_says_why_not(built: Outcome) -> None:
@@ -141,14 +166,20 @@ def test_an_address_is_valid_or_says_why_not(built: Outcome) -> None:
     assert found == {name: parts[3] for name, parts in ADDRESSES.items()} | {"belgian": None}
     assert built.rows(
         "select is_address_valid, sum(contacts_count) from address_quality group by 1 order by 1"
-    ) == [(False, 6), (True, 5)]
+    ) == [(False, 7), (True, 6)]
 
 
 def test_a_record_that_the_last_snapshot_lacks_is_closed_and_kept(built: Outcome) -> None:
     assert built.rows(
         "select contact_id, closed_at::date::varchar from staging.stg_contacts"
         " where source = 'crm' order by 1"
-    ) == [("gone", "2026-02-01"), ("new", None), ("stays", None)]
+    ) == [
+        ("gone", "2026-02-01"),
+        ("in_two", None),
+        ("left_both", "2026-03-01"),
+        ("new", None),
+        ("stays", None),
+    ]
     assert built.one("select count(*) from identities where contact_id = 'gone'") == 1
     assert built.rows("select product_id, is_active from products order by 1") == [
         ("p1", False),
@@ -174,11 +205,26 @@ def test_a_day_far_from_the_usual_volume_is_told(built: Outcome) -> None:
 
 def test_changes_of_columns_and_repeats_are_counted_by_day(built: Outcome) -> None:
     assert built.one(
-        "select sum(new_columns_count), sum(repeated_count) from source_deliveries"
-    ) == (
-        2,
-        4,
-    )
+        "select sum(new_columns_count), sum(repeated_count), sum(same_count), sum(changed_count)"
+        " from source_deliveries"
+    ) == (2, 4, 4, 2)
+
+
+def test_what_a_service_says_of_an_address_is_shown_with_its_name(built: Outcome) -> None:
+    assert built.rows(
+        "select is_address_valid, address_problem, verdict, checked_by from address_quality"
+        " where verdict is not null order by all"
+    ) == [
+        (False, "undeliverable", "undeliverable", "post"),
+        (True, None, "deliverable", "post"),
+    ]
+    assert built.rows(
+        "select contact_point, is_valid, checked_by from contact_points"
+        " where checked_by is not null order by 1"
+    ) == [
+        ("8 rue Haute, 42000 Saint-Étienne", False, "post"),
+        ("9 rue Haute, 42000 Saint-Étienne", True, "post"),
+    ]
 
 
 def test_completeness_and_validity_are_by_column(built: Outcome) -> None:

@@ -354,3 +354,22 @@ def test_a_file_that_changes_while_it_is_read_enters_at_the_next_run(bench, monk
     assert "it changed while it was read" in report.messages[0]
     monkeypatch.undo()
     assert bench.ingest().files[0].accepted == 21
+
+
+def test_what_is_delivered_again_is_counted_by_delivery(bench):
+    contacts = {"contacts": {"columns": {"contact_id": "id", "email": "mail"}}}
+    bench.source({"feed": "crm", "files": "crm_*.csv", "entities": contacts})
+    bench.deliver("crm_1.csv", "id,mail\n1,a@x.fr\n2,b@x.fr\n3,c@x.fr\n")
+    bench.ingest()
+    assert bench.ask("from again_counts") == []
+    bench.deliver("crm_2.csv", "id,mail\n1,a@x.fr\n2,new@x.fr\n4,d@x.fr\n")
+    bench.deliver("crm_3.csv", "id,mail\n4,d@x.fr\n4,e@x.fr\n5,f@x.fr\n")
+    bench.ingest()
+    bench.deliver("crm_4.csv", "id,mail\n2,b@x.fr\n")
+    bench.ingest()
+    counted = "select name, same_count, changed_count from again_counts join files using (file_id)"
+    assert bench.ask(f"{counted} order by 1") == [
+        ("crm_2.csv", 1, 1),
+        ("crm_3.csv", 1, 1),
+        ("crm_4.csv", 1, 0),
+    ]

@@ -24,6 +24,7 @@ compared as (
         contacts.city,
         contacts.city_key,
         contacts.country_code,
+        {{ address_hash() }} as address_hash,
         known_countries.country_code is not null as has_reference,
         known_codes.postcode is not null as is_known_postcode,
         communes.postcode is not null as is_commune_of_postcode
@@ -41,8 +42,24 @@ compared as (
 )
 
 select
-    source,
-    contact_id,
-    coalesce(address_line, postcode, city) is not null as has_address,
-    {{ address_problem() }} as address_problem
+    compared.source,
+    compared.contact_id,
+    coalesce(compared.address_line, compared.postcode, compared.city) is not null as has_address,
+    {% if var('address_service') -%}
+    coalesce(
+        {{ address_problem() }},
+        case when verdicts.verdict = 'undeliverable' then 'undeliverable' end
+    ) as address_problem,
+    verdicts.verdict,
+    verdicts.service as checked_by,
+    {%- else -%}
+    {{ address_problem() }} as address_problem,
+    cast(null as {{ dbt.type_string() }}) as verdict,
+    cast(null as {{ dbt.type_string() }}) as checked_by,
+    {%- endif %}
+    compared.address_hash
 from compared
+{% if var('address_service') %}
+left join {{ source('raw', 'address_verdicts') }} as verdicts
+    on compared.address_hash = verdicts.address_hash
+{%- endif %}

@@ -1,4 +1,4 @@
-{{ config(tags=['profile'], materialized='ephemeral') }}
+{{ config(tags=['profile'], materialized='view') }}
 
 -- Every rejected row with its file, and among those of one reason how many there are and which of
 -- them it is, the latest first.

@@ -11,7 +11,8 @@ with statements as (
         statements.purpose,
         statements.contact_point,
         {{ normalise_email('statements.contact_point') }} as given_email,
-        {{ phone_digits('statements.contact_point') }} as given_digits,
+        case when statements.channel not in ('email', 'post') then statements.contact_point end
+            as given_number,
         contacts.country_code as country,
         coalesce(contacts.email_address, contacts.email) as own_email,
         coalesce(contacts.phone_key, contacts.phone) as own_phone,
@@ -30,9 +31,14 @@ with statements as (
             and statements.contact_id = contacts.contact_id
 ),
 
-dialled as (
-    select *, {{ normalise_phone('given_digits', 'country') }} as given_phone
+numbered as (
+    select *, {{ phone_digits('given_number', 'country') }} as given_digits
     from statements
+),
+
+dialled as (
+    select *, {{ normalise_phone('given_number', 'given_digits', 'country') }} as given_phone
+    from numbered
 ),
 
 addressed as (

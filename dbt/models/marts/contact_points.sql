@@ -6,6 +6,7 @@ with points as (
         'email' as channel,
         coalesce(email_address, email) as contact_point,
         email_address is not null and closed_at is null as is_valid,
+        cast(null as {{ dbt.type_string() }}) as checked_by,
         source,
         belief_rank,
         created_at
@@ -17,6 +18,7 @@ with points as (
         'phone' as channel,
         coalesce(phone_key, phone) as contact_point,
         phone_key is not null and closed_at is null as is_valid,
+        cast(null as {{ dbt.type_string() }}) as checked_by,
         source,
         belief_rank,
         created_at
@@ -28,6 +30,7 @@ with points as (
         'post' as channel,
         {{ postal_address() }} as contact_point,
         addresses.address_problem is null and contacts.closed_at is null as is_valid,
+        addresses.checked_by,
         contacts.source,
         contacts.belief_rank,
         contacts.created_at
@@ -41,6 +44,7 @@ with points as (
         'email' as channel,
         email as contact_point,
         true as is_valid,
+        cast(null as {{ dbt.type_string() }}) as checked_by,
         'correction' as source,
         -1 as belief_rank,
         cast(null as {{ dbt.type_timestamp() }}) as created_at
@@ -52,6 +56,7 @@ with points as (
         'phone' as channel,
         phone as contact_point,
         true as is_valid,
+        cast(null as {{ dbt.type_string() }}) as checked_by,
         'correction' as source,
         -1 as belief_rank,
         cast(null as {{ dbt.type_timestamp() }}) as created_at
@@ -65,6 +70,7 @@ merged as (
         channel,
         contact_point,
         max(case when is_valid then 1 else 0 end) as is_valid,
+        max(checked_by) as checked_by,
         min(belief_rank) as belief_rank,
         {{ value_at_least('source', 'belief_rank') }} as source,
         min(created_at) as first_seen_at
@@ -78,6 +84,7 @@ select
     cast(merged.contact_point as {{ dbt.type_string() }}) as contact_point,
     cast(merged.source as {{ dbt.type_string() }}) as source,
     merged.is_valid = 1 as is_valid,
+    cast(merged.checked_by as {{ dbt.type_string() }}) as checked_by,
     coalesce(
         merged.contact_point = case merged.channel
             when 'email' then corrections.email

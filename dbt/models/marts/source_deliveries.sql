@@ -9,6 +9,15 @@ with repeats as (
     group by file_id
 ),
 
+again as (
+    select
+        file_id,
+        sum(same_count) as same_count,
+        sum(changed_count) as changed_count
+    from {{ source('raw', 'again_counts') }}
+    group by file_id
+),
+
 days as (
     select
         files.source,
@@ -17,10 +26,13 @@ days as (
         sum(case when files.status = 'quarantined' then 1 else 0 end) as quarantined_count,
         sum(coalesce(files.records, 0)) as records,
         sum(coalesce(repeats.repeated_count, 0)) as repeated_count,
+        sum(coalesce(again.same_count, 0)) as same_count,
+        sum(coalesce(again.changed_count, 0)) as changed_count,
         sum({{ json_list_length('files.dialect', 'new_columns') }}) as new_columns_count,
         sum({{ json_list_length('files.dialect', 'gone_columns') }}) as gone_columns_count
     from {{ source('raw', 'files') }} as files
     left join repeats on files.file_id = repeats.file_id
+    left join again on files.file_id = again.file_id
     group by files.source, {{ local_date('files.loaded_at') }}
 ),
 
@@ -60,6 +72,8 @@ select
     cast(quarantined_count as {{ dbt.type_bigint() }}) as quarantined_count,
     cast(records as {{ dbt.type_bigint() }}) as records,
     cast(repeated_count as {{ dbt.type_bigint() }}) as repeated_count,
+    cast(same_count as {{ dbt.type_bigint() }}) as same_count,
+    cast(changed_count as {{ dbt.type_bigint() }}) as changed_count,
     cast(new_columns_count as {{ dbt.type_bigint() }}) as new_columns_count,
     cast(gone_columns_count as {{ dbt.type_bigint() }}) as gone_columns_count,
     cast(

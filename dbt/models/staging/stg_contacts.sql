@@ -16,7 +16,7 @@ cleaned as (
         coalesce(declared.country_code, '{{ var("country_code") }}') as usual_country,
         coalesce(declared.trust, 9) as trust,
         {{ normalise_email('records.email') }} as valid_email,
-        {{ phone_digits('records.phone') }} as digits,
+        {{ clean_text('records.phone') }} as given_phone,
         lower({{ clean_text('records.party_type') }}) as given_party_type
     from records
     left join {{ ref('stg_sources') }} as declared on records._source = declared.source
@@ -41,7 +41,8 @@ keyed as (
         *,
         {{ words_of('folded_full_name') }} as given_full_name_key,
         {{ words_of('folded_first_name') }} as first_name_key,
-        {{ words_of('folded_last_name') }} as last_name_key
+        {{ words_of('folded_last_name') }} as last_name_key,
+        {{ phone_digits('given_phone', 'phone_country') }} as digits
     from named
 ),
 
@@ -80,8 +81,8 @@ select
     lower({{ clean_text('email') }}) as email,
     valid_email as email_address,
     {{ email_key('valid_email') }} as email_key,
-    {{ clean_text('phone') }} as phone,
-    {{ normalise_phone('digits', 'phone_country') }} as phone_key,
+    given_phone as phone,
+    {{ normalise_phone('given_phone', 'digits', 'phone_country') }} as phone_key,
 
     {{ clean_text('address_line') }} as address_line,
     upper({{ clean_text('postcode') }}) as postcode,
