@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -54,6 +53,7 @@ from cohorte.segments import (
     total,
     value_counts,
 )
+from cohorte.segments.watch import WATCH
 from cohorte.store import Store, open_store
 from cohorte.warehouse import VersionInfo, connect_reader, served_version, version_path
 from cohorte.workspace import SETTINGS_FILE, Workspace, open_workspace
@@ -170,23 +170,15 @@ class Cursor:
 
     def frame(self, sql: str, parameters: Row | Sequence[Any] = ()) -> pl.DataFrame:
         """The result as a Polars frame."""
-        timer = threading.Timer(QUERY_SECONDS, self._cursor.interrupt)
-        timer.start()
-        try:
+        with WATCH.limited(self._cursor, QUERY_SECONDS):
             return self._cursor.sql(sql, params=parameters or None).pl()
-        finally:
-            timer.cancel()
 
     def rows(self, sql: str, parameters: Row | Sequence[Any] = ()) -> list[Row]:
         """The result as one dictionary per row, values as DuckDB gives them."""
-        timer = threading.Timer(QUERY_SECONDS, self._cursor.interrupt)
-        timer.start()
-        try:
+        with WATCH.limited(self._cursor, QUERY_SECONDS):
             result = self._cursor.execute(sql, parameters or None)
             names = [column[0] for column in result.description]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-        finally:
-            timer.cancel()
 
     def row(self, sql: str, parameters: Row | Sequence[Any] = ()) -> Row:
         """The only row of the result; an empty dictionary when there is none."""

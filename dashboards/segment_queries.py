@@ -46,8 +46,10 @@ from cohorte.segments import (
     why,
 )
 from cohorte.segments.library import stored_segment, with_library
+from cohorte.segments.watch import StoppedError
 from cohorte.segments.why import Change
 from dashboards import queries
+from dashboards.patience import stoppable
 from dashboards.queries import Cursor, Row, published
 
 
@@ -87,39 +89,55 @@ def _rule(text: str) -> Node:
 
 def sizes_of(rules: dict[str, str]) -> dict[str, int]:
     """Sizes of plain rules by name; those that do not fit the version are left out."""
+    return _sizes(tuple(rules.items()))
+
+
+rule_reach = stoppable(queries.rule_reach)
+rule_sample = stoppable(queries.rule_sample)
+
+
+@stoppable
+def _sizes(rules: tuple[tuple[str, str], ...]) -> dict[str, int]:
     found: dict[str, int] = {}
-    for name, rule in rules.items():
+    for name, rule in rules:
         try:
             found |= queries.rule_sizes(((name, rule),))
+        except StoppedError:
+            raise
         except CohorteError:
             continue
     return found
 
 
+@stoppable
 @published
 def rule_tally(cursor: Cursor, rule: str) -> Tally:
     """Who meets a rule, who does not, and for whom a value is not known."""
     return tally(cursor.population(), _rule(rule))
 
 
+@stoppable
 @published
 def rule_breakdown(cursor: Cursor, rule: str, field: str) -> Breakdown:
     """How the members split by a field."""
     return breakdown(cursor.population(), _rule(rule), field)
 
 
+@stoppable
 @published
 def rule_differences(cursor: Cursor, rule: str) -> list[Difference]:
     """In what the members differ most from the rest."""
     return differences(cursor.population(), _rule(rule), most=8)
 
 
+@stoppable
 @published
 def rule_overlap(cursor: Cursor, rules: tuple[tuple[str, str], ...]) -> Overlap:
     """How segments overlap."""
     return overlap(cursor.population(), {name: _rule(rule) for name, rule in rules})
 
 
+@stoppable
 @published
 def rule_impact(cursor: Cursor, before: str, after: str) -> tuple[int, int]:
     """How many would enter and leave if one rule took the place of another."""
@@ -127,6 +145,7 @@ def rule_impact(cursor: Cursor, before: str, after: str) -> tuple[int, int]:
     return found.entered, found.left
 
 
+@stoppable
 @published
 def rule_audience(cursor: Cursor, rule: str, channel: Channel, purpose: str) -> Audience:
     """The members who may be contacted, by id alone, and why the others may not."""
@@ -134,6 +153,7 @@ def rule_audience(cursor: Cursor, rule: str, channel: Channel, purpose: str) -> 
     return replace(found, people=found.people.select("customer_id"))
 
 
+@stoppable
 @published
 def size_on(cursor: Cursor, rule: str, day: date) -> int:
     """How many met a rule on an earlier day, from the facts dated by then."""
@@ -146,6 +166,7 @@ def frozen_size(cursor: Cursor, segment_id: str, day: date) -> int:
     return members_on(cursor.connection, segment_id, day).height
 
 
+@stoppable
 @published
 def rule_members(cursor: Cursor, rule: str, limit: int, offset: int) -> list[Row]:
     """A page of the members."""
@@ -168,6 +189,7 @@ def moved_since(cursor: Cursor, day: date) -> dict[str, tuple[int, int]]:
     return changes_since(cursor.connection, day)
 
 
+@stoppable
 @published
 def done_values(cursor: Cursor, behaviour: str, field: str) -> list[tuple[str, int]]:
     """The commonest values of a field of a behaviour, and how many customers did it with each."""
@@ -188,6 +210,7 @@ def places(cursor: Cursor) -> dict[str, tuple[float, float]]:
     return {row["city"]: (round(row["latitude"], 5), round(row["longitude"], 5)) for row in rows}
 
 
+@stoppable
 def reasons(
     rule: Node, segments: list[Segment], customer_id: str, language: str
 ) -> tuple[Reason, list[Change]]:

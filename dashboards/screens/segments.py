@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -32,6 +33,7 @@ from cohorte.segments import (
 )
 from cohorte.segments.describe import say_value
 from cohorte.segments.library import definition_changes, referring, segment_yaml
+from cohorte.segments.watch import StoppedError
 from dashboards import queries, segment_queries, theme, vocabulary
 from dashboards.components import (
     Column,
@@ -98,12 +100,13 @@ def render() -> None:
     _ = words()
     st.html(f"<style>{(theme.ASSETS / 'segments.css').read_text(encoding='utf-8')}</style>")
     asked = str(st.query_params.get("id") or "")
-    if asked == "new":
-        _builder(current_draft() or _blank(), _)
-    elif asked:
-        _one(asked, _)
-    else:
-        _list(_)
+    with suppress(StoppedError):  # told where the answer would have been
+        if asked == "new":
+            _builder(current_draft() or _blank(), _)
+        elif asked:
+            _one(asked, _)
+        else:
+            _list(_)
 
 
 def _blank() -> Draft:
@@ -365,7 +368,7 @@ def _archive(segment: Segment, segments: list[Segment], _: Words) -> None:
 
 def _results(rule_text: str, rule: Node, segments: list[Segment], _: Words) -> None:
     """Size, share, reach, sentence and a masked sample of a rule."""
-    found = queries.rule_reach(rule_text)
+    found = segment_queries.rule_reach(rule_text)
     base, size = queries.base_size(), found[""]
     with card("size"):
         draw(
@@ -388,7 +391,7 @@ def _results(rule_text: str, rule: Node, segments: list[Segment], _: Words) -> N
             reach(found, size, vocabulary.REACHED_BY)
     if size:
         with card("sample", _("A few of them"), _("Masked: names, e-mails and phones in part")):
-            draw(_sample_table(queries.rule_sample(rule_text, SAMPLE_SIZE), _))
+            draw(_sample_table(segment_queries.rule_sample(rule_text, SAMPLE_SIZE), _))
 
 
 def _unknown(rule_text: str, _: Words) -> None:
@@ -576,7 +579,7 @@ def _overlap(segment: Segment, others: list[Segment], segments: list[Segment], _
 
 
 def _members(rule: str, _: Words) -> None:
-    size = queries.rule_reach(rule)[""]
+    size = segment_queries.rule_reach(rule)[""]
     if not size:
         empty(_("Nobody meets the rule"), symbol="filter", small=True)
         return
@@ -624,6 +627,8 @@ def _why(segment: Segment, segments: list[Segment], _: Words) -> None:
             return
         try:
             reason, changes = segment_queries.reasons(segment.rule, segments, customer_id, _.code)
+        except StoppedError:
+            raise
         except CohorteError as error:
             draw(div(str(error), cls="co-warning", role="alert"))
             return
@@ -729,6 +734,8 @@ def _then(segment: Segment, rule: str, _: Words) -> None:
             return
         try:
             anew = _.number(segment_queries.size_on(rule, day))
+        except StoppedError:
+            raise
         except CohorteError as error:
             anew = "–"
             note(_("Cannot be counted anew for that day: {reason}", reason=error.message))
@@ -989,6 +996,8 @@ def _builder(draft: Draft, _: Words) -> None:
                 )
         try:
             _results(builder.plain(), builder.rule(), builder.segments, _)
+        except StoppedError:
+            raise
         except CohorteError as error:
             draw(div(str(error), cls="co-warning", role="alert"))
 
