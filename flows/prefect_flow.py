@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -176,9 +176,9 @@ def _link_to_screens(workspace: Workspace, report: RunReport) -> None:
 def bury_dead_runs(workspace: Workspace) -> int:
     """Say in Prefect that runs died which the workspace knows did; how many there were.
 
-    A process killed outright tells nobody, so its flow run would be "Running" for ever. The next
-    run of the workspace finds it interrupted in the store, and says so here. What goes wrong with
-    that is logged: it is no reason for a run to fail.
+    A process killed outright tells nobody: its flow run and the task it was in would be "Running"
+    for ever. The next run of the workspace finds it interrupted in the store, and says so here.
+    What goes wrong with that is logged: it is no reason for a run to fail.
     """
     from prefect.client.orchestration import get_client
 
@@ -188,7 +188,7 @@ def bury_dead_runs(workspace: Workspace) -> int:
         return 0
     try:
         with get_client(sync_client=True) as client:
-            return sum(_bury(client, name) for name in dead)
+            return _bury(client, dead)
     except Exception as error:
         logger().warning(
             "dead runs are not told to Prefect", extra={"reason": type(error).__name__}
@@ -196,27 +196,38 @@ def bury_dead_runs(workspace: Workspace) -> int:
         return 0
 
 
-def _bury(client: SyncPrefectClient, name: str) -> int:
+def _bury(client: SyncPrefectClient, names: Sequence[str]) -> int:
     from prefect.client.schemas.filters import (
         FlowRunFilter,
         FlowRunFilterName,
         FlowRunFilterState,
         FlowRunFilterStateType,
+        TaskRunFilter,
+        TaskRunFilterState,
+        TaskRunFilterStateType,
     )
     from prefect.client.schemas.objects import StateType
     from prefect.states import Crashed
 
     alive = [StateType.RUNNING, StateType.PENDING]
-    found = client.read_flow_runs(
+    named = FlowRunFilterName(any_=list(names))
+    gone: Any = Crashed(message="the process ended without finishing")
+    tasks = client.read_task_runs(
+        flow_run_filter=FlowRunFilter(name=named),
+        task_run_filter=TaskRunFilter(
+            state=TaskRunFilterState(type=TaskRunFilterStateType(any_=alive))
+        ),
+    )
+    for task in tasks:
+        client.set_task_run_state(task.id, gone, force=True)
+    flows = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
-            name=FlowRunFilterName(any_=[name]),
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=alive)),
+            name=named, state=FlowRunFilterState(type=FlowRunFilterStateType(any_=alive))
         )
     )
-    gone: Any = Crashed(message="the process ended without finishing")
-    for run in found:
+    for run in flows:
         client.set_flow_run_state(run.id, gone, force=True)
-    return len(found)
+    return len(flows)
 
 
 @contextmanager

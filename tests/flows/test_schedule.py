@@ -135,4 +135,6 @@ def test_a_run_killed_outright_is_not_running_for_ever(workspace):
     )
     with closing(sqlite3.connect(workspace.root / ".prefect" / "prefect.db")) as database:
         states = database.execute("select state_type from flow_run order by start_time").fetchall()
+        tasks = database.execute("select distinct state_type from task_run").fetchall()
     assert states == [("CRASHED",), ("COMPLETED",)]
+    assert set(tasks) == {("CRASHED",), ("COMPLETED",)}
