@@ -55,7 +55,7 @@ from cohorte.segments import (
 )
 from cohorte.segments.watch import WATCH
 from cohorte.store import Store, open_store
-from cohorte.warehouse import VersionInfo, connect_reader, served_version, version_path
+from cohorte.warehouse import VersionInfo, connect_reader, shown_version, version_path
 from cohorte.workspace import SETTINGS_FILE, Workspace, open_workspace
 
 QUERY_SECONDS = 30
@@ -102,7 +102,7 @@ def _workspace(root: str, changed: int) -> Workspace:
 def pin() -> Served | None:
     """Read the pointer and hold this rerun to the version it names; None before the first."""
     space = workspace()
-    info = served_version(space)
+    info = shown_version(space)
     if info is None:
         st.session_state.pop(_PINNED, None)
         return None
@@ -368,15 +368,9 @@ def customers(
     typed = " ".join(search.split())[:200]
     listed, found = _ALL, ""
     if typed:
-        hits = {"typed": typed, "lower": typed.lower(), "phone": _phone_part(typed)}
-        exact = _exact(typed)
-        if not cursor.value(f"{exact} select count(*) from hits", _needed(exact, hits)):
-            found_words = re.findall(r"[a-z0-9]{2,}", _folded(typed))[:MAX_WORDS]
-            exact, hits = _by_words(len(found_words)), {
-                f"word_{i}": word for i, word in enumerate(found_words)
-            }  # fmt: skip
-        parameters |= _needed(exact, hits)
-        listed, found = exact + _FOUND, "place,"
+        hits, known = _hits(cursor, typed)
+        parameters |= _needed(hits, known)
+        listed, found = hits + _FOUND, "place,"
     total = cursor.value(f"{listed} select count(*) from listed", parameters)
     rows = cursor.rows(
         f"""{listed}
@@ -410,46 +404,107 @@ _FOUND = f""",
         where {_FILTERS}
     )
 """
-_HITS = {
+_EXACT = {
     "id": """
-        select customer_id, 0 as place from customers where customer_id = $typed
-        union all select customer_id, 1 from orders where order_id = $typed
-        union all select customer_id, 1 from identities where contact_id = $typed
+        select customer_id, case when kind = 'customer' then 0 else 1 end as place
+        from search_keys where kind in ('customer', 'order', 'record') and key = $key
     """,
     "email": """
-        select customer_id, 0 as place from contact_points where contact_point = $lower
-        union all select customer_id, 1 from customers where starts_with(lower(email), $lower)
+        select customer_id, case when key = $lower then 0 else 1 end as place
+        from search_keys where kind = 'email' and starts_with(key, $lower)
     """,
     "phone": """
-        select customer_id, 2 as place from contact_points
-        where channel = 'phone' and contains(contact_point, $phone)
+        select customer_id, 2 as place from search_keys
+        where kind = 'phone' and contains(key, $phone)
     """,
 }
+_ALIKE = {
+    "id": """
+        select customer_id, 3 as place from search_keys
+        where kind in ('customer', 'order', 'record')
+            and key in (select unnest($slips::varchar[]))
+    """,
+    "email": """
+        select customer_id, 3 as place from search_keys
+        where kind = 'email' and key in (select unnest($slips::varchar[]))
+    """,
+    "phone": """
+        select customer_id, 3 as place from search_keys
+        where kind = 'phone' and (
+            right(key, $figures) in (select unnest($slips::varchar[]))
+            or right(key, $figures - 1) in (select unnest($slips::varchar[]))
+            or right(key, $figures + 1) in (select unnest($slips::varchar[]))
+        )
+    """,
+}
+SLIP_FROM = 5
+"""So many signs must have been typed before a slip in an id or a number is allowed for."""
+_NOBODY = "select null::varchar as customer_id, 0 as place where false"
 
 
-def _exact(typed: str) -> str:
-    """Where a search looks first, by what it looks like: an address, a phone, an id."""
-    kinds = []
-    if "@" in typed:
-        kinds.append("email")
-    if _phone_part(typed):
-        kinds.append("phone")
-    if any(sign.isdigit() for sign in typed) and "@" not in typed:
-        kinds.append("id")
-    looked = " union all ".join(_HITS[kind] for kind in kinds)
-    none = "select null::varchar as customer_id, 0 as place where false"
-    return f"with hits as materialized ({looked or none})"
+def _hits(cursor: Cursor, typed: str) -> tuple[str, Row]:
+    """The SQL of who is meant, and what it names: the first way of looking that finds anyone."""
+    folded = _folded(typed)
+    phone, lower = _phone_part(typed), typed.lower()
+    key = re.sub("[^a-z0-9]", "", folded)
+    known: Row = {"lower": lower, "phone": phone, "key": key, "figures": len(phone or "")}
+    kinds = [
+        kind
+        for kind, looks_like in (
+            ("email", "@" in typed),
+            ("phone", phone is not None),
+            ("id", "@" not in typed and any(sign.isdigit() for sign in typed)),
+        )
+        if looks_like
+    ]
+    known["slips"] = sorted(
+        {
+            each
+            for kind, sought in (("email", lower), ("phone", phone), ("id", key))
+            if kind in kinds
+            for each in _one_slip_away(str(sought), figures_only=kind == "phone")
+        }
+    )
+    spelt = re.findall(r"[a-z0-9]{2,}", folded)[:MAX_WORDS]
+    known |= {f"word_{i}": word for i, word in enumerate(spelt)}
+    ways = [_any_of([_EXACT[kind] for kind in kinds])]
+    if len(key) >= SLIP_FROM:
+        ways.append(_any_of([_ALIKE[kind] for kind in kinds]))
+    ways += [_by_words(len(spelt)), _by_words(len(spelt), any_letter=True)]
+    for way in ways:
+        if cursor.value(f"{way} select count(*) from hits", _needed(way, known)):
+            break
+    return way, known
 
 
-def _by_words(count: int) -> str:
+def _one_slip_away(text: str, figures_only: bool = False) -> set[str]:
+    """All texts with one sign more, less or other than this one, or two that changed places."""
+    signs = string.digits if figures_only else string.digits + string.ascii_lowercase
+    if "@" in text:
+        signs += "@.-_"
+    halves = [(text[:i], text[i:]) for i in range(len(text) + 1)]
+    return {
+        *(head + tail[1:] for head, tail in halves if tail),
+        *(head + tail[1] + tail[0] + tail[2:] for head, tail in halves if len(tail) > 1),
+        *(head + sign + tail[1:] for head, tail in halves if tail for sign in signs),
+        *(head + sign + tail for head, tail in halves for sign in signs),
+    }
+
+
+def _any_of(looked: Sequence[str]) -> str:
+    return f"with hits as materialized ({' union all '.join(looked) or _NOBODY})"
+
+
+def _by_words(count: int, any_letter: bool = False) -> str:
     """The customers who have each of the words, or one that is a slip of a letter or two away.
 
     A word is alike when it begins with what was typed, or begins with the same letter, is about as
     long and differs by one letter, by two from eight letters on; two letters that changed places
-    count as one. The cheap measure goes first.
+    count as one. The cheap measure goes first. With `any_letter` the first letter may be the slip,
+    and nothing else.
     """
     if not count:
-        return "with hits as (select null::varchar as customer_id, 0 as place where false)"
+        return _any_of([])
     likes = [
         f"""
         near_{i} as materialized (
@@ -457,14 +512,11 @@ def _by_words(count: int) -> str:
                 word,
                 case when word = $word_{i} then 0 when starts_with(word, $word_{i}) then 1 else 3
                 end as distance
-            from (
-                select distinct word from customer_words
-                where word >= left($word_{i}, 1) and word < chr(ascii(left($word_{i}, 1)) + 1)
-            )
+            from (select distinct word from customer_words where {_MAY_BE[any_letter].format(i=i)})
             where starts_with(word, $word_{i}) or case
                 when length($word_{i}) >= 4
                     and abs(length(word) - length($word_{i})) <= 2
-                    and jaro_winkler_similarity(word, $word_{i}) > 0.8
+                    and jaro_winkler_similarity(word, $word_{i}) > {0.7 if any_letter else 0.8}
                 then damerau_levenshtein(word, $word_{i})
                     <= case when length($word_{i}) < 8 then 1 else 2 end
                 else false
@@ -482,6 +534,12 @@ def _by_words(count: int) -> str:
     distance = " + ".join(f"who_{i}.distance" for i in range(count))
     hits = f"hits as (select customer_id, 3 + {distance} as place from who_0 {joins})"
     return f"with {', '.join([*likes, hits])}"
+
+
+_MAY_BE = {
+    False: "word >= left($word_{i}, 1) and word < chr(ascii(left($word_{i}, 1)) + 1)",
+    True: "ends_with(word, substr($word_{i}, 3)) or starts_with(word, $word_{i})",
+}
 
 
 def _needed(sql: str, values: Row) -> Row:
@@ -1167,6 +1225,20 @@ def sources(cursor: Cursor) -> list[Row]:
 
 
 @published
+def delivered_again(cursor: Cursor) -> dict[str, Row]:
+    """Rows that a source had brought before, by source: unchanged, and changed."""
+    if not _has(cursor, "source_deliveries", "same_count"):
+        return {}
+    rows = cursor.rows(
+        """
+        select source, sum(same_count)::bigint as same, sum(changed_count)::bigint as changed
+        from source_deliveries group by source
+        """
+    )
+    return {row["source"]: row for row in rows}
+
+
+@published
 def deliveries(cursor: Cursor) -> pl.DataFrame:
     """One row per source and day of delivery: records and share rejected."""
     return cursor.frame(
@@ -1189,11 +1261,13 @@ def rejects(cursor: Cursor) -> list[Row]:
     )
 
 
-def _has(cursor: Cursor, table: str) -> bool:
-    """Whether a version has a table: one of an older release may not."""
+def _has(cursor: Cursor, table: str, column: str | None = None) -> bool:
+    """Whether a version has a table, or a column of it: one of an older release may not."""
     return bool(
         cursor.value(
-            "select count(*) from duckdb_tables() where table_name = $table", {"table": table}
+            "select count(*) from duckdb_columns() where table_name = $table"
+            " and ($column is null or column_name = $column)",
+            {"table": table, "column": column},
         )
     )
 
@@ -1250,13 +1324,14 @@ def column_quality(cursor: Cursor) -> list[Row]:
 
 @published
 def address_problems(cursor: Cursor) -> list[Row]:
-    """Postal addresses by what is wrong with them; nothing wrong comes first."""
-    if not _has(cursor, "address_quality"):
+    """Postal addresses by what is wrong with them and who says so; nothing wrong comes first."""
+    if not _has(cursor, "address_quality", "checked_by"):
         return []
     return cursor.rows(
         """
-        select address_problem, sum(contacts_count)::bigint as contacts from address_quality
-        group by address_problem order by address_problem nulls first
+        select address_problem, verdict, checked_by, sum(contacts_count)::bigint as contacts
+        from address_quality group by all
+        order by address_problem nulls first, verdict nulls last, checked_by
         """
     )
 

@@ -238,6 +238,7 @@ ADDRESS_PROBLEMS = {
     "malformed_postcode": N_("postal code of another form"),
     "unknown_postcode": N_("unknown postal code"),
     "city_not_of_postcode": N_("commune of another postal code"),
+    "undeliverable": N_("no mail reaches it"),
 }
 
 MEASURES = {

@@ -86,6 +86,7 @@ def of_served(workspace: Workspace, now: datetime) -> Problems:
             " from source_quality group by all order by all"
         ).fetchall()
         problems = _doubts(served)
+        unusual = _unusual_days(served)
     settings = workspace.settings
     for source in workspace.sources():
         days = [row for row in by_day if row[0] == source.source]
@@ -100,9 +101,11 @@ def of_served(workspace: Workspace, now: datetime) -> Problems:
                     f"nothing from {source.source} since {last:%Y-%m-%d %H:%M} UTC",
                 )
         usual = _unusual([int(row[2]) for row in days], settings.alerts.volume)
-        if usual is not None:
+        told = unusual.get(source.source)
+        if told is None and usual is not None:
             _, day, rows, _ = days[-1]
             told = f"{source.source} brought {int(rows):,} rows on {day}, usually {usual:,}"
+        if told is not None:
             problems[f"volume:{source.source}"] = ("volume", told)
     return problems
 
@@ -122,6 +125,22 @@ def _doubts(served: duckdb.DuckDBPyConnection) -> Problems:
             f"{measure.replace('_', ' ')} of {subject or score} is {value:.2f}, limit {limit:.2f}",
         )
         for score, measure, subject, value, limit in rows
+    }
+
+
+def _unusual_days(served: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Sources whose last day of deliveries is outside its usual range, as the Data screen shows."""
+    try:
+        rows = served.execute(
+            "select source, loaded_date, records, usual_low, usual_high from source_deliveries"
+            " qualify row_number() over (partition by source order by loaded_date desc) = 1"
+            " and is_volume_unusual"
+        ).fetchall()
+    except duckdb.CatalogException:
+        return {}
+    return {
+        source: f"{source} brought {records:,} records on {day}, usually {low:,.0f} to {high:,.0f}"
+        for source, day, records, low, high in rows
     }
 
 

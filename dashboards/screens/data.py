@@ -97,7 +97,7 @@ def _sources(sources: list[queries.Row], _: Words) -> None:
         if late
         else _.ngettext("{count} source delivers", "{count} sources deliver", len(sources))
     )
-    deliveries = queries.deliveries()
+    deliveries, again = queries.deliveries(), queries.delivered_again()
     tokens = theme.tokens(st.context.theme.type)
     titles = {source.source: source.title for source in _declared()}
     with card("sources", title, _("What each has brought since the beginning")):
@@ -110,6 +110,7 @@ def _sources(sources: list[queries.Row], _: Words) -> None:
                     Column(_("Records"), "num first"),
                     Column(_("Accepted"), "num hide"),
                     Column(_("Rejected"), "num hide"),
+                    Column(_("Delivered again"), "num hide"),
                 ],
                 [
                     [
@@ -129,6 +130,7 @@ def _sources(sources: list[queries.Row], _: Words) -> None:
                             if row["rejected"]
                             else None,
                         ),
+                        _again(again.get(row["source"]), _),
                     ]
                     for row in sources
                 ],
@@ -144,6 +146,16 @@ def _sources(sources: list[queries.Row], _: Words) -> None:
                 theme=None,
                 alt=_("Records by day of delivery"),
             )
+
+
+def _again(row: queries.Row | None, _: Words) -> Any:
+    """Rows that the source had brought before, and how many of them it changed."""
+    if row is None or not (row["same"] or row["changed"]):
+        return "–"
+    return join(
+        span(_.number(row["same"] + row["changed"])),
+        span(_("{count} changed", count=_.number(row["changed"])), cls="sub"),
+    )
 
 
 def _declared() -> list[Any]:
@@ -302,6 +314,15 @@ def _odd_deliveries(_: Words) -> None:
                 _("Deliveries"),
             )
         )
+        if any(day["new_columns_count"] for day in days):
+            draw(
+                div(
+                    _("New columns wait to be mapped: "),
+                    tag("code", "cohorte sources map", cls="co-code"),
+                    _(", or the screen Add a source."),
+                    cls="co-note",
+                )
+            )
 
 
 def _range(low: float | None, high: float | None, _: Words) -> str:
@@ -404,9 +425,14 @@ def _addresses(_: Words) -> None:
                 [Column(_("Address")), Column(_("Contacts"), "num first"), Column("", "num")],
                 [
                     [
-                        span(named(vocabulary.ADDRESS_PROBLEMS, row["address_problem"], _))
-                        if row["address_problem"]
-                        else pill(_("nothing wrong"), "good"),
+                        join(
+                            span(named(vocabulary.ADDRESS_PROBLEMS, row["address_problem"], _))
+                            if row["address_problem"]
+                            else pill(_address_word(row["verdict"], _), "good"),
+                            span(_("says {service}", service=row["checked_by"]), cls="sub")
+                            if row["checked_by"]
+                            else None,
+                        ),
                         _.number(row["contacts"]),
                         _.share(row["contacts"], total),
                     ]
@@ -415,6 +441,12 @@ def _addresses(_: Words) -> None:
                 _("Postal addresses"),
             )
         )
+
+
+def _address_word(verdict: str | None, _: Words) -> str:
+    return {"deliverable": _("deliverable"), "uncertain": _("nothing wrong, uncertain")}.get(
+        verdict or "", _("nothing wrong")
+    )
 
 
 def _reconciliation(gaps: list[queries.Row], _: Words) -> None:

@@ -102,6 +102,18 @@ def test_a_source_that_brings_nothing_is_stale_unless_the_day_is_pinned(workspac
     assert problems["stale:nowhere"] == ("stale", "nowhere never delivered")
 
 
+def test_a_delivery_out_of_its_usual_range_is_told_as_the_data_screen_shows_it(workspace):
+    source(workspace, "shop")
+    problems = alerts.check(workspace, NOW)
+    assert problems == {
+        "volume:shop": (
+            "volume",
+            "shop brought 20 records on 2026-10-31, usually 80 to 300",
+        )
+    }
+    assert open_problems(workspace) == ["volume:shop"]
+
+
 def test_scores_past_a_limit_of_their_monitoring_are_in_doubt():
     with closing(duckdb.connect()) as served:
         assert alerts._doubts(served) == {}

@@ -51,7 +51,8 @@ TABLES: dict[str, str] = {
         other_customer_id VARCHAR, records_count BIGINT""",
     "customer_aliases": "alias_id VARCHAR, customer_id VARCHAR, retired_at TIMESTAMP",
     "contact_points": """customer_id VARCHAR, channel VARCHAR, contact_point VARCHAR,
-        source VARCHAR, is_valid BOOLEAN, is_primary BOOLEAN, first_seen_at TIMESTAMP""",
+        source VARCHAR, is_valid BOOLEAN, checked_by VARCHAR, is_primary BOOLEAN,
+        first_seen_at TIMESTAMP""",
     "consents": """customer_id VARCHAR, channel VARCHAR, purpose VARCHAR, contact_point VARCHAR,
         is_granted BOOLEAN, recorded_at TIMESTAMP, source VARCHAR""",
     "accounts": """source VARCHAR, account_id VARCHAR, organisation_id VARCHAR,
@@ -197,8 +198,9 @@ TABLES: dict[str, str] = {
     "source_rejects": """source VARCHAR, feed VARCHAR, entity VARCHAR, column_name VARCHAR,
         reason VARCHAR, rows_count BIGINT, example_file VARCHAR, example_line BIGINT""",
     "source_deliveries": """source VARCHAR, loaded_date DATE, files_count BIGINT,
-        quarantined_count BIGINT, records BIGINT, repeated_count BIGINT, new_columns_count BIGINT,
-        gone_columns_count BIGINT, usual_low DOUBLE, usual_high DOUBLE,
+        quarantined_count BIGINT, records BIGINT, repeated_count BIGINT, same_count BIGINT,
+        changed_count BIGINT, new_columns_count BIGINT, gone_columns_count BIGINT,
+        usual_low DOUBLE, usual_high DOUBLE,
         is_volume_unusual BOOLEAN""",
     "source_columns": """source VARCHAR, loaded_date DATE, entity VARCHAR, column_name VARCHAR,
         rows_count BIGINT, filled_count BIGINT, invalid_count BIGINT, completeness DOUBLE,
@@ -207,7 +209,7 @@ TABLES: dict[str, str] = {
         file_name VARCHAR, line BIGINT, entity VARCHAR, column_name VARCHAR, reason VARCHAR,
         value VARCHAR, row_text VARCHAR, rejected_at TIMESTAMP""",
     "address_quality": """source VARCHAR, is_address_valid BOOLEAN, address_problem VARCHAR,
-        contacts_count BIGINT""",
+        verdict VARCHAR, checked_by VARCHAR, contacts_count BIGINT""",
     "reconciliation": """source VARCHAR, measure VARCHAR, source_value DECIMAL(38,4),
         published_value DECIMAL(38,4), difference DECIMAL(38,4)""",
     "segment_memberships": "segment_id VARCHAR, customer_id VARCHAR",
@@ -645,6 +647,7 @@ def _add_reach(
                 "contact_point": value,
                 "source": person["name_source"],
                 "is_valid": rng.random() < 0.97,
+                "checked_by": None,
                 "is_primary": True,
                 "first_seen_at": person["first_seen_at"],
             }
@@ -1090,6 +1093,8 @@ def _add_quality(rows: dict[str, list[dict[str, Any]]], rng: random.Random, as_o
                 "source": source,
                 "is_address_valid": False,
                 "address_problem": "unknown_postcode",
+                "verdict": None,
+                "checked_by": None,
                 "contacts_count": 7,
             }
         )
@@ -1101,6 +1106,8 @@ def _add_quality(rows: dict[str, list[dict[str, Any]]], rng: random.Random, as_o
             "quarantined_count": 1,
             "records": 20,
             "repeated_count": 0,
+            "same_count": 12,
+            "changed_count": 3,
             "new_columns_count": 1,
             "gone_columns_count": 0,
             "usual_low": 80.0,
@@ -1202,6 +1209,17 @@ _DERIVED = [
     insert into touchpoints
     select interaction_id, customer_id, campaign_id, kind, occurred_at
     from interactions where campaign_id is not null
+    """,
+    """
+    insert into touchpoints
+    select
+        'held_out:' || campaign_id || customer_id, customer_id, campaign_id, 'held_out', began
+    from (
+        select campaign_id, min(occurred_at) as began from touchpoints
+        where kind = 'email_sent' group by campaign_id
+    ) cross join customers
+    anti join touchpoints using (campaign_id, customer_id)
+    where customers.customer_id[-1:] in ('1', '2')
     """,
     """
     insert into customer_features
