@@ -12,11 +12,12 @@ import resource
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from cohorte.clock import now
-from models.identity import resolve_fully
+from models.identity import ResolutionReport, resolve_fully
 from models.identity.evaluation import measure_quality
 from models.identity.linking import quiet
 from models.identity.stable_ids import MAP_DDL
@@ -141,9 +142,28 @@ def plain_splink(con: duckdb.DuckDBPyConnection) -> dict[str, float]:
         "recall": round(found.recall, 4), "f1": round(found.f1, 4)}  # fmt: skip
 
 
+def add_new(con: duckdb.DuckDBPyConnection, records: int, new: int) -> None:
+    """Stage so many more: every second one of somebody there, the others of nobody known."""
+    con.execute(f"""
+        insert into staging.stg_contacts
+        with drawn as (
+            select *, row_number() over (order by hash(contact_id, 14)) as number
+            from staging.stg_contacts
+        )
+        select source, 'new' || contact_id, person_id, external_id, loyalty_number, first_name_key,
+            case when number % 2 = 0 then last_name_key else last_name_key || 'ne' end,
+            case when number % 2 = 0 then email_key end,
+            case when number % 2 = 0 then phone_key else '+337' || right(phone_key, 8) end,
+            case when number % 2 = 0 then birth_date else birth_date + 40 end,
+            postcode, city_key, address_line, created_at
+        from drawn where number <= {new}
+    """)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--new", type=int, default=10_000, help="records that come afterwards")
     parser.add_argument("--memory", default="2GB")
     parser.add_argument("--without-plain", action="store_true", help="leave plain Splink out")
     asked = parser.parse_args()
@@ -155,28 +175,51 @@ def main() -> None:
         invent(con, asked.records)
         con.execute(f"attach '{folder / 'identity.duckdb'}' as map")
         con.execute(MAP_DDL.format(map="map"))
-        for state in ("untrained", "trained"):
+        state = folder / "state.duckdb"
+
+        def measure(step: str, **how: Any) -> ResolutionReport:
             begun, wall = time.process_time(), time.monotonic()
-            report = resolve_fully(con, folder=folder / "model", now=now())
+            report = resolve_fully(con, folder=folder / "model", now=now(), **how)
             figures = {
-                "records": report.records,
-                "customers": report.customers,
-                "candidate_pairs": report.candidate_pairs,
-                "state": state,
+                "step": step,
                 "cpu_seconds": round(time.process_time() - begun, 1),
                 "seconds": round(time.monotonic() - wall, 1),
                 "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2, 2),
+                "records": report.records,
+                "customers": report.customers,
+                "candidate_pairs": report.candidate_pairs,
+                "verdict": report.verdict,
             }
             print(json.dumps(figures), flush=True)
+            spent[step] = float(figures["cpu_seconds"])
+            return report
+
+        spent: dict[str, float] = {}
+        measure("untrained")
+        report = measure("trained", state=state)
         rows = con.execute(
             "select customer_id, person from identity_current join truth using (source, contact_id)"
         ).fetchnumpy()
         print(measure_quality(rows["customer_id"].tolist(), rows["person"].tolist()))
         for message in report.messages:
             print(message)
+        con.execute("create table staged_before as from staging.stg_contacts")
+        add_new(con, asked.records, asked.new)
+        measure("new", state=state)
+        groups = """
+            select min(contact_id), count(*), bit_xor(hash(source, contact_id))
+            from identity_current group by customer_id order by all
+        """
+        over_new = con.execute(f"create table over_new as {groups}")
+        measure("everything")
+        different = over_new.execute(
+            f"select count(*) from ((from over_new except ({groups})))"
+        ).fetchall()[0][0]
+        print(json.dumps({"customers_that_differ": different}))
+        con.execute("create or replace table staging.stg_contacts as from staged_before")
         if not asked.without_plain:
             plain = plain_splink(con)
-            ratio = float(figures["cpu_seconds"]) / plain["cpu_seconds"]
+            ratio = spent["trained"] / plain["cpu_seconds"]
             print(json.dumps({"plain_splink": plain, "ours_to_plain": round(ratio, 2)}))
 
 

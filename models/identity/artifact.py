@@ -12,7 +12,7 @@ from typing import Any
 
 from cohorte.errors import CohorteError
 
-__all__ = ["LinkModel", "load_model", "save_model"]
+__all__ = ["LinkModel", "load_model", "replace_file", "save_model"]
 
 _MODEL, _CHARTS, _CARD = "model.json", "charts.json", "card.json"
 
@@ -45,7 +45,7 @@ def save_model(
         text = json.dumps(content, sort_keys=True, ensure_ascii=False, default=str)
         digest = hashlib.sha256(text.encode()).hexdigest()
         digests[name] = digest
-        _replace(folder / f"{digest[:12]}-{name}", text)
+        replace_file(folder / f"{digest[:12]}-{name}", text)
     card = {
         "version": digests[_MODEL][:12],
         "trained_at": now.isoformat(timespec="seconds"),
@@ -53,7 +53,7 @@ def save_model(
         "columns": sorted(columns),
         "sha256": digests,
     }
-    _replace(folder / _CARD, json.dumps(card, indent=2, sort_keys=True) + "\n")
+    replace_file(folder / _CARD, json.dumps(card, indent=2, sort_keys=True) + "\n")
     kept = {f"{digest[:12]}-{name}" for name, digest in digests.items()} | {_CARD}
     for path in folder.glob("*-*.json"):
         if path.name not in kept:
@@ -96,7 +96,8 @@ def load_model(folder: Path) -> LinkModel | None:
         ) from error
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
+    """Write a file so that a crash leaves the one before."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)

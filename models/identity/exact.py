@@ -85,7 +85,7 @@ def resolve(con: duckdb.DuckDBPyConnection, limits: IdentityLimits | None = None
     """
     limits = limits or IdentityLimits()
     with scratch_tables(con):
-        records = link_exactly(con, limits)
+        records, _ = link_exactly(con, limits)
         canonical = _canonical_records(con, records)
         con.register("_identity_canonical", canonical)
         try:
@@ -100,17 +100,33 @@ def resolve(con: duckdb.DuckDBPyConnection, limits: IdentityLimits | None = None
 _TABLES = ("records", "keys", "key_names", "refused", "name_pairs", "edges", "resolved")
 
 
-def link_exactly(con: duckdb.DuckDBPyConnection, limits: IdentityLimits) -> int:
-    """Number the staged contacts and draw the edges of exact keys; returns the number of records.
+def link_exactly(
+    con: duckdb.DuckDBPyConnection,
+    limits: IdentityLimits,
+    *,
+    contacts: str = "staging.stg_contacts",
+    references: dict[str, str] | None = None,
+    touched: str | None = None,
+) -> tuple[int, dict[str, str]]:
+    """Number the contacts and draw the edges of exact keys; returns records and references.
 
-    Leaves ``temp._identity_records``, ``_identity_edges`` (rule, record_a, record_b),
+    Leaves ``temp._identity_records``, ``_identity_edges`` (rule, record_a, record_b, value),
     ``_identity_name_pairs`` and ``_identity_refused`` to be read within ``scratch_tables``.
+    ``contacts`` names the table of the records. ``references`` says to which source a source's
+    external ids refer, and is counted when not given; ``touched`` names a table of rules and
+    hashes of values, when no other values are to be looked at.
     """
-    records = _number_records(con)
-    _collect_keys(con, limits)
+    records = number_records(con, contacts)
+    refer = find_references(con, limits) if references is None else references
+    _collect_keys(con, limits, refer)
+    if touched is not None:
+        con.execute(f"""
+            delete from _identity_keys
+            where (rule, hash(value)) not in (select (rule, value) from {touched})
+        """)
     _refuse_values(con, limits)
     _link(con, limits)
-    return records
+    return records, refer
 
 
 @contextmanager
@@ -141,13 +157,28 @@ _NO_MAILBOX = (
 )
 
 
-def _number_records(con: duckdb.DuckDBPyConnection) -> int:
+RECORD_KEY = "hash(source, contact_id)"
+"""What a record is known by from one pass to the next."""
+
+_READ = (
+    "person_id", "external_id", "loyalty_number", "full_name_key", "first_name_key",
+    "last_name_key", "email_key", "phone_key", "birth_date", "postcode", "city_key",
+    "address_line", "job_title", "created_at",
+)  # fmt: skip
+
+
+def row_digest(columns: set[str]) -> str:
+    """SQL of a digest of all that identity reads of a contact."""
+    return f"hash({', '.join(name for name in _READ if name in columns)})"
+
+
+def number_records(con: duckdb.DuckDBPyConnection, contacts: str = "staging.stg_contacts") -> int:
     """Number the records by seniority: the smallest number of a cluster is its canonical record.
 
     A name given whole is read as a first name and the rest; the other order still agrees with it.
     """
-    columns = con.execute("select * from staging.stg_contacts limit 0").description
-    whole = "full_name_key" if "full_name_key" in {name for name, *_ in columns} else "null"
+    columns = {name for name, *_ in con.execute(f"select * from {contacts} limit 0").description}
+    whole = "full_name_key" if "full_name_key" in columns else "null"
     con.execute(f"""
         create or replace temp table _identity_records as
         select
@@ -155,6 +186,8 @@ def _number_records(con: duckdb.DuckDBPyConnection) -> int:
                 as record,
             source,
             contact_id,
+            {RECORD_KEY} as key,
+            {row_digest(columns)} as row_hash,
             nullif(trim(person_id), '') as person_id,
             nullif(upper(trim(external_id)), '') as external_id,
             nullif(upper(trim(loyalty_number)), '') as loyalty_number,
@@ -169,7 +202,7 @@ def _number_records(con: duckdb.DuckDBPyConnection) -> int:
             case when given_name not in {_NO_VALUE} then given_name end as first_name,
             case when family_name not in {_NO_VALUE} then family_name end as last_name,
             try_cast(birth_date as date) as birth_date
-        from staging.stg_contacts
+        from {contacts}
     """)
     records = _scalar(con, "select count(*) from _identity_records")
     distinct = _scalar(
@@ -184,7 +217,39 @@ def _number_records(con: duckdb.DuckDBPyConnection) -> int:
     return records
 
 
-def _collect_keys(con: duckdb.DuckDBPyConnection, limits: IdentityLimits) -> None:
+def find_references(con: duckdb.DuckDBPyConnection, limits: IdentityLimits) -> dict[str, str]:
+    """The source that a source's external ids are contact ids of, where it is clear."""
+    return dict(
+        con.execute(
+            """
+            with stated as (
+                select source, external_id as value, record
+                from _identity_records
+                where external_id is not null
+            ),
+            found as (
+                select stated.source, other.source as other_source,
+                    count(distinct stated.value) as found
+                from stated join _identity_records as other
+                    on upper(other.contact_id) = stated.value and other.source <> stated.source
+                group by all
+            )
+            select found.source, min(other_source) as other_source
+            from found join (
+                select source, count(distinct value) as stated from stated group by source
+            ) as totals using (source)
+            where found >= ? * stated
+            group by found.source
+            having count(*) = 1
+            """,
+            [limits.reference_share],
+        ).fetchall()
+    )
+
+
+def _collect_keys(
+    con: duckdb.DuckDBPyConnection, limits: IdentityLimits, references: dict[str, str]
+) -> None:
     """Put every value shared by two records or more into one table: rule, value, record."""
     con.execute(
         "create or replace temp table _identity_keys (rule utinyint, value varchar, record integer)"
@@ -221,21 +286,8 @@ def _collect_keys(con: duckdb.DuckDBPyConnection, limits: IdentityLimits) -> Non
             from _identity_records
             where external_id is not null
         ),
-        found as (
-            select stated.source, other.source as other_source,
-                count(distinct stated.value) as found
-            from stated join _identity_records as other
-                on upper(other.contact_id) = stated.value and other.source <> stated.source
-            group by all
-        ),
         referred as (
-            select found.source, min(other_source) as other_source
-            from found join (
-                select source, count(distinct value) as stated from stated group by source
-            ) as totals using (source)
-            where found >= ? * stated
-            group by found.source
-            having count(*) = 1
+            select unnest($sources) as source, unnest($others) as other_source
         ),
         held as (
             select value, record from stated
@@ -246,12 +298,16 @@ def _collect_keys(con: duckdb.DuckDBPyConnection, limits: IdentityLimits) -> Non
                 on other.source = referred.other_source
                 and upper(other.contact_id) = stated.value
         )
-        select ?, value, record
+        select $rule, value, record
         from held semi join (
             select value from held group by value having count(*) > 1
         ) as shared using (value)
         """,
-        [limits.reference_share, RULES.index("external_id")],
+        {
+            "sources": list(references),
+            "others": list(references.values()),
+            "rule": RULES.index("external_id"),
+        },
     )
 
 
@@ -362,7 +418,7 @@ def _link(con: duckdb.DuckDBPyConnection, limits: IdentityLimits) -> None:
     con.execute(
         """
         create or replace temp table _identity_edges as
-        select keys.rule, keys.record as record_a, names.record as record_b
+        select keys.rule, keys.record as record_a, names.record as record_b, keys.value
         from _identity_keys as keys
         join _identity_records as records using (record)
         join _identity_key_names as names
@@ -371,12 +427,12 @@ def _link(con: duckdb.DuckDBPyConnection, limits: IdentityLimits) -> None:
             and records.last_name is not distinct from names.last_name
         where keys.record <> names.record
         union all
-        select rule, record, min(record) over (partition by rule, value)
+        select rule, record, min(record) over (partition by rule, value), value
         from _identity_key_names
         where rule = $person_id
         qualify record <> min(record) over (partition by rule, value)
         union all
-        select rule, record_a, record_b
+        select rule, record_a, record_b, value
         from (
             select *, bool_and(agree) over (partition by rule, value) as all_agree
             from _identity_name_pairs

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from splink import Linker
 
 __all__ = [
-    "Blocking", "LinkLimits", "block", "candidate_pairs", "certain_pairs", "known_columns",
-    "link_settings", "linker_of", "matching_prior", "score", "train",
+    "Blocking", "LinkLimits", "bound_blocks", "candidate_pairs", "certain_pairs", "count_terms",
+    "hash_blocks", "known_columns", "leave_out_unlike", "link_settings", "linker_of",
+    "matching_prior", "score", "train",
 ]  # fmt: skip
 
 
@@ -102,92 +103,106 @@ def known_columns(con: duckdb.DuckDBPyConnection, limits: LinkLimits) -> frozens
     )
 
 
-def block(
-    con: duckdb.DuckDBPyConnection, columns: frozenset[str], limits: LinkLimits
-) -> list[Blocking]:
-    """Count the pairs of every rule, bound them, and keep the keys in ``identity_keys``.
+def hash_blocks(con: duckdb.DuckDBPyConnection, columns: frozenset[str]) -> None:
+    """``identity_hashes``: a record's number and key with a column ``block_<n>`` a rule.
 
-    ``identity_keys`` is a record's number with a column ``block_<n>`` a rule: the hash of its
-    value, null where the value would make too many pairs. A rule whose bound would leave out
-    more than half of what it could find is left out whole: finer rules do its work.
+    The column is the hash of the rule's value, null where that is not known.
     """
-    rules = [
+    hashed = "".join(
+        f", case when {expression} is not null then hash({expression}) end as {column}"
+        for column, _, expression in _rules(columns)
+    )
+    con.execute(f"""
+        create or replace temp table identity_hashes as
+        select record, key{hashed} from identity_records
+    """)
+
+
+def _rules(columns: frozenset[str]) -> list[tuple[str, str, str]]:
+    return [
         (f"block_{number}", rule, expression)
         for number, (rule, needed, expression) in enumerate(_BLOCKING)
         if set(needed) <= columns
     ]
-    hashed = "".join(
-        f", case when {expression} is not null then hash({expression}) end as {column}"
-        for column, _, expression in rules
-    )
-    con.execute(f"""
-        create or replace temp table _identity_hashes as
-        select record{hashed} from identity_records
-    """)
-    records = int(con.execute("select count(*) from identity_records").fetchall()[0][0])
+
+
+def bound_blocks(
+    con: duckdb.DuckDBPyConnection, columns: frozenset[str], limits: LinkLimits
+) -> list[Blocking]:
+    """Count the pairs of every rule of ``identity_hashes`` and bound them.
+
+    A rule whose bound would leave out more than half of what it could find is left out whole:
+    finer rules do its work.
+    """
+    records = int(con.execute("select count(*) from identity_hashes").fetchall()[0][0])
     budget = max(limits.pairs_floor, int(limits.pairs_per_record * records))
     found: list[Blocking] = []
-    keys: list[str] = []
-    for column, rule, _ in rules:
+    for column, rule, _ in _rules(columns):
         sizes = con.execute(f"""
             select size, count(*) from (
-                select count(*) as size from _identity_hashes
+                select count(*) as size from identity_hashes
                 where {column} is not null group by {column} having size > 1
             ) group by size order by size
         """).fetchall()
-        pairs, kept, allowed = 0, 0, 1
+        pairs, kept, allowed = 0, 0, limits.max_block
         for size, times in sizes:
             more = size * (size - 1) // 2 * times
             if size > limits.max_block or pairs + more > budget:
+                allowed = min(size - 1, limits.max_block)
                 break
-            pairs, kept, allowed = pairs + more, kept + size * times, size
+            pairs, kept = pairs + more, kept + size * times
         dropped = sum(times for size, times in sizes if size > allowed)
         is_used = pairs > 0 and 2 * kept >= sum(size * times for size, times in sizes)
         found.append(Blocking(rule, column, pairs, allowed, dropped, is_used))
-        if is_used and dropped:
-            keys.append(
-                f"case when {column} not in (select {column} from _identity_hashes"
-                f" where {column} is not null group by {column} having count(*) > {allowed})"
-                f" then {column} end as {column}"
-            )
-        elif is_used:
-            keys.append(column)
-    con.execute(f"""
-        create or replace temp table identity_keys as
-        select {", ".join(["record", *keys])} from _identity_hashes
-    """)
-    con.execute("drop table _identity_hashes")
     return found
 
 
-def candidate_pairs(con: duckdb.DuckDBPyConnection, blocking: Sequence[Blocking]) -> int:
-    """The pairs worth weighing, each once: ``identity_candidates``; how many they are.
-
-    Of the pairs that the rules propose, those are left out in which first and last names both
-    differ and neither e-mail nor phone is shared: no other agreement would make one person of
-    them, and in a large population they are most of the pairs.
-    """
-    rules = [rule.column for rule in blocking if rule.is_used]
+def candidate_pairs(con: duckdb.DuckDBPyConnection, blocking: Sequence[Blocking]) -> None:
+    """The pairs worth weighing, each once: ``identity_candidates``."""
     proposed = " union all ".join(
         f"""select l.record::bigint << 32 | r.record::bigint as pair
-        from identity_keys as l join identity_keys as r using ({column})
+        from {_bounded(rule)} as l join {_bounded(rule)} as r using ({rule.column})
         where l.record < r.record"""
-        for column in rules
+        for rule in blocking
+        if rule.is_used
     )
     con.execute(f"""
+        create or replace temp table identity_proposed as
+        select (pair >> 32)::integer as join_key_l, (pair & 4294967295)::integer as join_key_r
+        from (select distinct pair from ({proposed}))
+    """)
+    leave_out_unlike(con)
+
+
+def _bounded(rule: Blocking) -> str:
+    """The records of a rule whose block is not larger than allowed."""
+    column = rule.column
+    held = f"select record, {column} from identity_hashes where {column} is not null"
+    if not rule.values_dropped:
+        return f"({held})"
+    return (
+        f"({held} and {column} not in (select {column} from identity_hashes"
+        f" where {column} is not null group by {column}"
+        f" having count(*) > {rule.largest_block}))"
+    )
+
+
+def leave_out_unlike(con: duckdb.DuckDBPyConnection) -> None:
+    """``identity_candidates``: ``identity_proposed`` without pairs that nothing would join.
+
+    Those are left out in which first and last names both differ and neither e-mail nor phone is
+    shared: no other agreement would make one person of them, and in a large population they are
+    most of the pairs.
+    """
+    con.execute(f"""
         create or replace temp table identity_candidates as
-        with proposed as (
-            select (pair >> 32)::integer as join_key_l, (pair & 4294967295)::integer as join_key_r
-            from (select distinct pair from ({proposed}))
-        )
         select '0' as match_key, join_key_l, join_key_r
-        from proposed
+        from identity_proposed
         join identity_records as l on l.record = join_key_l
         join identity_records as r on r.record = join_key_r
         where {_alike("given")} or {_alike("family")}
             or l.given = r.family or l.family = r.given or l.email = r.email or l.phone = r.phone
     """)
-    return int(con.execute("select count(*) from identity_candidates").fetchall()[0][0])
 
 
 def _alike(name: str) -> str:
@@ -496,15 +511,70 @@ def linker_of(
         return _make_linker(con, {**model, "probability_two_random_records_match": prior})
 
 
+def count_terms(con: duckdb.DuckDBPyConnection, model: dict[str, Any]) -> dict[str, int]:
+    """Add to ``census_values`` how often values are met, and return how many are known by column.
+
+    Values of fewer than three records are not kept: two records that agree on a value are two.
+    """
+    totals = {}
+    for name in _term_columns(model):
+        con.execute(f"""
+            insert into census_values
+            select 'term {name}', hash({name}::varchar), count(*) from identity_records
+            where {name} is not null group by {name} having count(*) > 2
+        """)
+        totals[name] = int(
+            con.execute(f"select count({name}) from identity_records").fetchall()[0][0]
+        )
+    return totals
+
+
+def _term_columns(model: dict[str, Any]) -> list[str]:
+    return sorted({
+        str(level["tf_adjustment_column"])
+        for comparison in model["comparisons"]
+        for level in comparison["comparison_levels"]
+        if level.get("tf_adjustment_column")
+    })  # fmt: skip
+
+
+def _register_terms(
+    con: duckdb.DuckDBPyConnection, linker: Linker, model: dict[str, Any], totals: dict[str, int]
+) -> None:
+    """Tell Splink how rare each value is, as the census counted it."""
+    for name in _term_columns(model):
+        con.execute(f"""
+            create or replace temp table identity_term_{name} as
+            select held.{name},
+                coalesce(terms.records, 2) / {max(totals.get(name, 0), 2)}::double as tf_{name}
+            from (
+                select {name} from identity_records
+                where {name} is not null group by {name} having count(*) > 1
+            ) as held
+            left join census_values as terms
+                on terms.field = 'term {name}' and terms.value = hash(held.{name}::varchar)
+        """)
+        table = linker._db_api.register(f"identity_term_{name}")
+        linker.table_management.register_term_frequency_lookup(table, name)
+
+
 def score(
-    con: duckdb.DuckDBPyConnection, model: dict[str, Any], prior: float, threshold: float = 1e-3
+    con: duckdb.DuckDBPyConnection,
+    model: dict[str, Any],
+    start: float,
+    totals: dict[str, int],
+    *,
+    shift: float | None = None,
+    threshold: float = 1e-3,
 ) -> None:
     """Weigh ``identity_candidates``: ``identity_pairs``, those of ``threshold`` or more.
 
-    The evidence is the weight of each comparison; with the prior's log-odds they are the pair's.
+    The evidence is the weight of each comparison; with the log-odds of the prior ``start`` they
+    are the pair's; with ``shift`` that is added and the sum rounded.
     """
-    linker = linker_of(con, model, prior)
+    linker = linker_of(con, model, start)
     with quiet():
+        _register_terms(con, linker, model, totals)
         pairs = linker._db_api.register("identity_candidates")
         linker.table_management.register_blocked_pairs_for_predict(pairs)
         found = linker.inference.predict(threshold_match_probability=threshold)
@@ -513,9 +583,10 @@ def score(
         for name, *_ in con.execute(f"select * from {found.physical_name} limit 0").description
         if name.startswith("mw_")
     ]
+    weight = "match_weight" if shift is None else f"round(match_weight + {shift}, 4)"
     con.execute(f"""
         create or replace table identity_pairs as
-        select record_l, record_r, match_weight,
+        select record_l, record_r, {weight} as match_weight,
             to_json(struct_pack({", ".join(f"{name[3:]} := round({name}, 4)" for name in weights)}))
                 as evidence
         from {found.physical_name}

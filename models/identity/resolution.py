@@ -8,11 +8,10 @@ worked out in a database in memory that only reads the work database; see ``docs
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -22,49 +21,44 @@ import numpy as np
 import pyarrow as pa
 
 from cohorte.errors import GateError, SettingsError
-from cohorte.settings import IdentityGates, IdentitySettings
+from cohorte.settings import IdentityGates
 from cohorte.store import Store
 from cohorte.warehouse import writer_config
 from cohorte.workspace import Workspace
 from models.identity import linking
 from models.identity.accounts import resolve_accounts
 from models.identity.artifact import LinkModel, load_model, save_model
-from models.identity.clusters import ClusterLimits, cluster
+from models.identity.census import (
+    Census,
+    count_contacts,
+    empty_values,
+    live_blocking,
+    load_census,
+    save_census,
+    why_stale,
+)
 from models.identity.contradictions import measure_reliability, veto_pairs
-from models.identity.exact import (
-    RULES,
-    IdentityLimits,
-    connected_records,
-    link_exactly,
-    scratch_tables,
+from models.identity.exact import RULES, link_exactly, scratch_tables
+from models.identity.incremental import advance, keep_state
+from models.identity.joining import (
+    Decision,
+    FullLimits,
+    collect_links,
+    decide,
+    join_records,
+    log_odds,
+    no_pairs,
+    relink_around_decisions,
 )
 from models.identity.stable_ids import MAP_DDL, IdChanges, assign_ids, save_ids
-from models.identity.standardise import standardise
+from models.identity.standardise import find_shared_values, name_records, standardise
+from models.identity.state import open_state, save_state, state_stamp
 
 __all__ = [
     "CORRECTED", "Correction", "Decision", "FullLimits", "ResolutionReport",
     "checked_corrections", "identify", "map_path", "quoted", "resolve_fully", "staged_contacts",
     "train_links",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What a person said of two records; the order of the two does not matter."""
-
-    source_a: str
-    contact_a: str
-    source_b: str
-    contact_b: str
-    verdict: str
-
-    @classmethod
-    def of_store(cls, store: Store) -> list[Decision]:
-        """The decisions that hold, the latest of each pair."""
-        return [
-            cls(held.source_a, held.contact_a, held.source_b, held.contact_b, held.verdict)
-            for held in store.list_identity_decisions()
-        ]
 
 
 @dataclass(frozen=True)
@@ -143,37 +137,6 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 
 
 @dataclass(frozen=True)
-class FullLimits:
-    """When probable links are used, and from where."""
-
-    exact: IdentityLimits = field(default_factory=IdentityLimits)
-    links: linking.LinkLimits = field(default_factory=linking.LinkLimits)
-    clusters: ClusterLimits = field(default_factory=ClusterLimits)
-
-    min_records: int = 500
-    """Records below which no model is trained, and exact links alone are used."""
-
-    min_certain_pairs: int = 50
-    """Certain pairs below which no model is trained."""
-
-    review_probability: float = 0.5
-    """Probability from which a pair that was not joined waits for a person."""
-
-    gates: IdentityGates | None = None
-    """What stops the pass before an id is changed; None when nothing does."""
-
-    @classmethod
-    def of_settings(cls, settings: IdentitySettings, *, accept_changes: bool = False) -> FullLimits:
-        """As the workspace declares; ``accept_changes`` opens the gates for once."""
-        return cls(
-            exact=IdentityLimits(rules=settings.exact_keys, max_names=settings.max_names_per_value),
-            clusters=ClusterLimits(join_weight=math.log2(settings.false_merge_cost)),
-            review_probability=settings.review_probability,
-            gates=None if accept_changes else settings.gates,
-        )
-
-
-@dataclass(frozen=True)
 class ResolutionReport:
     """What one pass did, and whether probable links were used or why not."""
 
@@ -241,6 +204,7 @@ def identify(
             method=method,
             unique_sources=unique_sources,
             limits=limits,
+            state=state_path(workspace),
         )
         con.execute("checkpoint map")
         con.execute("drop view staging.stg_contacts")
@@ -283,6 +247,11 @@ def map_path(workspace: Workspace) -> Path:
     return workspace.work_path.with_name("identity.duckdb")
 
 
+def state_path(workspace: Workspace) -> Path:
+    """What the last pass left for the next: made again when it is lost."""
+    return workspace.work_path.with_name("identity_state.duckdb")
+
+
 def quoted(path: Path) -> str:
     """A path within quotes of an SQL text."""
     return str(path).replace("'", "''")
@@ -297,37 +266,227 @@ def resolve_fully(
     method: Literal["full", "exact"] = "full",
     unique_sources: frozenset[str] = frozenset(),
     limits: FullLimits | None = None,
+    state: Path | None = None,
 ) -> ResolutionReport:
     """Resolve ``staging.stg_contacts`` of a connection whose map is attached as ``map``.
 
     Leaves ``identity_current`` (source, contact_id, customer_id, link_rule), ``identity_edges``
-    and ``identity_refused_values`` in the connection. ``folder`` keeps the link model.
+    and ``identity_refused_values`` in the connection. ``folder`` keeps the link model and the
+    census. With ``state``, a file that the last pass left, only what new, changed and missing
+    records touch is looked at; without, or where it does not serve, everything is.
     """
     limits = limits or FullLimits()
-    with scratch_tables(con):
-        records = link_exactly(con, limits.exact)
-        standardise(con, limits.exact.max_names)
-        columns = linking.known_columns(con, limits.links)
-        verdict, model, blocking = _model(con, records, columns, folder, now, method, limits)
-        prior = 0.0
-        if model is not None:
-            prior = _score_pairs(con, model, columns)
-            veto_pairs(con, measure_reliability(con))
-        else:
-            _no_pairs(con)
-        _decide(con, decisions)
-        _relink_around_decisions(con, limits)
-        _collect_links(con)
-        _cluster(con, records, unique_sources, limits, is_exact=model is None)
-        _refused_values(con)
-    changes = assign_ids(con)
-    settings = _settings_used(method, unique_sources, limits, model)
-    if limits.gates is not None and settings == _settings_before(con):
-        check_gates(con, changes, limits.gates)
     moment = now.astimezone(UTC).replace(tzinfo=None)
-    save_ids(con, moment)
+    model, census = _kept(con, folder, method)
+    settings = _settings_used(method, unique_sources, limits, model)
+    if (
+        census is not None
+        and model is not None
+        and state is not None
+        and open_state(con, state, _stamp(settings, limits, census))
+    ):
+        try:
+            found = _pass_over_new(
+                con, model, census, moment, settings, decisions, unique_sources, limits
+            )
+        finally:
+            con.execute("detach state")
+        if found is not None:
+            return found
+    return _pass_over_all(
+        con, census, folder=folder, now=now, decisions=decisions, method=method,
+        unique_sources=unique_sources, limits=limits, state=state,
+    )  # fmt: skip
+
+
+def _stamp(settings: str, limits: FullLimits, census: Census) -> str:
+    return state_stamp(settings=settings, limits=replace(limits, gates=None), census=census.version)
+
+
+def _kept(
+    con: duckdb.DuckDBPyConnection, folder: Path, method: str
+) -> tuple[LinkModel | None, Census | None]:
+    """The link model and the census of earlier passes, where they serve the records staged."""
+    empty_values(con)
+    if method == "exact":
+        return None, None
+    model = load_model(folder)
+    census = load_census(con, folder) if model is not None else None
+    if model is not None and census is not None and why_stale(census, model.version, con):
+        census = None
+        empty_values(con)
+    return model, census
+
+
+def _pass_over_new(
+    con: duckdb.DuckDBPyConnection,
+    model: LinkModel,
+    census: Census,
+    moment: datetime,
+    settings: str,
+    decisions: Sequence[Decision],
+    unique_sources: frozenset[str],
+    limits: FullLimits,
+) -> ResolutionReport | None:
+    """Look at what is new; None when everything must be looked at."""
+    if int(census.contacts["records"]) < limits.min_records:
+        return None
+    done = advance(
+        con, model=model, census=census, decisions=decisions, unique_sources=unique_sources,
+        limits=limits,
+    )  # fmt: skip
+    if done is None or done.records < limits.min_records:
+        return None
+    changes = assign_ids(con, is_scoped=True)
+    if limits.gates is not None and settings == _settings_before(con):
+        check_gates(con, changes, limits.gates, is_scoped=True)
+    save_ids(con, moment, is_scoped=True)
     _keep_pass(con, moment, settings)
-    return _report(con, verdict, model is not None, prior, blocking, changes, limits)
+    keep_state(con)
+    con.execute("create or replace table identity_edges as from state.shown")
+    con.execute("create or replace temp table _identity_refused as from state.refused")
+    _refused_values(con)
+    con.execute("drop table temp._identity_refused")
+    pairs = int(con.execute("select count(*) from state.pairs").fetchall()[0][0])
+    verdict = (
+        f"{_model_verdict(model, census)}; {done.changed} of {done.records} records are new or"
+        f" changed, {done.gone} are gone, {done.regrouped} were looked at"
+    )
+    return _report(con, verdict, True, census.prior, census.blocking, changes, pairs)
+
+
+def _pass_over_all(
+    con: duckdb.DuckDBPyConnection,
+    census: Census | None,
+    *,
+    folder: Path,
+    now: datetime,
+    decisions: Sequence[Decision],
+    method: Literal["full", "exact"],
+    unique_sources: frozenset[str],
+    limits: FullLimits,
+    state: Path | None,
+) -> ResolutionReport:
+    with scratch_tables(con):
+        found = _find_pairs(con, census, folder, now, method, limits)
+        model, census = found.model, found.census
+        if model is None:
+            no_pairs(con)
+        decide(con, decisions)
+        relink_around_decisions(con, limits)
+        collect_links(con)
+        join_records(con, found.records, unique_sources, limits, is_exact=model is None)
+        _refused_values(con)
+        changes = assign_ids(con)
+        settings = _settings_used(method, unique_sources, limits, model)
+        if limits.gates is not None and settings == _settings_before(con):
+            check_gates(con, changes, limits.gates)
+        moment = now.astimezone(UTC).replace(tzinfo=None)
+        save_ids(con, moment)
+        _keep_pass(con, moment, settings)
+        if state is not None and census is not None:
+            save_state(con, state, _stamp(settings, limits, census), census.references)
+    pairs = int(con.execute("select count(*) from identity_pairs").fetchall()[0][0])
+    prior = census.prior if census else 0.0
+    return _report(con, found.verdict, model is not None, prior, found.blocking, changes, pairs)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a pass over everything goes by, when its pairs are weighed."""
+
+    records: int
+    verdict: str
+    model: LinkModel | None = None
+    census: Census | None = None
+    blocking: tuple[linking.Blocking, ...] = ()
+
+
+def _find_pairs(
+    con: duckdb.DuckDBPyConnection,
+    census: Census | None,
+    folder: Path,
+    now: datetime,
+    method: Literal["full", "exact"],
+    limits: FullLimits,
+    *,
+    retrain: bool = False,
+) -> _Found:
+    """Compare all records: ``identity_pairs`` and ``identity_vetoes``, unless exact links are used.
+
+    Trains the link model when there is none, or on ``retrain``, which is then all that is done;
+    takes a census where none serves.
+    """
+    records, references = link_exactly(
+        con, limits.exact, references=census.references if census else None
+    )
+    name_records(con)
+    find_shared_values(con, limits.exact.max_names)
+    standardise(con, is_counted=census is not None)
+    columns = frozenset(census.columns) if census else linking.known_columns(con, limits.links)
+    if because := _why_exact_alone(con, records, columns, folder, method, limits, retrain):
+        return _Found(records, f"exact links alone: {because}")
+    linking.hash_blocks(con, columns)
+    if census is not None:
+        blocking = live_blocking(con, census.blocking)
+    else:
+        blocking = tuple(linking.bound_blocks(con, columns, limits.links))
+    if not any(rule.is_used for rule in blocking):
+        because = "no two records share a name or a date"
+        return _Found(records, f"exact links alone: {because}", blocking=blocking)
+    linking.candidate_pairs(con, blocking)
+    model = None if retrain else load_model(folder)
+    verdict = ""
+    if model is None:
+        settings, charts = linking.train(con, columns, linking.matching_prior(con, columns))
+        model = save_model(folder, settings, charts, columns=columns, records=records, now=now)
+        verdict = f"link model {model.version} trained on {records} records"
+        if retrain:
+            return _Found(records, verdict, model)
+    if census is None:
+        census = _take_census(con, folder, model, columns, blocking, references)
+    else:
+        shift = log_odds(census.prior) - log_odds(census.start)
+        linking.score(con, model.settings, census.start, census.totals, shift=shift)
+    veto_pairs(con, census.reliability)
+    return _Found(records, verdict or _model_verdict(model, census), model, census, blocking)
+
+
+def _take_census(
+    con: duckdb.DuckDBPyConnection,
+    folder: Path,
+    model: LinkModel,
+    columns: frozenset[str],
+    blocking: tuple[linking.Blocking, ...],
+    references: dict[str, str],
+) -> Census:
+    """Count what is common, weigh the candidate pairs by it, and keep the count.
+
+    The prior is estimated from certain pairs, then by expectation maximisation on the weights of
+    the candidate pairs. The weight kept is the prior's plus those of the evidence.
+    """
+    totals = linking.count_terms(con, model.settings)
+    start = linking.matching_prior(con, columns)
+    linking.score(con, model.settings, start, totals)
+    records = int(con.execute("select count(*) from identity_records").fetchall()[0][0])
+    prior = _fit_prior(
+        con.execute("select match_weight from identity_pairs").fetchnumpy()["match_weight"],
+        start, records,
+    )  # fmt: skip
+    shift = log_odds(prior) - log_odds(start)
+    con.execute(f"update identity_pairs set match_weight = round(match_weight + {shift}, 4)")
+    census = Census(
+        model=model.version,
+        contacts=count_contacts(con),
+        columns=tuple(sorted(columns)),
+        blocking=blocking,
+        references=references,
+        totals=totals,
+        start=start,
+        prior=prior,
+        reliability=measure_reliability(con),
+    )
+    return save_census(con, folder, census)
 
 
 def train_links(
@@ -337,14 +496,10 @@ def train_links(
     limits = limits or FullLimits()
     with staged_contacts(workspace) as con:
         folder = workspace.artifacts_dir / "identity"
+        empty_values(con)
         with scratch_tables(con):
-            records = link_exactly(con, limits.exact)
-            standardise(con, limits.exact.max_names)
-            columns = linking.known_columns(con, limits.links)
-            verdict, model, _ = _model(
-                con, records, columns, folder, now, "full", limits, retrain=True
-            )
-        return verdict, model
+            found = _find_pairs(con, None, folder, now, "full", limits, retrain=True)
+        return found.verdict, found.model
 
 
 def _settings_used(
@@ -388,15 +543,28 @@ def _keep_pass(con: duckdb.DuckDBPyConnection, moment: datetime, settings: str) 
 
 
 def check_gates(
-    con: duckdb.DuckDBPyConnection, changes: IdChanges, gates: IdentityGates, catalog: str = "map"
+    con: duckdb.DuckDBPyConnection,
+    changes: IdChanges,
+    gates: IdentityGates,
+    catalog: str = "map",
+    *,
+    is_scoped: bool = False,
 ) -> None:
     """Raise GateError when the ids about to be given change more than the gates allow."""
     before = con.execute(
         f"select count(*) from {catalog}.customer_ids where retired_at is null"
     ).fetchall()[0][0]
-    after, largest = con.execute("""
+    others = (
+        f"""union all
+            select count(*) from {catalog}.identity_map
+            where valid_to is null and customer_id not in (from scope_ids) group by customer_id"""
+        if is_scoped
+        else ""
+    )
+    after, largest = con.execute(f"""
         select count(*), coalesce(max(records), 0) from (
-            select count(*) as records from identity_clusters group by cluster)
+            select count(*) as records from identity_clusters group by cluster
+            {others})
     """).fetchall()[0]
     wrong = []
     if largest > gates.max_records_of_customer:
@@ -424,330 +592,50 @@ def check_gates(
         )
 
 
-def _model(
+def _why_exact_alone(
     con: duckdb.DuckDBPyConnection,
     records: int,
     columns: frozenset[str],
     folder: Path,
-    now: datetime,
     method: Literal["full", "exact"],
     limits: FullLimits,
-    retrain: bool = False,
-) -> tuple[str, LinkModel | None, list[linking.Blocking]]:
-    """The model to link by with the pairs to look at, or the reason why there is none."""
-    because = None
+    retrain: bool,
+) -> str | None:
+    """Why there are no probable links; None when there are."""
     if method == "exact":
-        because = "the workspace asks for exact links alone"
-    elif records < limits.min_records:
-        because = f"{records} records are too few to learn from ({limits.min_records} are needed)"
-    elif not {"given", "family"} <= columns:
-        because = "too few records have a first and a last name"
-    elif len(columns) < 3:
-        because = "nothing but names is known of too many records"
-    if because is None and (retrain or not (folder / "card.json").exists()):
+        return "the workspace asks for exact links alone"
+    if records < limits.min_records:
+        return f"{records} records are too few to learn from ({limits.min_records} are needed)"
+    if not {"given", "family"} <= columns:
+        return "too few records have a first and a last name"
+    if len(columns) < 3:
+        return "nothing but names is known of too many records"
+    if retrain or not (folder / "card.json").exists():
         certain = linking.certain_pairs(con, columns)
         if certain < limits.min_certain_pairs:
-            because = f"{certain} certain duplicates are too few to learn from"
-    if because is not None:
-        return f"exact links alone: {because}", None, []
-    blocking = linking.block(con, columns, limits.links)
-    if not any(rule.is_used for rule in blocking):
-        return "exact links alone: no two records share a name or a date", None, blocking
-    linking.candidate_pairs(con, blocking)
-    model = None if retrain else load_model(folder)
-    if model is None:
-        settings, charts = linking.train(con, columns, linking.matching_prior(con, columns))
-        model = save_model(folder, settings, charts, columns=columns, records=records, now=now)
-        return f"link model {model.version} trained on {records} records", model, blocking
+            return f"{certain} certain duplicates are too few to learn from"
+    return None
+
+
+def _model_verdict(model: LinkModel, census: Census) -> str:
     verdict = f"link model {model.version} of {model.trained_at[:10]}"
-    if unused := sorted(columns - set(model.columns)):
+    if unused := sorted(set(census.columns) - set(model.columns)):
         verdict += f"; {', '.join(unused)} are known now: cohorte identity train would use them"
-    return verdict, model, blocking
-
-
-def _no_pairs(con: duckdb.DuckDBPyConnection) -> None:
-    con.execute("""
-        create or replace table identity_pairs as
-        select null::integer as record_l, null::integer as record_r, null::double as match_weight,
-            null::varchar as evidence
-        limit 0
-    """)
-    con.execute("""
-        create or replace table identity_vetoes as
-        select record_l, record_r, null::varchar as reason from identity_pairs
-    """)
-
-
-def _score_pairs(
-    con: duckdb.DuckDBPyConnection, model: LinkModel, columns: frozenset[str]
-) -> float:
-    """Weigh the candidate pairs: ``identity_pairs``; returns the prior that they imply.
-
-    The prior is estimated anew: from certain pairs, then by expectation maximisation on the
-    weights of the candidate pairs. The weight kept is the prior's plus those of the evidence.
-    """
-    start = linking.matching_prior(con, columns)
-    linking.score(con, model.settings, start)
-    records = int(con.execute("select count(*) from identity_records").fetchall()[0][0])
-    prior = _fit_prior(
-        con.execute("select match_weight from identity_pairs").fetchnumpy()["match_weight"],
-        start, records,
-    )  # fmt: skip
-    con.execute(
-        "update identity_pairs set match_weight = round(match_weight + ?, 4)",
-        [_log_odds(prior) - _log_odds(start)],
-    )
-    return prior
-
-
-def _log_odds(probability: float) -> float:
-    return math.log2(probability / (1 - probability))
+    return verdict
 
 
 def _fit_prior(weights: Any, start: float, records: int) -> float:
     """Share of all pairs that are one person, such that the weights' probabilities add up to it."""
     pairs = records * (records - 1) / 2
-    evidence = np.asarray(weights, np.float64) - _log_odds(start)
+    evidence = np.asarray(weights, np.float64) - log_odds(start)
     prior = start
     for _ in range(25):
-        expected = (1 / (1 + np.exp2(-(evidence + _log_odds(prior))))).sum() / pairs
+        expected = (1 / (1 + np.exp2(-(evidence + log_odds(prior))))).sum() / pairs
         fitted = float(min(max(expected, 1e-12), 0.5))
-        if abs(_log_odds(fitted) - _log_odds(prior)) < 0.01:
+        if abs(log_odds(fitted) - log_odds(prior)) < 0.01:
             break
         prior = min(max(fitted, start / 4), start * 4)
     return prior
-
-
-def _collect_links(con: duckdb.DuckDBPyConnection) -> None:
-    """One row per pair of records: ``identity_links``, the strongest exact rule and the weight."""
-    con.execute("""
-        create or replace table identity_links as
-        with exact as (
-            select least(record_a, record_b) as record_l, greatest(record_a, record_b) as record_r,
-                min(rule) as rule
-            from _identity_edges where record_a <> record_b
-            group by all
-        ),
-        links as (
-            select coalesce(exact.record_l, pairs.record_l) as record_l,
-                coalesce(exact.record_r, pairs.record_r) as record_r,
-                exact.rule, pairs.match_weight, pairs.evidence
-            from exact full join identity_pairs as pairs
-                on pairs.record_l = exact.record_l and pairs.record_r = exact.record_r
-        )
-        select links.*, vetoes.reason as veto
-        from links left join identity_vetoes as vetoes using (record_l, record_r)
-        order by record_l, record_r
-    """)
-
-
-def _decide(con: duckdb.DuckDBPyConnection, decisions: Sequence[Decision]) -> None:
-    """``identity_decided``: what people said of pairs of records that are still there."""
-    said = pa.table(
-        {
-            name: pa.array([getattr(decision, name) for decision in decisions], pa.string())
-            for name in ("source_a", "contact_a", "source_b", "contact_b", "verdict")
-        }
-    )
-    con.register("_identity_said", said)
-    con.execute("""
-        create or replace table identity_decided as
-        select distinct least(a.record, b.record) as record_l, greatest(a.record, b.record)
-            as record_r, verdict
-        from _identity_said as said
-        join _identity_records as a on a.source = source_a and a.contact_id = contact_a
-        join _identity_records as b on b.source = source_b and b.contact_id = contact_b
-        where a.record <> b.record
-        order by all
-    """)
-    con.unregister("_identity_said")
-
-
-def _relink_around_decisions(con: duckdb.DuckDBPyConnection, limits: FullLimits) -> None:
-    """Link the other records of a value to each other when one of them is kept apart.
-
-    Exact links are a star around one record of each value: cut loose, it would take with it
-    what holds the others together.
-    """
-    con.execute(
-        """
-        insert into _identity_edges
-        with apart as (
-            select unnest([record_l, record_r]) as record from identity_decided
-            where verdict = 'not_same'
-        ),
-        touched as (
-            select distinct rule, value from _identity_keys semi join apart using (record)
-            except
-            select rule, value from _identity_refused
-        ),
-        held as (
-            select rule, value, record, first_name, last_name
-            from _identity_keys join _identity_records using (record)
-            semi join touched using (rule, value)
-            qualify count(*) over (partition by rule, value) <= ?
-        )
-        select a.rule, a.record, b.record
-        from held as a join held as b using (rule, value)
-        where a.record < b.record
-            and (a.rule = ? or (a.first_name is not distinct from b.first_name
-                and a.last_name is not distinct from b.last_name))
-        """,
-        [limits.exact.max_records, RULES.index("person_id")],
-    )
-
-
-def _cluster(
-    con: duckdb.DuckDBPyConnection,
-    records: int,
-    unique_sources: frozenset[str],
-    limits: FullLimits,
-    is_exact: bool,
-) -> None:
-    """Join the records: ``identity_clusters`` and ``identity_edges``."""
-    decided = con.execute("select record_l, record_r, verdict from identity_decided").fetchall()
-    together = [(int(a), int(b)) for a, b, verdict in decided if verdict == "same"]
-    apart = [(int(a), int(b)) for a, b, verdict in decided if verdict == "not_same"]
-    stated = con.execute(
-        "select record_l, record_r from identity_links where rule = ? order by 1, 2",
-        [RULES.index("person_id")],
-    ).fetchall()
-    exclusive: dict[int, int] = {}
-    if unique_sources:
-        sources = sorted(unique_sources)
-        held = con.execute(
-            "select record, list_position(?, source) from _identity_records"
-            " where list_contains(?, source)", [sources, sources],
-        ).fetchall()  # fmt: skip
-        exclusive = {int(record): int(source) for record, source in held}
-    links = con.execute(
-        """
-        select record_l, record_r, rule is not null and veto is null as is_exact,
-            case when veto is not null then $veto::double when rule is not null then 1000.0
-                else match_weight end as weight
-        from identity_links where rule is distinct from $stated
-        """,
-        {"veto": limits.clusters.veto_weight, "stated": RULES.index("person_id")},
-    ).fetchnumpy()
-    first, second = links["record_l"].astype(np.int64), links["record_r"].astype(np.int64)
-    refused: list[tuple[int, int, str]] = []
-    if is_exact and not (together or apart or exclusive):
-        labels = connected_records(con, records).astype(np.int64)
-    else:
-        labels, refusals = cluster(
-            records,
-            first,
-            second,
-            np.asarray(links["weight"], np.float64),
-            exact=np.asarray(links["is_exact"], np.bool_),
-            together=[*together, *((int(a), int(b)) for a, b in stated)],
-            apart=apart,
-            exclusive=exclusive,
-            limits=limits.clusters,
-        )
-        refused = [(refusal.record_a, refusal.record_b, refusal.reason) for refusal in refusals]
-    con.register(
-        "_identity_labels",
-        pa.table({"record": np.arange(records, dtype=np.int32), "cluster": labels}),
-    )
-    con.register(
-        "_identity_refusals",
-        pa.table(
-            {
-                "record_l": pa.array([a for a, _, _ in refused], pa.int32()),
-                "record_r": pa.array([b for _, b, _ in refused], pa.int32()),
-                "reason": pa.array([reason for _, _, reason in refused], pa.string()),
-            }
-        ),
-    )
-    _write_clusters(con, limits)
-    for view in ("_identity_labels", "_identity_refusals"):
-        con.unregister(view)
-
-
-def _write_clusters(con: duckdb.DuckDBPyConnection, limits: FullLimits) -> None:
-    rules = " ".join(f"when {index} then '{rule}'" for index, rule in enumerate(RULES))
-    review = _log_odds(limits.review_probability)
-    con.execute(f"""
-        create or replace table identity_edges as
-        with weighed as (
-            select links.*, decided.verdict, refusals.reason as refusal,
-                a.cluster = b.cluster as is_joined
-            from identity_links as links
-            join _identity_labels as a on a.record = links.record_l
-            join _identity_labels as b on b.record = links.record_r
-            left join identity_decided as decided using (record_l, record_r)
-            left join _identity_refusals as refusals using (record_l, record_r)
-            where rule is not null or match_weight >= {review}
-                or decided.verdict is not null or (a.cluster = b.cluster and veto is null)
-            union all
-            select record_l, record_r, null, null, null, null, verdict, null,
-                a.cluster = b.cluster
-            from identity_decided as decided
-            join _identity_labels as a on a.record = record_l
-            join _identity_labels as b on b.record = record_r
-            where not exists (
-                select 1 from identity_links as links
-                where links.record_l = decided.record_l and links.record_r = decided.record_r)
-        )
-        select a.source as source_a, a.contact_id as contact_a,
-            b.source as source_b, b.contact_id as contact_b,
-            case when verdict in ('same', 'not_same') then 'declared'
-                when rule is null then 'probable' else case rule {rules} end end as link_rule,
-            match_weight,
-            1 / (1 + pow(2, -match_weight)) as match_probability,
-            evidence,
-            case when is_joined then 'joined'
-                when verdict = 'not_same' then 'kept_apart'
-                when verdict = 'unknown' then 'unknown'
-                when veto is not null then 'vetoed'
-                else 'review' end as status,
-            coalesce(veto, refusal) as reason
-        from weighed
-        join _identity_records as a on a.record = weighed.record_l
-        join _identity_records as b on b.record = weighed.record_r
-        order by a.record, b.record
-    """)
-    con.execute(f"""
-        create or replace table identity_clusters as
-        with followed as (
-            select links.record_l, links.record_r,
-                case when decided.verdict = 'same' then -1 else coalesce(links.rule, 99) end as rule
-            from identity_links as links left join identity_decided as decided
-                using (record_l, record_r)
-            where links.rule is not null
-                or links.match_weight >= {limits.clusters.join_weight}
-            union all
-            select record_l, record_r, -1 from identity_decided where verdict = 'same'
-        ),
-        joined as (
-            select record_l, record_r, rule
-            from followed
-            join _identity_labels as a on a.record = record_l
-            join _identity_labels as b on b.record = record_r
-            where a.cluster = b.cluster
-        ),
-        rules as (
-            select record, min(rule) as rule
-            from (
-                select record_l as record, rule from joined
-                union all
-                select record_r, rule from joined
-            )
-            group by record
-        ),
-        sizes as (select cluster, count(*) as records from _identity_labels group by cluster)
-        select records.record, records.source, records.contact_id, labels.cluster,
-            case when sizes.records = 1 then 'single'
-                else case rules.rule when -1 then 'declared' {rules}
-                    else 'probable' end
-            end as link_rule
-        from _identity_records as records
-        join _identity_labels as labels using (record)
-        join sizes using (cluster)
-        left join rules using (record)
-        order by records.record
-    """)
 
 
 def _refused_values(con: duckdb.DuckDBPyConnection) -> None:
@@ -799,7 +687,10 @@ def _publish(con: duckdb.DuckDBPyConnection, corrections: Sequence[Correction]) 
             select source, contact_id, customer_id, link_rule from identity_current
             order by source, contact_id
         """)
-        con.execute("create or replace table work.identity.edges as from identity_edges")
+        con.execute(
+            "create or replace table work.identity.edges as from identity_edges"
+            " order by source_a, contact_a, source_b, contact_b"
+        )
         con.execute(
             "create or replace table work.identity.refused_values as from identity_refused_values"
         )
@@ -824,7 +715,7 @@ def _report(
     prior: float,
     blocking: Sequence[linking.Blocking],
     changes: IdChanges,
-    limits: FullLimits,
+    candidate_pairs: int,
 ) -> ResolutionReport:
     records, customers, largest = con.execute("""
         select coalesce(sum(records), 0)::bigint, count(*), coalesce(max(records), 0) from (
@@ -836,10 +727,9 @@ def _report(
     refused = con.execute(
         "select rule || ':' || reason, count(*) from identity_refused_values group by 1 order by 1"
     ).fetchall()
-    pairs, review = con.execute("""
-        select (select count(*) from identity_pairs), count(*) filter (status = 'review')
-        from identity_edges
-    """).fetchall()[0]
+    review = con.execute("select count(*) from identity_edges where status = 'review'").fetchall()[
+        0
+    ][0]
     return ResolutionReport(
         records=int(records),
         customers=int(customers),
@@ -848,7 +738,7 @@ def _report(
         uses_probable_links=uses_probable_links,
         records_by_rule={str(rule): int(count) for rule, count in by_rule},
         refused_values={str(rule): int(count) for rule, count in refused},
-        candidate_pairs=int(pairs),
+        candidate_pairs=candidate_pairs,
         review_pairs=int(review),
         prior=prior,
         blocking=tuple(blocking),

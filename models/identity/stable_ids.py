@@ -38,6 +38,7 @@ create table if not exists {map}.passes (
 ``customer_events`` one per id created, merged, split off, revived or retired, ``passes`` one per
 pass that changed settings or figures."""
 
+_KEY = "hash(source, contact_id)"
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -61,19 +62,26 @@ def digest_sql(expression: str) -> str:
     )
 
 
-def assign_ids(con: duckdb.DuckDBPyConnection, catalog: str = "map") -> IdChanges:
+def assign_ids(
+    con: duckdb.DuckDBPyConnection, catalog: str = "map", *, is_scoped: bool = False
+) -> IdChanges:
     """Give every cluster its id: ``identity_assigned`` (cluster, customer_id, origin).
 
     Reads ``identity_clusters`` (record, source, contact_id, cluster), records numbered by
     seniority, and the map attached as ``catalog``. Each id claims the cluster with most of the
     records it owns, at a tie the one with the oldest; a cluster claimed by several gets the
-    oldest id, one claimed by none a new one.
+    oldest id, one claimed by none a new one. With ``is_scoped``, the clusters are those that a pass
+    over what is new looked at: ``identity_scope`` has the keys of their records and of those that
+    are gone, ``scope_ids`` the ids that have to do with them.
     """
+    of_records = f"where {_KEY} in (from identity_scope)" if is_scoped else ""
+    of_ids = "and ids.customer_id in (from scope_ids)" if is_scoped else ""
     con.execute(f"""
         create or replace temp table identity_owners as
         with latest as (
             select source, contact_id, owner_id
             from {catalog}.identity_map
+            {of_records}
             qualify row_number() over (
                 partition by source, contact_id
                 order by valid_to desc nulls first, valid_from desc) = 1
@@ -147,7 +155,7 @@ def assign_ids(con: duckdb.DuckDBPyConnection, catalog: str = "map") -> IdChange
         from {catalog}.customer_ids as ids
         left join identity_claims as claims on claims.customer_id = ids.customer_id
         left join identity_assigned as winner on winner.cluster = claims.cluster
-        where ids.retired_at is null
+        where ids.retired_at is null {of_ids}
             and ids.customer_id not in (select customer_id from identity_assigned)
     """)
     origins = dict(
@@ -165,16 +173,24 @@ def assign_ids(con: duckdb.DuckDBPyConnection, catalog: str = "map") -> IdChange
     )
 
 
-def save_ids(con: duckdb.DuckDBPyConnection, now: datetime, catalog: str = "map") -> None:
+def save_ids(
+    con: duckdb.DuckDBPyConnection,
+    now: datetime,
+    catalog: str = "map",
+    *,
+    is_scoped: bool = False,
+) -> None:
     """Write the ids given into the map, in one transaction; nothing when nothing changed.
 
     Reads what ``assign_ids`` made and ``identity_clusters`` with ``link_rule``; leaves
-    ``identity_current``, one row per record. Redirects are one hop: they lead to the customer
-    that now holds most of what the retired id owned.
+    the view ``identity_current``, one row per record. Redirects are one hop: they lead to the
+    customer that now holds most of what the retired id owned.
     """
     moment = {"now": now}
+    of_records = f"and {_KEY} in (from identity_scope)" if is_scoped else ""
+    of_ids = "and customer_id in (from scope_ids)" if is_scoped else ""
     con.execute("""
-        create or replace temp table identity_current as
+        create or replace temp table identity_given as
         select clusters.source, clusters.contact_id, assigned.customer_id,
             case when assigned.origin in ('created', 'split_off') or owners.owner_id is null
                 then assigned.customer_id else owners.owner_id end as owner_id,
@@ -192,7 +208,7 @@ def save_ids(con: duckdb.DuckDBPyConnection, now: datetime, catalog: str = "map"
                 row_number() over (order by min(record))
                     + (select coalesce(max(number), 0) from {catalog}.customer_ids),
                 $now, null, null
-            from identity_current
+            from identity_given
             where customer_id not in (select customer_id from {catalog}.customer_ids)
             group by customer_id
             """,
@@ -203,7 +219,7 @@ def save_ids(con: duckdb.DuckDBPyConnection, now: datetime, catalog: str = "map"
             insert into {catalog}.customer_events
             with held as (
                 select customer_id, count(*) as records from {catalog}.identity_map
-                where valid_to is null group by customer_id
+                where valid_to is null {of_ids} group by customer_id
             ),
             came_from as (
                 select assigned.customer_id, min(map.customer_id) as other, count(*) as records
@@ -250,8 +266,8 @@ def save_ids(con: duckdb.DuckDBPyConnection, now: datetime, catalog: str = "map"
         con.execute(
             f"""
             update {catalog}.identity_map as map set valid_to = $now
-            where valid_to is null and not exists (
-                select 1 from identity_current as current
+            where valid_to is null {of_records} and not exists (
+                select 1 from identity_given as current
                 where current.source = map.source and current.contact_id = map.contact_id
                     and current.customer_id = map.customer_id
                     and current.owner_id = map.owner_id
@@ -263,7 +279,7 @@ def save_ids(con: duckdb.DuckDBPyConnection, now: datetime, catalog: str = "map"
             f"""
             insert into {catalog}.identity_map
             select source, contact_id, customer_id, owner_id, link_rule, $now, null
-            from identity_current as current
+            from identity_given as current
             where not exists (
                 select 1 from {catalog}.identity_map as map
                 where map.valid_to is null and map.source = current.source
@@ -276,3 +292,8 @@ def save_ids(con: duckdb.DuckDBPyConnection, now: datetime, catalog: str = "map"
     except BaseException:
         con.execute("rollback")
         raise
+    con.execute(f"""
+        create or replace temp view identity_current as
+        select source, contact_id, customer_id, owner_id, link_rule
+        from {catalog}.identity_map where valid_to is null
+    """)

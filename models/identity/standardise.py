@@ -6,7 +6,7 @@ import duckdb
 
 from models.identity.nicknames import nickname_roots
 
-__all__ = ["COMPARED", "standardise"]
+__all__ = ["COMPARED", "find_shared_values", "name_records", "standardise"]
 
 COMPARED: tuple[str, ...] = (
     "given", "family", "birth_date", "email", "phone", "postcode", "city", "address", "occupation",
@@ -23,34 +23,29 @@ _PARTICLES = (
     " 'di', 'da', 'del', 'della', 'dos', 'das', 'y', 'e', 'et', 'and', 'st', 'ste', 'saint',"
     " 'sainte', 'al', 'el', 'ben', 'bin', 'ter', 'zu']"
 )
+_NO_DATES = "(date '1900-01-01', date '1901-01-01')"
 _NULLABLE = (
     "full_name_key", "gender", "job_title", "address_line", "postcode", "city_key",
 )  # fmt: skip
 
 
-def standardise(con: duckdb.DuckDBPyConnection, max_names: int = 8) -> int:
-    """Build ``identity_records``, one row per staged contact, from the exact step's numbering.
+def name_records(con: duckdb.DuckDBPyConnection, contacts: str = "staging.stg_contacts") -> None:
+    """``_identity_named``: the numbered records with the words of their names.
 
-    Reads ``temp._identity_records`` and ``staging.stg_contacts``; returns the number of records.
-    Values that many names share, and birth dates far commoner than their neighbours, are
-    nulled: they are no evidence. A record without a name takes the one its e-mail address
-    spells, where its parts are a first name and a last name that the company's data know.
+    Reads ``temp._identity_records`` and the table they were numbered from.
     """
-    staged = {
-        name for name, *_ in con.execute("select * from staging.stg_contacts limit 0").description
-    }
+    staged = {name for name, *_ in con.execute(f"select * from {contacts} limit 0").description}
     columns = ", ".join(
         f"contacts.{name}" if name in staged else f"null::varchar as {name}" for name in _NULLABLE
     )
-    con.register("_identity_nicknames", nickname_roots())
     con.execute(f"""
         create or replace temp table _identity_named as
         with contacts as (
-            select records.record, records.source, records.contact_id,
+            select records.record, records.source, records.contact_id, records.key,
                 records.given_name, records.family_name,
                 records.email, records.phone, records.birth_date, {columns}
             from _identity_records as records
-            join staging.stg_contacts as contacts using (source, contact_id)
+            join {contacts} as contacts using (source, contact_id)
         ),
         tokens as (
             select *,
@@ -78,43 +73,13 @@ def standardise(con: duckdb.DuckDBPyConnection, max_names: int = 8) -> int:
                     '[._-]+', '.', 'g'), '.') end as mailbox_words
         from words
     """)
-    con.execute("""
-        create or replace temp table _identity_spelt as
-        with givens as (
-            select said_given as given from _identity_named
-            where length(said_given) > 2 group by 1 having count(*) >= 3
-        ),
-        families as (
-            select said_family as family from _identity_named
-            where length(said_family) > 2 group by 1
-        ),
-        spelt as (
-            select record, mailbox_words[1] as a, mailbox_words[2] as b
-            from _identity_named
-            where len(list_filter(mailbox_words, lambda word: word <> '')) = 2
-        )
-        select record, a as given, b as family from spelt
-        where a in (from givens) and b in (from families)
-        union all
-        select record, b, a from spelt
-        where b in (from givens) and a in (from families)
-            and not (a in (from givens) and b in (from families))
-    """)
-    con.execute("""
-        create or replace temp table _identity_dates as
-        with known as (
-            select birth_date, count(*) as records from _identity_named
-            where birth_date is not null group by 1
-        )
-        select birth_date from known
-        where birth_date < date '0002-01-01' or birth_date in (date '1900-01-01', date '1901-01-01')
-            or (records > 20
-                and records > .025 * (select sum(records) from known)
-                and records > 20 * (select median(records) from known))
-    """)
+
+
+def find_shared_values(con: duckdb.DuckDBPyConnection, max_names: int) -> None:
+    """``identity_shared_values``: e-mails and phones that many names share, or that are refused."""
     con.execute(
         """
-        create or replace temp table _identity_shared_values as
+        create or replace temp table identity_shared_values as
         select 'email' as field, email as value from _identity_named
         where email is not null group by email
         having count(distinct coalesce(said_given, '') || ' ' || coalesce(said_family, '')) > $names
@@ -128,9 +93,46 @@ def standardise(con: duckdb.DuckDBPyConnection, max_names: int = 8) -> int:
     """,
         {"names": max_names},
     )
+
+
+def standardise(con: duckdb.DuckDBPyConnection, *, is_counted: bool = False) -> int:
+    """Build ``identity_records``, one row per record of ``_identity_named``; returns their number.
+
+    Values that many names share, and birth dates far commoner than their neighbours, are
+    nulled: they are no evidence. A record without a name takes the one its e-mail address
+    spells, where its parts are a first name and a last name that the company's data know.
+    What is far commoner, and known, is read of ``census_values``; it is counted here and added
+    unless ``is_counted``.
+    """
+    if not is_counted:
+        _count_names(con)
+    con.register("_identity_nicknames", nickname_roots())
     con.execute("""
+        create or replace temp table _identity_spelt as
+        with givens as (
+            select value from census_values where field = 'given of a mailbox'
+        ),
+        families as (
+            select value from census_values where field = 'family of a mailbox'
+        ),
+        spelt as (
+            select record, mailbox_words[1] as a, mailbox_words[2] as b
+            from _identity_named
+            where len(list_filter(mailbox_words, lambda word: word <> '')) = 2
+        )
+        select record, a as given, b as family from spelt
+        where hash(a) in (from givens) and hash(b) in (from families)
+        union all
+        select record, b, a from spelt
+        where hash(b) in (from givens) and hash(a) in (from families)
+            and not (hash(a) in (from givens) and hash(b) in (from families))
+    """)
+    con.execute(f"""
         create or replace temp table _identity_kept as
-        select named.record, named.source, named.contact_id,
+        with dates as (
+            select value from census_values where field = 'no birth date'
+        )
+        select named.record, named.source, named.contact_id, named.key,
             coalesce(said_given, spelt.given) as given,
             coalesce(said_family, spelt.family) as family,
             spelt.record is not null as is_spelt,
@@ -141,7 +143,8 @@ def standardise(con: duckdb.DuckDBPyConnection, max_names: int = 8) -> int:
             split_part(case when shared_email.value is null then named.email end, '@', 2)
                 as domain,
             case when shared_phone.value is null then named.phone end as phone,
-            case when dates.birth_date is null then named.birth_date end as birth_date,
+            case when dates.value is null and named.birth_date not in {_NO_DATES}
+                and named.birth_date >= date '0002-01-01' then named.birth_date end as birth_date,
             nullif(regexp_replace(upper(postcode), '[^A-Z0-9]', '', 'g'), '') as postcode,
             city_key as city,
             nullif(trim(regexp_replace(
@@ -149,12 +152,14 @@ def standardise(con: duckdb.DuckDBPyConnection, max_names: int = 8) -> int:
             nullif(trim(lower(job_title)), '') as occupation
         from _identity_named as named
         left join _identity_spelt as spelt using (record)
-        left join _identity_dates as dates on dates.birth_date = named.birth_date
-        left join _identity_shared_values as shared_email
+        left join dates on dates.value = hash(named.birth_date::varchar)
+        left join identity_shared_values as shared_email
             on shared_email.field = 'email' and shared_email.value = named.email
-        left join _identity_shared_values as shared_phone
+        left join identity_shared_values as shared_phone
             on shared_phone.field = 'phone' and shared_phone.value = named.phone
     """)
+    if not is_counted:
+        _count_known(con)
     con.execute("""
         create or replace table identity_records as
         with roots as (
@@ -162,14 +167,10 @@ def standardise(con: duckdb.DuckDBPyConnection, max_names: int = 8) -> int:
             from _identity_nicknames group by nickname
         ),
         known_givens as (
-            select given from (select distinct given, family from _identity_kept
-                where length(given) > 2 and family is not null)
-            group by given having count(*) >= 5
+            select value from census_values where field = 'known given'
         ),
         common_domains as (
-            select domain from (select distinct email, domain from _identity_kept
-                where email is not null)
-            group by domain having count(*) >= 50
+            select value from census_values where field = 'common domain'
         ),
         compared as (
             select kept.*,
@@ -177,17 +178,17 @@ def standardise(con: duckdb.DuckDBPyConnection, max_names: int = 8) -> int:
                     as given_roots,
                 coalesce(first_roots.roots,
                     case when len(given_words) > 0 then [given_words[1]] end) as first_roots,
-                known_givens.given is not null as is_known_given,
-                common_domains.domain is not null as is_common_domain,
+                known_givens.value is not null as is_known_given,
+                common_domains.value is not null as is_common_domain,
                 regexp_replace(mailbox, '[^a-z]', '', 'g') as mailbox_letters,
                 regexp_replace(mailbox, '[^0-9]', '', 'g') as mailbox_digits
             from _identity_kept as kept
             left join roots on roots.nickname = kept.given
             left join roots as first_roots on first_roots.nickname = given_words[1]
-            left join known_givens on known_givens.given = kept.given
-            left join common_domains on common_domains.domain = kept.domain
+            left join known_givens on known_givens.value = hash(kept.given)
+            left join common_domains on common_domains.value = hash(kept.domain)
         )
-        select record, source, contact_id, given, family,
+        select record, source, contact_id, key, given, family,
             given_roots, first_roots,
             given_roots = [given] and first_roots = [given] as has_plain_given,
             family_parts, len(family_parts) = 1 as has_plain_family, is_spelt,
@@ -206,7 +207,43 @@ def standardise(con: duckdb.DuckDBPyConnection, max_names: int = 8) -> int:
             postcode, city, address, occupation
         from compared
     """)
-    for table in ("named", "spelt", "dates", "shared_values", "kept"):
+    for table in ("named", "spelt", "kept"):
         con.execute(f"drop table temp._identity_{table}")
     con.unregister("_identity_nicknames")
     return int(con.execute("select count(*) from identity_records").fetchall()[0][0])
+
+
+def _count_names(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("""
+        insert into census_values
+        select 'given of a mailbox', hash(said_given), count(*) from _identity_named
+        where length(said_given) > 2 group by said_given having count(*) >= 3
+        union all
+        select 'family of a mailbox', hash(said_family), count(*) from _identity_named
+        where length(said_family) > 2 group by said_family
+    """)
+    con.execute("""
+        insert into census_values
+        with known as (
+            select birth_date, count(*) as records from _identity_named
+            where birth_date is not null group by 1
+        )
+        select 'no birth date', hash(birth_date::varchar), records from known
+        where records > 20
+            and records > .025 * (select sum(records) from known)
+            and records > 20 * (select median(records) from known)
+    """)
+
+
+def _count_known(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("""
+        insert into census_values
+        select 'known given', hash(given), count(*) from (
+            select distinct given, family from _identity_kept
+            where length(given) > 2 and family is not null)
+        group by given having count(*) >= 5
+        union all
+        select 'common domain', hash(domain), count(*) from (
+            select distinct email, domain from _identity_kept where email is not null)
+        group by domain having count(*) >= 50
+    """)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from models.identity import Decision, FullLimits, ResolutionReport, resolve_fully
 from models.identity.evaluation import Quality, measure_quality
@@ -57,7 +58,9 @@ class Company:
 
     def stage_query(self, query: str) -> None:
         """Stage what a query yields; the contract's columns that it lacks are null."""
-        given = {name for name, *_ in self.con.execute(f"{query} limit 0").description}
+        given = {
+            name for name, *_ in self.con.execute(f"select * from ({query}) limit 0").description
+        }
         columns = ", ".join(
             f"{name}::{kind} as {name}" if name in given else f"null::{kind} as {name}"
             for name, kind in COLUMNS.items()
@@ -67,13 +70,15 @@ class Company:
         )
 
     def stage(self, records: Sequence[Record]) -> None:
-        names = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
-        self.con.execute(f"create or replace table staging.stg_contacts ({names})")
-        if records:
-            self.con.executemany(
-                f"insert into staging.stg_contacts values ({', '.join('?' * len(COLUMNS))})",
-                [[record.get(name) for name in COLUMNS] for record in records],
-            )
+        given = pa.table(
+            {
+                name: pa.array([record.get(name) for record in records], pa.string())
+                for name in COLUMNS
+            }
+        )
+        self.con.register("given", given)
+        self.stage_query("from given")
+        self.con.unregister("given")
 
     def resolve(
         self,
@@ -82,6 +87,7 @@ class Company:
         limits: FullLimits | None = None,
         now: datetime = NOW,
         unique_sources: frozenset[str] = frozenset(),
+        keeps_state: bool = False,
     ) -> ResolutionReport:
         return resolve_fully(
             self.con,
@@ -90,6 +96,7 @@ class Company:
             decisions=decisions,
             limits=limits,
             unique_sources=unique_sources,
+            state=self.folder / "state.duckdb" if keeps_state else None,
         )
 
     def ids(self) -> dict[str, str]:
