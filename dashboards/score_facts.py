@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -14,13 +15,16 @@ import polars as pl
 import streamlit as st
 
 from cohorte.errors import CohorteError
+from cohorte.segments.rules import MAX_VALUES
 from cohorte.store import Store
 from cohorte.workspace import Workspace
 from dashboards.queries import Cursor, Row, pinned, published
+from models.lookalikes import Lookalikes, find_lookalikes
 from models.monitoring import History
 from models.propensity import Propensity, read_propensities
 from models.propensity.score import Served, opened
 from models.registry import Artifact, Decision, Registry
+from models.uplift import CampaignEffect, Targeting, campaign_effects, learn_targeting
 
 LEADS, VALUE = "lead_score", "customer_value"
 BINS = 20
@@ -115,8 +119,8 @@ def person_scores(cursor: Cursor, customer_id: str) -> list[Row]:
     """A customer's scores with reasons: the value score first."""
     found = cursor.rows(
         "select 'customer_value' as name, order_probability as probability, horizon_days, reasons,"
-        " expected_orders, expected_value, expected_value_low, expected_value_high"
-        " from customer_scores where customer_id = ?",
+        " estimator_version, expected_orders, expected_value, expected_value_low,"
+        " expected_value_high from customer_scores where customer_id = ?",
         [customer_id],
     )
     there = cursor.value(
@@ -124,8 +128,8 @@ def person_scores(cursor: Cursor, customer_id: str) -> list[Row]:
     )
     if there:
         found += cursor.rows(
-            "select 'propensity_' || propensity as name, probability, horizon_days, reasons"
-            " from propensity_scores where customer_id = ? order by propensity",
+            "select 'propensity_' || propensity as name, probability, horizon_days, reasons,"
+            " estimator_version from propensity_scores where customer_id = ? order by propensity",
             [customer_id],
         )
     return found
@@ -259,3 +263,70 @@ def auc(facts: dict[str, Any], name: str) -> float | None:
     else:
         chosen = "learned" if facts.get("outcome") == "learned" else "rule"
     return (evaluation.get(chosen) or {}).get("auc")
+
+
+@published
+def campaigns(cursor: Cursor, days: int) -> list[CampaignEffect]:
+    """What each campaign with a control group changed; none in versions without one."""
+    return campaign_effects(cursor.connection, pinned().as_of, days)
+
+
+@published
+def targeting(cursor: Cursor, days: int, campaign_id: str | None) -> Targeting:
+    """Whether people can be ranked by what a message changes for them."""
+    return learn_targeting(cursor.connection, pinned().as_of, days, campaign_id)
+
+
+@published
+def groups(cursor: Cursor) -> list[Row]:
+    """The groups of buyers on every day looked from that is kept, the newest day first."""
+    if not _has_table(cursor, "clusters"):
+        return []
+    return cursor.rows("from clusters order by as_of desc, cluster")
+
+
+@published
+def lookalikes(cursor: Cursor, segment_id: str, tested: tuple[str, ...]) -> tuple[Lookalikes, int]:
+    """Who is most like a segment's members of the version, and how many customers there are."""
+    rows = cursor.rows(
+        "select customer_id from segment_memberships where segment_id = ?", [segment_id]
+    )
+    members = [row["customer_id"] for row in rows]
+    found = find_lookalikes(cursor.connection, members, "customer_features", tested)
+    return found, int(cursor.value("select count(*) from customer_features"))
+
+
+@published
+def next_order(cursor: Cursor, customer_id: str) -> Row | None:
+    """When a customer is expected to order next, and what of."""
+    if not _has_table(cursor, "next_orders"):
+        return None
+    rows = cursor.rows("from next_orders where customer_id = ?", [customer_id])
+    return rows[0] if rows else None
+
+
+@published
+def next_orders_by_week(cursor: Cursor, weeks: int) -> Row:
+    """How many customers are expected to order in each of the coming weeks, later, or not."""
+    if not _has_table(cursor, "next_orders"):
+        return {"scored": 0}
+    told = cursor.row(
+        "select count(*) as scored, count(expected_date) as expected, max(as_of) as as_of,"
+        " any_value(estimator_version) as version from next_orders"
+    )
+    rows = cursor.rows(
+        "select (expected_date - as_of - 1) // 7 as week, count(*) as n from next_orders"
+        " where expected_date is not null group by week"
+    )
+    counts = {int(row["week"]): row["n"] for row in rows}
+    return told | {"weeks": [counts.get(at, 0) for at in range(weeks)]}
+
+
+def _has_table(cursor: Cursor, name: str) -> bool:
+    return bool(cursor.value("select count(*) from duckdb_tables() where table_name = ?", [name]))
+
+
+def list_rule(ids: Sequence[str]) -> dict[str, Any]:
+    """The rule of a segment that is a list of customers."""
+    parts = [list(ids[start : start + MAX_VALUES]) for start in range(0, len(ids), MAX_VALUES)]
+    return {"any": [{"field": "customer_id", "op": "in", "value": part} for part in parts]}

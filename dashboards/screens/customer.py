@@ -25,7 +25,7 @@ from dashboards.icons import icon
 from dashboards.language import Words, words
 from dashboards.markup import Html, div, join, span, tag
 from dashboards.queries import Row
-from dashboards.score_parts import person_scores
+from dashboards.score_parts import person_scores, person_what_if
 from dashboards.vocabulary import named
 
 ORDERS_SHOWN = 10
@@ -67,6 +67,7 @@ def render() -> None:
         _rfm(person, _)
         customer_cards.course(customer_id, _)
         person_scores(customer_id, _)
+        person_what_if(customer_id, _)
         _leads(customer_id, _)
         customer_cards.service(customer_id, _)
         _orders(customer_id, person, _)

@@ -7,12 +7,12 @@ import json
 from datetime import date
 from typing import Any
 
-import polars as pl
 import streamlit as st
 
 from cohorte.clock import now
 from cohorte.i18n import N_, language_of
-from dashboards import address, charts, queries, score_facts, theme
+from cohorte.workspace import Workspace
+from dashboards import address, charts, queries, score_facts, score_parts, score_question, theme
 from dashboards.charts import Line, Plot
 from dashboards.components import (
     Column,
@@ -32,10 +32,9 @@ from dashboards.components import (
     table,
 )
 from dashboards.language import Words, words
-from dashboards.markup import markdown_text, span, tag
+from dashboards.markup import markdown_text, span
 from dashboards.score_facts import LEADS, VALUE, Score
 from models.leads import verdict_sentence as lead_verdict
-from models.propensity import reason_sentence
 from models.propensity import verdict_sentence as propensity_verdict
 from models.propensity.words import feature_label
 from models.registry import Artifact, Registry
@@ -63,7 +62,6 @@ PAST = {
     "past_auc": N_("AUC since"),
     "past_calibration_error": N_("calibration error since"),
 }
-TRIED = 6
 SHOWN_DRIFT = 8
 BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#B9C1CD"
 
@@ -72,6 +70,9 @@ def render() -> None:
     _ = words()
     workspace = queries.workspace()
     found = score_facts.scores(workspace)
+    if saved := st.session_state.pop(score_question.SAVED, None):
+        st.session_state.pop("score", None)
+        address.keep("score", saved)
     titles = {score.name: _title(score, _) for score in found}
     with page_head(
         _("Scores"),
@@ -81,6 +82,11 @@ def render() -> None:
             _("Score"), list(titles), lambda name: markdown_text(titles[name]), "score", VALUE
         )
     score = next(one for one in found if one.name == picked)
+    _show(score, workspace, _)
+    score_question.ask(getpass.getuser(), _)
+
+
+def _show(score: Score, workspace: Workspace, _: Words) -> None:
     registry = Registry(workspace.artifacts_dir)
     if score.propensity is not None and "propensity_scores" not in score_facts.tables():
         spread: dict[str, Any] = {"scored": 0}
@@ -106,7 +112,9 @@ def render() -> None:
         _drift(score, _)
     _movers(registry, score, spread["as_of"], _)
     if score.propensity is not None:
-        _what_if(score, known, _)
+        customer = address.asked("id") or score_facts.likeliest(score.relation)
+        if customer:
+            score_parts.what_if(score.name, known, customer, _)
     _versions(registry, score, known.version, _)
     _card(known, _)
 
@@ -387,60 +395,6 @@ def _movers(registry: Registry, score: Score, as_of: date, _: Words) -> None:
         )
         if asked:
             st.switch_page("screens/customer.py", query_params=address.link(id=asked))
-
-
-def _what_if(score: Score, known: Artifact, _: Words) -> None:
-    served = score_facts.estimator(known)
-    customer = address.asked("id") or score_facts.likeliest(score.relation)
-    frame = score_facts.features(customer) if customer else pl.DataFrame()
-    if served is None or frame.is_empty():
-        return
-    contributions = served.scorer.explain(served.encoder.encode(frame))[0]
-    order = sorted(range(len(contributions)), key=lambda at: -abs(contributions[at]))
-    numbers = [at for at in order if served.encoder.features[at].kind == "number"][:TRIED]
-    name = score_facts.names((customer or "",)).get(customer or "", customer)
-    with card(
-        "what-if",
-        _("What if?"),
-        _(
-            "{name}: change what is known and see what would be expected. It shows how the score"
-            " reads people, not what would make them act.",
-            name=name,
-        ),
-    ):
-        changed = frame
-        for column, at in zip(st.columns(len(numbers) or 1), numbers, strict=False):
-            feature = served.encoder.features[at].name
-            value = frame[feature][0]
-            with column:
-                tried = st.number_input(
-                    feature_label(feature, _.code),
-                    value=None if value is None else float(value),
-                    key=f"try-{score.name}-{customer}-{feature}",
-                    format="%g",
-                )
-            changed = changed.with_columns(pl.lit(tried, dtype=pl.Float64).alias(feature))
-        before, after = (float(served.probability(rows)[0]) for rows in (frame, changed))
-        strip(
-            [
-                (_("As it is"), _.percent(before, 1)),
-                (_("As tried"), _.percent(after, 1)),
-                (_("Change"), _.difference(after - before, "percent")),
-            ],
-            boxed=False,
-        )
-        told = served.scorer.explain(served.encoder.encode(changed))[0]
-        strongest = sorted(range(len(told)), key=lambda at: -abs(told[at]))[:3]
-        lines = []
-        for at in strongest:
-            feature = served.encoder.features[at].name
-            reason = {
-                "feature": feature,
-                "value": changed[feature][0],
-                "contribution": float(told[at]),
-            }
-            lines.append(tag("li", reason_sentence(reason, _.code)))
-        draw(tag("ul", lines, cls="co-list"))
 
 
 def _train(score: Score, _: Words) -> None:

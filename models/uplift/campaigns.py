@@ -115,10 +115,19 @@ def campaign_effects(
     ).fetchall()
     return [
         CampaignEffect(
-            *row[:7], _of_counts(row[5], row[3], row[6], row[4]),
-            _of_counts(row[7], row[3], row[8], row[4]),
+            campaign_id,
+            name,
+            day,
+            treated,
+            held_out,
+            came,
+            held_came,
+            _of_counts(came, treated, held_came, held_out),
+            _of_counts(before, treated, held_before, held_out),
         )
-        for row in rows
+        for (
+            campaign_id, name, day, treated, held_out, came, held_came, before, held_before,
+        ) in rows
     ]  # fmt: skip
 
 
