@@ -7,6 +7,7 @@ row alone.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
@@ -37,22 +38,29 @@ from dashboards.segment_draft import (
     FIGURES,
     MODES,
     NO_VALUE,
+    SHIFTS,
+    SINCES,
     SPANS,
     Allowed,
     Around,
     Band,
+    Best,
+    Cap,
     Chain,
     Deed,
     Draft,
+    Draw,
     Group,
     Item,
     Line,
     Link,
     Raw,
+    Shift,
     Span,
     draft_rule,
     duplicate,
     incomplete,
+    inside,
     move,
     moves,
     normal,
@@ -71,6 +79,9 @@ ADDABLE: dict[str, str] = {
     "link": N_("Another segment"),
     "around": N_("Distance from a place"),
     "band": N_("Rank among all (deciles)"),
+    "shift": N_("A score that moved"),
+    "best": N_("The first of those who meet conditions"),
+    "draw": N_("A random share"),
     "allowed": N_("Consent for a purpose"),
     "group": N_("A group of conditions"),
 }
@@ -85,6 +96,8 @@ ROW_MENU: dict[str, str] = {
     "unknown": N_("Count people whose value is not known"),
     "known": N_("Leave out people whose value is not known"),
     "where": N_("Add a condition on it"),
+    "then_where": N_("Add a condition on what followed"),
+    "anchor_where": N_("Add a condition on the moment counted from"),
     "remove": N_("Remove"),
 }
 
@@ -183,7 +196,8 @@ class Builder:
         taken.past, taken.seen = draft.past, draft.seen
         st.rerun()
 
-    def _group(self, group: Group, *, top: bool = False) -> None:
+    def _group(self, group: Group, *, top: bool = False, bare: bool = False) -> None:
+        """A group; a bare one is what a row ranks, which goes where the row goes."""
         _ = self._
         with st.container(
             key=f"mode-{group.uid}", horizontal=True, vertical_alignment="center", wrap=True
@@ -199,7 +213,7 @@ class Builder:
                 **HIDDEN,
             )
             self._count(group)
-            if not top:
+            if not (top or bare):
                 self._menu(group, {})
         for item in list(group.items):
             if isinstance(item, Group):
@@ -208,6 +222,9 @@ class Builder:
                     self._group(item)
             else:
                 self._row(item)
+                if inner := inside(item):
+                    with st.container(key=f"group-{inner.uid}{'-off' if item.off else ''}"):
+                        self._group(inner, bare=True)
         with st.container(key=f"add-{group.uid}", horizontal=True):
             chosen = st.menu_button(
                 _("Add a condition"),
@@ -239,6 +256,12 @@ class Builder:
                         self._band(item)
                     case Allowed():
                         self._allowed(item)
+                    case Shift():
+                        self._shift(item)
+                    case Draw():
+                        self._draw(item)
+                    case Best():
+                        self._best(item)
                     case Raw():
                         draw(tag("p", self._said(item), cls="co-note"))
                 self._count(item)
@@ -248,6 +271,8 @@ class Builder:
             elif isinstance(item, Chain):
                 self._where(item.first_where, item.first)
                 self._where(item.then_where, item.then)
+            if isinstance(item, Deed | Chain) and item.span.kind in ("after", "before"):
+                self._where(item.span.where, item.span.did)
 
     def _said(self, item: Raw) -> str:
         try:
@@ -298,13 +323,29 @@ class Builder:
         if chosen != line.field:
             line.field, line.value = chosen, None
         tested = catalogue[chosen]
-        self._test(line, tested, lambda: queries.field_values(line.field))
+        self._test(
+            line,
+            tested,
+            lambda search: segment_queries.values_of(line.field, search, self._rest(line)),
+        )
         if line.unknown:
             draw(span(_("or not known"), cls="co-pill"))
 
-    def _test(
-        self, line: Line, tested: ProfileField, values: Callable[[], list[tuple[str, int]]]
-    ) -> None:
+    def _rest(self, line: Line) -> str:
+        """The rule without a line, when its values are to be counted within it; else nothing."""
+        if not st.session_state.get(f"within-{line.uid}"):
+            return ""
+        rest = copy.deepcopy(self.draft)
+        for row in rest.rule.rows():
+            if row.uid == line.uid:
+                row.off = True
+        try:
+            rule = parse_rule(normal(draft_rule(rest)))
+            return segment_queries.plain(rule, self.segments)
+        except CohorteError:
+            return ""
+
+    def _test(self, line: Line, tested: ProfileField, values: Values) -> None:
         """The test and its value."""
         _ = self._
         tests = tests_of(tested)
@@ -375,7 +416,9 @@ class Builder:
         figure.test = self._pick(self._("Test"), tests, figure.test, f"ft-{deed.uid}")
         if _shape(before) != _shape(figure.test):
             figure.value = None
-        value_widget(figure, kind[figure.field], list, self._)
+        value_widget(figure, kind[figure.field], lambda _search: [], self._)
+        if figure.unknown:
+            draw(span(self._("or not known"), cls="co-pill"))
 
     def _span(self, span_: Span, key: str) -> None:
         _ = self._
@@ -386,6 +429,12 @@ class Builder:
                 _("Days"), 1, 36_500, value=span_.days, step=1, key=f"days-{key}",
                 placeholder=_("days"), **HIDDEN,
             )  # fmt: skip
+            if span_.kind == "last_days":
+                draw(span(_("but the last"), cls="co-where"))
+                span_.but = st.number_input(
+                    _("Latest days left out"), 1, 36_500, value=span_.but, step=1,
+                    key=f"but-{key}", placeholder=_("none"), **HIDDEN,
+                )  # fmt: skip
         elif span_.kind == "between":
             span_.since = _day_input(_("From"), span_.since, f"since-{key}")
             span_.until = _day_input(_("To"), span_.until, f"until-{key}")
@@ -400,7 +449,9 @@ class Builder:
                 for which in ("first", "last")
             }
             picked = self._pick(_("Moment"), moments, f"{span_.which}:{span_.did}", f"moment-{key}")
-            which, _colon, span_.did = picked.partition(":")
+            which, _colon, did = picked.partition(":")
+            if did != span_.did:
+                span_.did, span_.where = did, []
             span_.which = "last" if which == "last" else "first"
 
     def _where(self, lines: list[Line], did: str) -> None:
@@ -420,7 +471,9 @@ class Builder:
                 self._test(
                     line,
                     kind[field],
-                    lambda field=field: segment_queries.done_values(did, field),  # type: ignore[misc]
+                    lambda search, field=field, line=line: segment_queries.done_values(  # type: ignore[misc]
+                        did, field, search, self._rest(line)
+                    ),
                 )
                 if st.button(
                     "",
@@ -522,6 +575,77 @@ class Builder:
             **HIDDEN,
         )
 
+    def _shift(self, shift: Shift) -> None:
+        _, known = self._, self.catalogue.moved_fields
+        if not known:
+            note(_("The version served knows no scores of earlier days yet: run the pipeline."))
+            return
+        labels = {name: each.label(_.code) for name, each in known.items()}
+        field = self._pick(_("Score"), labels, shift.field, f"sf-{shift.uid}")
+        if field != shift.field:
+            shift.field, shift.was, shift.now = field, [], []
+        tested = known[field]
+        numeric = tested.type in ("integer", "number")
+        kinds = {
+            kind: _(name) for kind, name in SHIFTS.items() if numeric or kind in ("any", "was")
+        }
+        shift.kind = self._pick(_("How"), kinds, shift.kind, f"sk-{shift.uid}-{field}")  # type: ignore[assignment]
+        if shift.kind == "was":
+            for name, said in (("was", _("was")), ("now", _("is"))):
+                draw(span(said, cls="co-where"))
+                line = Line(field, "in", getattr(shift, name), uid=shift.uid)
+                _several(
+                    line, tested, lambda search: segment_queries.values_of(field, search, ""),
+                    f"s{name}-{shift.uid}-{field}", _, any_value=True,
+                )  # fmt: skip
+                setattr(shift, name, line.value)
+        elif shift.kind != "any":
+            shift.by = st.number_input(
+                _("By"), 0.0, value=None if shift.by is None else float(shift.by), format="%g",
+                key=f"sb-{shift.uid}-{shift.kind}", placeholder=_("by"), **HIDDEN,
+            )  # fmt: skip
+        sinces = {since: _(name) for since, name in SINCES.items()}
+        shift.since = self._pick(_("Since"), sinces, shift.since, f"ss-{shift.uid}")  # type: ignore[assignment]
+        if shift.since == "days":
+            shift.days = st.number_input(
+                _("Days"), 1, 36_500, value=shift.days, step=1, key=f"sd-{shift.uid}",
+                placeholder=_("days"), **HIDDEN,
+            )  # fmt: skip
+        elif shift.since == "day":
+            shift.day = _day_input(_("Day"), shift.day, f"sday-{shift.uid}")
+
+    def _draw(self, drawn: Draw) -> None:
+        _ = self._
+        draw(span(_("a random share of all, in %"), cls="co-where"))
+        drawn.percent = st.number_input(
+            _("Share in %"), 0.1, 99.9, value=drawn.percent, key=f"dp-{drawn.uid}", format="%g",
+            **HIDDEN,
+        )  # fmt: skip
+        drawn.seed = st.text_input(
+            _("Name of the draw"), drawn.seed, max_chars=60, key=f"ds-{drawn.uid}",
+            placeholder=_("name of the draw"), **HIDDEN,
+        )  # fmt: skip
+
+    def _best(self, best: Best) -> None:
+        """How many, ranked by what; those ranked are the group below."""
+        _ = self._
+        draw(span(_("the first"), cls="co-where"))
+        self._ranking(best, f"{best.uid}")
+
+    def _ranking(self, ranked: Best | Cap, key: str) -> None:
+        _ = self._
+        ranked.top = st.number_input(
+            _("How many"), 1, 100_000_000, value=ranked.top, step=1, key=f"cap-n-{key}", **HIDDEN
+        )
+        labels = {
+            each.name: each.label(_.code)
+            for each in self.catalogue
+            if each.type in ("integer", "number", "date")
+        }
+        ranked.by = self._pick(_("Ranked by"), labels, ranked.by, f"cap-by-{key}")
+        orders = {"highest": _("highest first"), "lowest": _("lowest first")}
+        ranked.order = self._pick(_("Order"), orders, ranked.order, f"cap-order-{key}")  # type: ignore[assignment]
+
     def _allowed(self, allowed: Allowed) -> None:
         _ = self._
         channels = {channel: _(vocabulary.CHANNELS[channel]) for channel in CHANNELS}
@@ -545,20 +669,7 @@ class Builder:
             names = {kind: _(name) for kind, name in CAPS.items()}
             cap.kind = self._pick(_("How many"), names, cap.kind, f"cap-{self.draft.uid}")  # type: ignore[assignment]
             if cap.kind == "top":
-                cap.top = st.number_input(
-                    _("How many"), 1, 100_000_000, value=cap.top, step=1,
-                    key=f"cap-n-{self.draft.uid}", **HIDDEN,
-                )  # fmt: skip
-                labels = {
-                    each.name: each.label(_.code)
-                    for each in self.catalogue
-                    if each.type in ("integer", "number", "date")
-                }
-                cap.by = self._pick(_("Ranked by"), labels, cap.by, f"cap-by-{self.draft.uid}")
-                orders = {"highest": _("highest first"), "lowest": _("lowest first")}
-                cap.order = self._pick(  # type: ignore[assignment]
-                    _("Order"), orders, cap.order, f"cap-order-{self.draft.uid}"
-                )
+                self._ranking(cap, f"{self.draft.uid}")
             elif cap.kind in ("share", "holdout"):
                 cap.percent = st.number_input(
                     _("Share in %"), 0.1, 99.9, value=cap.percent, key=f"cap-p-{self.draft.uid}",
@@ -573,7 +684,9 @@ class Builder:
 def _extras(item: Item) -> dict[str, Callable[[], None]]:
     """What a row's menu offers beside moving it."""
     extras: dict[str, Callable[[], None]] = {}
-    if isinstance(item, Line) and item.test not in ("is_known", "is_unknown"):
+    if isinstance(item, Around) or (
+        isinstance(item, Line) and item.test not in ("is_known", "is_unknown")
+    ):
 
         def turn() -> None:
             item.unknown = not item.unknown
@@ -581,8 +694,18 @@ def _extras(item: Item) -> dict[str, Callable[[], None]]:
         extras["known" if item.unknown else "unknown"] = turn
     if isinstance(item, Deed):
         extras["where"] = lambda: item.where.append(Line("", ""))
+        if item.how in FIGURES and item.how != "sum":
+            figure = item.figure
+
+            def turn_figure() -> None:
+                figure.unknown = not figure.unknown
+
+            extras["known" if figure.unknown else "unknown"] = turn_figure
     if isinstance(item, Chain):
         extras["where"] = lambda: item.first_where.append(Line("", ""))
+        extras["then_where"] = lambda: item.then_where.append(Line("", ""))
+    if isinstance(item, Deed | Chain) and item.span.kind in ("after", "before"):
+        extras["anchor_where"] = lambda: item.span.where.append(Line("", ""))
     return extras
 
 
@@ -603,6 +726,12 @@ def _fresh(kind: str, group: Group) -> Item:
             return Band()
         case "allowed":
             return Allowed()
+        case "shift":
+            return Shift()
+        case "draw":
+            return Draw()
+        case "best":
+            return Best(among=Group(items=[Line("lifetime_net_revenue", "greater_or_equal")]))
         case _:
             inner = Group(mode="any" if group.mode == "all" else "all")
             inner.items.append(Line("lifetime_net_revenue", "greater_or_equal"))
@@ -610,6 +739,9 @@ def _fresh(kind: str, group: Group) -> Item:
 
 
 # Values
+
+Values = Callable[[str], list[tuple[Any, int]]]
+"""The values that a search finds, the commonest first, and how many customers have each."""
 
 
 def _shape(test: str) -> str:
@@ -620,9 +752,7 @@ def _shape(test: str) -> str:
     return test if test in ("between", *NO_VALUE) else "one"
 
 
-def value_widget(
-    line: Line, tested: ProfileField, values: Callable[[], list[tuple[str, int]]], _: Words
-) -> None:
+def value_widget(line: Line, tested: ProfileField, values: Values, _: Words) -> None:
     """The widget that fits the test; sets the line's value, None while there is none."""
     key = f"v-{line.uid}-{line.field}-{_shape(line.test)}"
     if line.test in NO_VALUE:
@@ -634,10 +764,10 @@ def value_widget(
         )
     elif tested.type in ("date", "timestamp"):
         _days(line, key, _)
-    elif tested.type in ("integer", "number"):
-        _numbers(line, tested, key, _)
     elif line.test in ("in", "not_in"):
         _several(line, tested, values, key, _)
+    elif tested.type in ("integer", "number"):
+        _numbers(line, tested, key, _)
     else:
         line.value = st.text_input(
             _("Text"), line.value or "", max_chars=200, key=key, live="400ms",
@@ -689,29 +819,51 @@ def _numbers(line: Line, tested: ProfileField, key: str, _: Words) -> None:
 def _several(
     line: Line,
     tested: ProfileField,
-    values: Callable[[], list[tuple[str, int]]],
+    values: Values,
     key: str,
     _: Words,
+    *,
+    any_value: bool = False,
 ) -> None:
-    counts = dict(values())
+    """A choice of values; where they are more than the list shows, a search among all of them."""
+    counts = dict(values(st.session_state.get(f"find-{key}", "")))
     chosen = list(line.value or [])
     options = list(dict.fromkeys([*chosen, *counts, *tested.choices]))
-    line.value = st.multiselect(
+    picked = st.multiselect(
         _("Values"),
         options,
         default=chosen,
         format_func=lambda value: (
-            f"{tested.choice(value, _.code)} ({_.number(counts[value])})"
+            f"{tested.choice(str(value), _.code)} ({_.number(counts[value])})"
             if value in counts
-            else tested.choice(value, _.code)
+            else tested.choice(str(value), _.code)
         ),
         key=key,
-        placeholder=_("choose or type"),
+        placeholder=_("any") if any_value else _("choose or type"),
         accept_new_options=True,
         select_all=False,
         filter_mode="contains",
         **HIDDEN,
     )
+    if tested.type in ("integer", "number"):
+        picked = [number for each in picked if (number := _as_number(each)) is not None]
+    line.value = picked
+    if any_value:
+        return
+    with st.popover("", icon=":material/manage_search:", type="tertiary", help=_("All values")):
+        st.text_input(
+            _("Search all values"), key=f"find-{key}", live="400ms", max_chars=100,
+            placeholder=_("part of a value"),
+        )  # fmt: skip
+        st.toggle(_("Count within the rest of the rule"), key=f"within-{line.uid}")
+
+
+def _as_number(value: Any) -> int | float | None:
+    try:
+        number = float(str(value).replace(",", "."))
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else number
 
 
 # Saving

@@ -25,6 +25,7 @@ from cohorte.segments import (
     Contactable,
     Deciles,
     Event,
+    Moved,
     Near,
     Node,
     NoneOf,
@@ -58,6 +59,7 @@ TESTS: dict[str, dict[str, str]] = {
         "is_unknown": N_("is not known"),
     },
     "list": {
+        "contains": N_("includes"),
         "in": N_("includes one of"),
         "not_in": N_("includes none of"),
         "is_known": N_("is known"),
@@ -71,6 +73,8 @@ TESTS: dict[str, dict[str, str]] = {
         "between": N_("is between"),
         "equals": N_("equals"),
         "not_equals": N_("does not equal"),
+        "in": N_("is one of"),
+        "not_in": N_("is none of"),
         "is_known": N_("is known"),
         "is_unknown": N_("is not known"),
     },
@@ -86,6 +90,10 @@ TESTS: dict[str, dict[str, str]] = {
         "anniversary_in_days": N_("has its anniversary in the next (days)"),
         "greater_or_equal": N_("is on or after"),
         "less_or_equal": N_("is on or before"),
+        "equals": N_("is on"),
+        "not_equals": N_("is not on"),
+        "greater": N_("is after"),
+        "less": N_("is before"),
         "between": N_("is between"),
         "is_known": N_("is known"),
         "is_unknown": N_("is not known"),
@@ -137,14 +145,16 @@ SPANS: dict[SpanKind, str] = {
 
 @dataclass
 class Span:
-    """A window in the making."""
+    """A window in the making; `but` are the latest days that it leaves out."""
 
     kind: SpanKind = "ever"
     days: int | None = None
+    but: int | None = None
     since: date | None = None
     until: date | None = None
     did: str = "ordered"
     which: Literal["first", "last"] = "first"
+    where: list[Line] = made(default_factory=list)
 
 
 HowOften = Literal[
@@ -209,6 +219,7 @@ class Around(Item):
     latitude: float | None = None
     longitude: float | None = None
     km: float | None = 20
+    unknown: bool = False
 
 
 @dataclass
@@ -225,6 +236,45 @@ class Allowed(Item):
 
     channel: str = "email"
     purpose: str | None = None
+
+
+ShiftKind = Literal["any", "was", "rose", "fell", "rose_percent", "fell_percent"]
+SHIFTS: dict[ShiftKind, str] = {
+    "any": N_("has changed"),
+    "was": N_("was one thing and is another"),
+    "rose": N_("has risen by at least"),
+    "fell": N_("has fallen by at least"),
+    "rose_percent": N_("has risen by at least (%)"),
+    "fell_percent": N_("has fallen by at least (%)"),
+}
+SinceKind = Literal["run", "days", "day"]
+SINCES: dict[SinceKind, str] = {
+    "run": N_("since the run before"),
+    "days": N_("since some days ago"),
+    "day": N_("since a day"),
+}
+
+
+@dataclass
+class Shift(Item):
+    """A score that moved, in the making."""
+
+    field: str = "rfm_segment"
+    kind: ShiftKind = "any"
+    was: list[Any] = made(default_factory=list)
+    now: list[Any] = made(default_factory=list)
+    by: float | None = None
+    since: SinceKind = "run"
+    days: int | None = 30
+    day: date | None = None
+
+
+@dataclass
+class Draw(Item):
+    """A reproducible random share."""
+
+    percent: float | None = 10
+    seed: str = "1"
 
 
 @dataclass
@@ -244,17 +294,34 @@ class Group(Item):
     def rows(self) -> Iterator[Item]:
         """Every row that is no group, in reading order."""
         for item in self.items:
-            if isinstance(item, Group):
-                yield from item.rows()
-            else:
+            if not isinstance(item, Group):
                 yield item
+            if inner := inside(item):
+                yield from inner.rows()
 
     def groups(self) -> Iterator[Group]:
         """This group and every group within it."""
         yield self
         for item in self.items:
-            if isinstance(item, Group):
-                yield from item.groups()
+            if inner := inside(item):
+                yield from inner.groups()
+
+
+@dataclass
+class Best(Item):
+    """The first so many of those who meet a group."""
+
+    top: int | None = 1000
+    by: str = "lifetime_net_revenue"
+    order: Literal["highest", "lowest"] = "highest"
+    among: Group = made(default_factory=Group)
+
+
+def inside(item: Item) -> Group | None:
+    """The group that an item is or holds."""
+    if isinstance(item, Best):
+        return item.among
+    return item if isinstance(item, Group) else None
 
 
 CapKind = Literal["none", "top", "share", "holdout"]
@@ -336,6 +403,10 @@ def renewed(item: Any) -> Any:
         each.uid = _uid()
         for name in ("items", "where", "first_where", "then_where"):
             waiting.extend(getattr(each, name, ()))
+        if isinstance(each, Best):
+            waiting.append(each.among)
+        if isinstance(each, Deed | Chain):
+            waiting.extend(each.span.where)
     return copied
 
 
@@ -422,6 +493,8 @@ def to_item(rule: Node) -> Item:
     stated = rule_json(rule)
     if item is not None:
         item.off = rule.off
+        if isinstance(item, Best):
+            return item  # what it ranks may have become a group of one
         said = to_clause(item)
         if said is not None and normal(said) == stated:
             return item
@@ -443,13 +516,35 @@ def _to_row(rule: Node) -> Item | None:
         case Reference():
             return Link(rule.segment, rule.change, rule.last_days or 7)
         case Near():
-            return Around(rule.near.name, rule.near.latitude, rule.near.longitude, rule.km)
+            near = rule.near
+            return Around(near.name, near.latitude, near.longitude, rule.km, rule.unknown)
         case Deciles():
             return Band(rule.decile_of, sorted(set(rule.deciles)))
         case Contactable():
             return Allowed(rule.contactable, rule.purpose)
+        case Moved():
+            return _to_shift(rule)
+        case Share():
+            return Draw(_percent(rule), rule.seed)
+        case Top():
+            return Best(rule.top, rule.by, rule.order, to_group(rule.among or AllOf(all=[])))
         case _:
             return None
+
+
+def _to_shift(rule: Moved) -> Shift:
+    shift = Shift(rule.moved, was=list(rule.was or ()), now=list(rule.now or ()))
+    if shift.was or shift.now:
+        shift.kind = "was"
+    elif rule.rose is not None:
+        shift.kind, shift.by = "rose_percent" if rule.percent else "rose", rule.rose
+    elif rule.fell is not None:
+        shift.kind, shift.by = "fell_percent" if rule.percent else "fell", rule.fell
+    if rule.days_ago is not None:
+        shift.since, shift.days = "days", rule.days_ago
+    elif rule.since is not None:
+        shift.since, shift.day = "day", _day(rule.since)
+    return shift
 
 
 def _to_deed(rule: Behaviour) -> Deed | None:
@@ -481,11 +576,12 @@ def _to_span(window: Window) -> Span | None:
     if window.anchor is not None:
         anchor = window.anchor
         kind: SpanKind = "after" if window.after is not None else "before"
-        if anchor.where:
+        where = _lines(anchor)
+        if where is None:
             return None
-        return Span(kind, window.days, did=anchor.did, which=anchor.which)
+        return Span(kind, window.days, did=anchor.did, which=anchor.which, where=where)
     if window.last_days is not None:
-        return None if window.except_last_days else Span("last_days", window.last_days)
+        return Span("last_days", window.last_days, window.except_last_days)
     if window.except_last_days is not None:
         return Span("older", window.except_last_days)
     if window.since is not None or window.until is not None:
@@ -512,14 +608,16 @@ def _to_line(clause: Clause) -> Line | None:
     if isinstance(value, str) and test in ("equals", "not_equals"):
         day = _day(value)
         if day is not None:
-            return None
+            return Line(clause.field, test, day, **made_of)
         return Line(clause.field, "in" if test == "equals" else "not_in", [value], **made_of)
     if isinstance(value, str) and (day := _day(value)) is not None:
         return Line(clause.field, test, day, **made_of)
     if isinstance(value, list) and test == "between":
         days = [_day(v) if isinstance(v, str) else v for v in value]
         return None if None in days else Line(clause.field, test, days, **made_of)
-    if isinstance(value, list) and not all(isinstance(v, str) for v in value):
+    if isinstance(value, list) and any(
+        isinstance(each, bool) or (isinstance(each, str) and _day(each)) for each in value
+    ):
         return None
     return Line(clause.field, test, value, **made_of)
 
@@ -587,17 +685,47 @@ def _stated(item: Item) -> dict[str, Any] | None:
             point: dict[str, Any] = {"latitude": item.latitude, "longitude": item.longitude}
             if item.place:
                 point["name"] = item.place
-            return {"near": point, "km": _plain(item.km)}
+            unknown = {"unknown": True} if item.unknown else {}
+            return {"near": point, "km": _plain(item.km), **unknown}
         case Band():
             return {"decile_of": item.field, "deciles": item.deciles} if item.deciles else None
         case Allowed():
             if not item.purpose:
                 return None
             return {"contactable": item.channel, "purpose": item.purpose}
+        case Shift():
+            return _stated_shift(item)
+        case Draw():
+            if not item.percent or not 0 < item.percent < 100:
+                return None
+            return {"share": round(item.percent / 100, 8), "seed": item.seed}
+        case Best():
+            if not item.top:
+                return None
+            order = {} if item.order == "highest" else {"order": item.order}
+            return {"top": item.top, "by": item.by, **order, "among": to_rule(item.among)}
         case Raw():
             return dict(item.rule)
         case _:
             return None
+
+
+def _stated_shift(shift: Shift) -> dict[str, Any] | None:
+    stated: dict[str, Any] = {"moved": shift.field}
+    if shift.kind == "was":
+        if not shift.was and not shift.now:
+            return None
+        stated |= {name: each for name, each in (("was", shift.was), ("now", shift.now)) if each}
+    elif shift.kind != "any":
+        if not shift.by:
+            return None
+        way, _underscore, percent = shift.kind.partition("_")
+        stated |= {way: _plain(shift.by), **({"percent": True} if percent else {})}
+    if shift.since == "days":
+        return {**stated, "days_ago": shift.days} if shift.days else None
+    if shift.since == "day":
+        return {**stated, "since": shift.day.isoformat()} if shift.day else None
+    return stated
 
 
 def _stated_line(line: Line) -> dict[str, Any] | None:
@@ -661,7 +789,10 @@ def _stated_span(span: Span) -> dict[str, Any] | None:
         case "ever":
             return {}
         case "last_days":
-            return {"window": {"last_days": span.days}} if span.days else None
+            if not span.days or (span.but and span.but >= span.days):
+                return None
+            but = {"except_last_days": span.but} if span.but else {}
+            return {"window": {"last_days": span.days, **but}}
         case "older":
             return {"window": {"except_last_days": span.days}} if span.days else None
         case "between":
@@ -674,7 +805,10 @@ def _stated_span(span: Span) -> dict[str, Any] | None:
             return {"window": days} if days and in_order else None
         case _:
             which = {} if span.which == "first" else {"which": span.which}
-            anchor = {span.kind: {"did": span.did, **which}}
+            event = _stated_event(span.did, span.where)
+            if event is None:
+                return None
+            anchor = {span.kind: {**event, **which}}
             return {"window": {**anchor, **({"days": span.days} if span.days else {})}}
 
 
@@ -719,7 +853,8 @@ def move(top: Group, item: Item, direction: Direction) -> None:
         group.items.append(item)
     elif direction == "out" and (above := parent_of(top, parent)) is not None:
         parent.items.pop(place)
-        above.items.insert(above.items.index(parent) + 1, item)
+        holders = [inside(each) is parent for each in above.items]
+        above.items.insert(holders.index(True) + 1, item)
 
 
 def moves(top: Group, item: Item) -> list[Direction]:
@@ -740,14 +875,14 @@ def moves(top: Group, item: Item) -> list[Direction]:
 def parent_of(top: Group, item: Item) -> Group | None:
     """The group that a row stands in; None for the outermost."""
     for group in top.groups():
-        if any(each is item for each in group.items):
+        if any(each is item or inside(each) is item for each in group.items):
             return group
     return None
 
 
 def _group_beside(parent: Group, place: int) -> Group | None:
     beside = [parent.items[at] for at in (place - 1, place + 1) if 0 <= at < len(parent.items)]
-    return next((each for each in beside if isinstance(each, Group)), None)
+    return next((inner for each in beside if (inner := inside(each))), None)
 
 
 def duplicate(top: Group, item: Item) -> None:

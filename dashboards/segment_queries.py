@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 from cohorte.errors import CohorteError, SettingsError
 from cohorte.segments import (
@@ -43,6 +44,7 @@ from cohorte.segments import (
     size_history,
     smallest_change,
     tally,
+    value_counts,
     why,
 )
 from cohorte.segments.library import stored_segment, with_library
@@ -51,6 +53,9 @@ from cohorte.segments.why import Change
 from dashboards import queries
 from dashboards.patience import stoppable
 from dashboards.queries import Cursor, Row, published
+
+VALUES = 200
+"""How many values a list of choices shows; a search finds the others."""
 
 
 def library() -> tuple[list[Segment], str]:
@@ -191,9 +196,37 @@ def moved_since(cursor: Cursor, day: date) -> dict[str, tuple[int, int]]:
 
 @stoppable
 @published
-def done_values(cursor: Cursor, behaviour: str, field: str) -> list[tuple[str, int]]:
+def values_of(cursor: Cursor, field: str, search: str, rule: str) -> list[tuple[Any, int]]:
+    """The commonest values of a field that a search finds, and how many customers have each.
+
+    Of those who meet the rule, when there is one.
+    """
+    people = cursor.population()
+    within = _rule(rule) if rule else None
+    frame = value_counts(people, field, within, search.strip(), limit=VALUES)
+    is_number = people.catalogue[field].type in ("integer", "number")
+    return [
+        (_plain_number(value) if is_number else str(value), count)
+        for value, count in frame.rows()
+        if value is not None
+    ]
+
+
+def _plain_number(value: Any) -> int | float:
+    number = float(value)
+    return int(number) if number.is_integer() else number
+
+
+@stoppable
+@published
+def done_values(
+    cursor: Cursor, behaviour: str, field: str, search: str = "", rule: str = ""
+) -> list[tuple[str, int]]:
     """The commonest values of a field of a behaviour, and how many customers did it with each."""
-    frame = activity_values(cursor.population(), behaviour, field, limit=200)
+    within = _rule(rule) if rule else None
+    frame = activity_values(
+        cursor.population(), behaviour, field, search.strip(), VALUES, rule=within
+    )
     return [(str(value), count) for value, count in frame.rows()]
 
 

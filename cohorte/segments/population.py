@@ -376,11 +376,17 @@ def _contains(value: exp.Expr, searched: exp.Expr) -> exp.Expr:
 
 
 def activity_values(
-    population: Population, behaviour: str, name: str, search: str = "", limit: int = 100
+    population: Population,
+    behaviour: str,
+    name: str,
+    search: str = "",
+    limit: int = 100,
+    rule: Node | None = None,
 ) -> pl.DataFrame:
     """The values that a field of a behaviour takes: `value`, `customers_count`, commonest first.
 
-    Counted are the customers who ever did it with that value, up to `as_of`.
+    Counted are the customers who ever did it with that value, up to `as_of`; with `rule` those of
+    them who meet it.
     """
     compiler = population.compiler()
     tested = population.catalogue.behaviour(behaviour)[name]
@@ -393,6 +399,11 @@ def activity_values(
     select = select.where(exp.not_(exp.Is(this=value.copy(), expression=exp.null())))
     if search:
         select = select.where(_contains(value, compiler.binder.bind(search)))
+    if rule is not None:
+        met = profile_select([column("customer_number")], population.relation)
+        met = met.where(compiler.condition(population.plain(rule)))
+        number = column("customer_number", "acts")
+        select = select.where(exp.In(this=number, query=exp.paren(met)))
     select = select.group_by(value.copy())
     select = select.order_by(exp.column("customers_count").desc(), exp.column("value")).limit(limit)
     return population.frame(select, compiler)

@@ -69,6 +69,56 @@ EDITABLE: list[dict[str, Any]] = [
             {"contactable": "sms", "purpose": "marketing"},
         ]
     },
+    {
+        "all": [
+            {"field": "age", "op": "in", "value": [30, 40.5]},
+            {"field": "birth_date", "op": "equals", "value": "1990-05-01"},
+            {"field": "sources", "op": "contains", "value": "crm"},
+            {"near": {"latitude": 45.5, "longitude": 4.25}, "km": 20, "unknown": True},
+            {"did": "ordered", "window": {"last_days": 60, "except_last_days": 30}},
+            {
+                "did": "ordered",
+                "measure": {
+                    "by": "average",
+                    "of": "amount",
+                    "op": "less",
+                    "value": 9,
+                    "unknown": True,
+                },
+                "window": {"after": {"did": "bought", "where": [AGED], "which": "last"}},
+            },
+            {
+                "first": {"did": "bought", "where": [AGED]},
+                "then": {"did": "bought", "where": [AGED]},
+                "window": {"before": {"did": "ordered", "where": [AGED]}, "days": 9},
+            },
+            {"any": [{"share": 0.1, "seed": "x"}, {"none": [{"share": 0.2}]}]},
+            {
+                "any": [
+                    {
+                        "top": 5,
+                        "by": "age",
+                        "order": "lowest",
+                        "among": {
+                            "any": [
+                                {"did": "ordered"},
+                                {"top": 50, "by": "net_revenue", "among": {"all": []}},
+                            ]
+                        },
+                    }
+                ]
+            },
+        ]
+    },
+    {
+        "any": [
+            {"moved": "rfm_segment", "was": ["champions"], "now": ["lost"], "days_ago": 30},
+            {"moved": "rfm_segment", "now": ["lost"]},
+            {"moved": "monetary_score", "fell": 2, "since": "2026-06-30"},
+            {"moved": "expected_value", "rose": 12.5, "percent": True},
+            {"moved": "expected_value", "off": True},
+        ]
+    },
 ]
 CAPPED: list[dict[str, Any]] = [
     {"top": 20, "by": "net_revenue", "among": {"all": [{"field": "age", "op": "is_known"}]}},
@@ -94,10 +144,8 @@ def test_what_is_taken_of_a_rule_comes_back_too(rule: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "part",
     [
-        {"field": "age", "op": "in", "value": [1, 2]},
-        {"share": 0.1, "seed": "x"},
-        {"did": "ordered", "window": {"last_days": 60, "except_last_days": 30}},
-        {"did": "ordered", "window": {"after": {"did": "bought", "where": [AGED]}}},
+        {"field": "is_internal", "op": "in", "value": [True]},
+        {"field": "birth_date", "op": "in", "value": ["1990-05-01", "1990-05-02"]},
     ],
 )
 def test_what_the_builder_has_no_row_for_is_kept_as_it_is(part: dict[str, Any]) -> None:
