@@ -26,7 +26,7 @@ from models.propensity.score import Served, opened
 from models.registry import Artifact, Decision, Registry
 from models.uplift import CampaignEffect, Targeting, campaign_effects, learn_targeting
 
-LEADS, VALUE = "lead_score", "customer_value"
+LEADS, VALUE, NEXT = "lead_score", "customer_value", "next_order"
 BINS = 20
 MOVERS = 8
 OUTPUT = "training-from-screen.log"
@@ -61,7 +61,7 @@ class Score:
 
 def scores(workspace: Workspace) -> list[Score]:
     """The scores there are, those of leads and customers first; a broken file hides only itself."""
-    found = [Score(VALUE), Score(LEADS)]
+    found = [Score(VALUE), Score(NEXT), Score(LEADS)]
     try:
         asked = read_propensities(workspace.root)
     except CohorteError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import streamlit as st
@@ -33,14 +33,15 @@ from dashboards.components import (
 )
 from dashboards.language import Words, words
 from dashboards.markup import markdown_text, span
-from dashboards.score_facts import LEADS, VALUE, Score
+from dashboards.score_facts import LEADS, NEXT, VALUE, Score
 from models.leads import verdict_sentence as lead_verdict
+from models.nextpurchase import verdict_sentence as next_verdict
 from models.propensity import verdict_sentence as propensity_verdict
 from models.propensity.words import feature_label
 from models.registry import Artifact, Registry
 from models.value import verdict_sentence as value_verdict
 
-TITLES = {VALUE: N_("Orders again"), LEADS: N_("Leads")}
+TITLES = {VALUE: N_("Orders again"), LEADS: N_("Leads"), NEXT: N_("Next order")}
 MEANINGS = {
     VALUE: N_(
         "The probability that a customer orders at least once in the next {days} days. Beside it"
@@ -63,6 +64,7 @@ PAST = {
     "past_calibration_error": N_("calibration error since"),
 }
 SHOWN_DRIFT = 8
+WEEKS = 26
 BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#B9C1CD"
 
 
@@ -88,6 +90,9 @@ def render() -> None:
 
 def _show(score: Score, workspace: Workspace, _: Words) -> None:
     registry = Registry(workspace.artifacts_dir)
+    if score.name == NEXT:
+        _next_orders(score, registry, _)
+        return
     if score.propensity is not None and "propensity_scores" not in score_facts.tables():
         spread: dict[str, Any] = {"scored": 0}
     else:
@@ -117,6 +122,90 @@ def _show(score: Score, workspace: Workspace, _: Words) -> None:
             score_parts.what_if(score.name, known, customer, _)
     _versions(registry, score, known.version, _)
     _card(known, _)
+
+
+def _next_orders(score: Score, registry: Registry, _: Words) -> None:
+    """When customers are expected to order next, week by week, and how that did when tested."""
+    spread = score_facts.next_orders_by_week(WEEKS)
+    known = score_facts.artifact(registry, score.name, spread.get("version"))
+    if not spread["scored"] or known is None:
+        _not_there(score, known, _)
+        _versions(registry, score, None, _)
+        return
+    facts = known.facts
+    tested = facts["evaluation"][facts["method"]]
+    insight(_sentence(next_verdict(facts["outcome"], facts, _.code)))
+    strip(
+        [
+            (_("Customers"), _.number(spread["scored"])),
+            (_("Expected within a year"), _.number(spread["expected"])),
+            (_("Median error, days"), _.number(tested["median_error_days"], 0)),
+            (_("Looked from"), _.day(spread["as_of"])),
+        ]
+    )
+    left, right = st.columns(2, gap="small")
+    with (
+        left,
+        card(
+            "weeks",
+            _("When they are expected"),
+            _("Customers by the week by which half of those like them have ordered again."),
+        ),
+    ):
+        starts = [spread["as_of"] + timedelta(days=7 * at + 1) for at in range(WEEKS)]
+        labels = [_.day(day) if at % 4 == 0 else "" for at, day in enumerate(starts)]
+        names = [_("week of {day}", day=_.day(day)) for day in starts]
+        plot(_bars(labels, names, spread["weeks"], _("Week"), _), _("When they are expected"))
+    with (
+        right,
+        card(
+            "ends",
+            _("Does what is expected come?"),
+            _(
+                "Of {customers} customers on {day}, by the days told then.",
+                customers=_.number(facts["evaluation"]["customers"]),
+                day=_.day(date.fromisoformat(facts["evaluation"]["cut"])),
+            ),
+        ),
+    ):
+        _ends(facts, tested, _)
+    _versions(registry, score, known.version, _)
+    _card(known, _)
+
+
+def _ends(facts: dict[str, Any], tested: dict[str, Any], _: Words) -> None:
+    """How many had ordered by each day told, against how many were to have."""
+    said = {"0.1": _("the earliest"), "0.5": _("the one expected"), "0.9": _("the latest")}
+    draw(
+        table(
+            [
+                Column(_("By the day told")),
+                Column(_("Were to have ordered"), "num"),
+                Column(_("Had ordered"), "num first"),
+                Column(_("Customers"), "num"),
+            ],
+            [
+                [
+                    said[share],
+                    _.percent(float(share), 0),
+                    _.percent(end["ordered"], 0),
+                    _.number(end["customers"]),
+                ]
+                for share, end in tested["ends"].items()
+            ],
+            _("Does what is expected come?"),
+        )
+    )
+    category = facts["evaluation"].get("category")
+    if category:
+        note(
+            _(
+                "The category a customer bought most was in {own} of the next orders; the one"
+                " bought most by all, in {popular}.",
+                own=_.percent(category["own"], 0),
+                popular=_.percent(category["popular"], 0),
+            )
+        )
 
 
 def _title(score: Score, _: Words) -> str:
@@ -177,7 +266,7 @@ def _distribution(score: Score, spread: dict[str, Any], facts: dict[str, Any], _
             for at in range(score_facts.BINS)
         ]
         plot(
-            _bars(labels, names, spread["bins"], _),
+            _bars(labels, names, spread["bins"], _("Probability"), _),
             _("How many have which probability"),
         )
 
@@ -194,7 +283,7 @@ def _meaning(score: Score, facts: dict[str, Any], _: Words) -> str:
     )
 
 
-def _bars(labels: list[str], names: list[str], counts: list[int], _: Words) -> Plot:
+def _bars(labels: list[str], names: list[str], counts: list[int], what: str, _: Words) -> Plot:
     tokens = theme.tokens(st.context.theme.type)
     ticks = charts.nice_ticks(max(counts))
     step = ticks[1]
@@ -228,7 +317,7 @@ def _bars(labels: list[str], names: list[str], counts: list[int], _: Words) -> P
                     },
                 },
                 "tooltip": [
-                    {"field": "name", "type": "nominal", "title": _("Probability")},
+                    {"field": "name", "type": "nominal", "title": what},
                     {"field": "said", "type": "nominal", "title": _("Number")},
                 ],
             },
@@ -237,7 +326,7 @@ def _bars(labels: list[str], names: list[str], counts: list[int], _: Words) -> P
         220,
     )
     rows = [[name, _.number(count)] for name, count in zip(names, counts, strict=True)]
-    return Plot(spec, [_("Probability"), _("Number")], rows)
+    return Plot(spec, [what, _("Number")], rows)
 
 
 def _calibration(score: Score, facts: dict[str, Any], _: Words) -> None:

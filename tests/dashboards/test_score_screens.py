@@ -95,6 +95,15 @@ def test_the_page_of_a_customer_tells_the_next_order(screen: RunScreen, served: 
     assert "Four in five such customers order between" in said(app)
 
 
+def test_the_page_of_scores_says_when_customers_are_expected(
+    screen: RunScreen, served: Workspace
+) -> None:
+    app = screen("scores", lang="en", score="next_order")
+    assert not app.exception
+    assert "failure" not in said(app)
+    assert "No score yet" in said(app), "the version that made it is not kept here"
+
+
 def test_a_long_list_is_a_rule_of_parts() -> None:
     parts = list_rule([str(number) for number in range(4500)])["any"]
     assert [len(part["value"]) for part in parts] == [2000, 2000, 500]
