@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from math import sqrt
 from typing import Any
 
 import duckdb
@@ -20,10 +21,17 @@ from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from models.measures import rounded
-from models.uplift.evaluation import Effect, compare_rankings, effect, qini_curve
+from models.uplift.evaluation import Effect, compare_rankings, qini_curve
 from models.uplift.learners import ResponseLearner, UpliftLearner, XLearner
 
-__all__ = ["CampaignEffect", "Targeting", "campaign_effects", "learn_targeting", "together"]
+__all__ = [
+    "CampaignEffect",
+    "Targeting",
+    "campaign_effects",
+    "learn_targeting",
+    "of_counts",
+    "together",
+]
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -122,8 +130,8 @@ def campaign_effects(
             held_out,
             came,
             held_came,
-            _of_counts(came, treated, held_came, held_out),
-            _of_counts(before, treated, held_before, held_out),
+            of_counts(came, treated, held_came, held_out),
+            of_counts(before, treated, held_before, held_out),
         )
         for (
             campaign_id, name, day, treated, held_out, came, held_came, before, held_before,
@@ -131,11 +139,18 @@ def campaign_effects(
     ]  # fmt: skip
 
 
-def _of_counts(treated_came: int, treated: int, held_came: int, held: int) -> Effect:
-    y = np.zeros(treated + held)
-    y[:treated_came] = 1.0
-    y[treated : treated + held_came] = 1.0
-    return effect(y, np.arange(treated + held) < treated)
+def of_counts(treated_came: int, treated: int, held_came: int, held: int) -> Effect:
+    """The difference of two rates, with an error that holds in small groups too.
+
+    Agresti and Caffo (2000): one outcome and one without are added to each group for the error, as
+    a group in which nobody ordered would else seem to be known without any.
+    """
+    difference = treated_came / treated - held_came / held
+    error = 0.0
+    for came, size in ((treated_came, treated), (held_came, held)):
+        rate = (came + 1) / (size + 2)
+        error += rate * (1 - rate) / (size + 2)
+    return Effect.of(difference, sqrt(error))
 
 
 def together(effects: Sequence[Effect], weights: Sequence[float]) -> Effect | None:

@@ -34,6 +34,7 @@ from models.uplift import (
     qini_curve,
     together,
 )
+from models.uplift.campaigns import of_counts
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -226,6 +227,15 @@ def test_a_campaign_is_measured_against_who_was_held_out_and_the_days_before() -
     assert both.standard_error < newest.effect.standard_error
     assert campaign_effects(con, date(2026, 4, 20), 14)[0].campaign_id == "k1", "k2 is not over"
     assert together([], []) is None
+
+
+def test_small_control_groups_do_not_tell_differences_that_are_none() -> None:
+    """Groups alike, as few held out as campaigns have and rare orders: at most one in twenty."""
+    random = np.random.default_rng(8)
+    for rate in (0.01, 0.03, 0.1):
+        drawn = zip(random.binomial(500, rate, 3000), random.binomial(55, rate, 3000), strict=True)
+        told = [of_counts(int(a), 500, int(b), 55).p_value < 0.05 for a, b in drawn]
+        assert np.mean(told) <= 0.06, rate
 
 
 def test_who_was_held_out_and_reached_all_the_same_counts_as_held_out() -> None:
