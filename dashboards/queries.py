@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import string
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import duckdb
+import phonenumbers
 import polars as pl
 import streamlit as st
 
@@ -430,15 +432,19 @@ _ALIKE = {
     """,
     "phone": """
         select customer_id, 3 as place from search_keys
-        where kind = 'phone' and (
-            right(key, $figures) in (select unnest($slips::varchar[]))
-            or right(key, $figures - 1) in (select unnest($slips::varchar[]))
-            or right(key, $figures + 1) in (select unnest($slips::varchar[]))
-        )
+        where kind = 'phone' and key in (select unnest($slips::varchar[]))
     """,
 }
+"""Who has what one slip makes of what was typed."""
 SLIP_FROM = 5
 """So many signs must have been typed before a slip in an id or a number is allowed for."""
+MANY = 2000
+"""As many as are handed on by name; of more, the way they were found is asked again."""
+_LISTED = """
+    with hits as materialized (
+        select unnest($customer_ids::varchar[]) as customer_id, unnest($places::int[]) as place
+    )
+"""
 _NOBODY = "select null::varchar as customer_id, 0 as place where false"
 
 
@@ -447,7 +453,7 @@ def _hits(cursor: Cursor, typed: str) -> tuple[str, Row]:
     folded = _folded(typed)
     phone, lower = _phone_part(typed), typed.lower()
     key = re.sub("[^a-z0-9]", "", folded)
-    known: Row = {"lower": lower, "phone": phone, "key": key, "figures": len(phone or "")}
+    known: Row = {"lower": lower, "phone": phone, "key": key}
     kinds = [
         kind
         for kind, looks_like in (
@@ -460,7 +466,12 @@ def _hits(cursor: Cursor, typed: str) -> tuple[str, Row]:
     known["slips"] = sorted(
         {
             each
-            for kind, sought in (("email", lower), ("phone", phone), ("id", key))
+            for kind, sought in (
+                ("email", lower),
+                ("phone", phone),
+                ("phone", f"{_calling_code()}{phone}"),
+                ("id", key),
+            )
             if kind in kinds
             for each in _one_slip_away(str(sought), figures_only=kind == "phone")
         }
@@ -472,9 +483,21 @@ def _hits(cursor: Cursor, typed: str) -> tuple[str, Row]:
         ways.append(_any_of([_ALIKE[kind] for kind in kinds]))
     ways += [_by_words(len(spelt)), _by_words(len(spelt), any_letter=True)]
     for way in ways:
-        if cursor.value(f"{way} select count(*) from hits", _needed(way, known)):
+        found = cursor.rows(
+            f"{way} select customer_id, min(place) as place from hits group by all limit {MANY}",
+            _needed(way, known),
+        )
+        if len(found) == MANY:
+            return way, known
+        if found:
             break
-    return way, known
+    listed = {name: [row[name] for row in found] for name in ("customer_id", "place")}
+    return _LISTED, {"customer_ids": listed["customer_id"], "places": listed["place"]}
+
+
+def _calling_code() -> int:
+    """What a national number of the company's country has before it abroad; 0 for none known."""
+    return int(phonenumbers.country_code_for_region(workspace().settings.country_code or ""))
 
 
 def _one_slip_away(text: str, figures_only: bool = False) -> set[str]:

@@ -7,6 +7,8 @@ script has run; here it carries our name, the language asked for and the ground 
 from __future__ import annotations
 
 import re
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -14,7 +16,10 @@ from urllib.parse import parse_qs
 from starlette.middleware import Middleware
 from streamlit.starlette import App
 
+from cohorte.errors import CohorteError
 from cohorte.i18n import LANGUAGES, language_of
+from cohorte.warehouse import shown_version
+from cohorte.workspace import open_workspace
 from dashboards import theme
 
 HEADERS = [
@@ -93,4 +98,12 @@ def page(html: str, language: str) -> str:
     )
 
 
+def _look_ahead() -> None:
+    """Read the served version through before the first person asks for a page, who is told why
+    when it cannot be read."""
+    with suppress(CohorteError):
+        shown_version(open_workspace())
+
+
+threading.Thread(target=_look_ahead, daemon=True).start()
 app = App(Path(__file__).with_name("app.py"), middleware=[Middleware(Shell)])

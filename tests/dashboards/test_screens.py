@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from cohorte.store import open_store
 from cohorte.warehouse import VersionInfo, open_served, set_served, sha256_of
-from cohorte.workspace import Workspace
+from cohorte.workspace import ENVIRONMENT_VARIABLE, Workspace
+from dashboards import queries
 from tests.dashboards.conftest import RunScreen, component_data, html_of, rows_of, said
 from tests.support.published import build_published, build_workspace
 
@@ -164,6 +167,49 @@ def test_a_customer_is_found_by_a_misspelt_name(
     assert customer_id in rows_of(app, "people")
     exact = screen("customers", lang="en", q=f"{first} {name}")
     assert str(first) in str(component_data(exact, "people")["rows"][0]["cells"][0])
+
+
+@pytest.mark.parametrize("known", ["email", "phone", "order_id", "last_name"])
+@pytest.mark.parametrize("slip", ["first wrong", "wrong", "missing", "added", "swapped"])
+def test_a_slip_in_a_number_an_address_or_a_first_letter_finds_them_too(
+    served: Workspace, known: str, slip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(served.root))
+    customer_id, typed = one(
+        served,
+        f"select customer_id, {known} from customers inner join orders using (customer_id)"
+        f" where length({known}) >= 6 and {known}[5] <> {known}[6] order by all limit 1",
+    )
+    typed = "0" + str(typed)[3:] if known == "phone" else str(typed)
+    if known == "last_name":
+        slip = "first wrong"
+    other = str((int(typed[4]) + 5) % 10) if known == "phone" else "x"
+    slipped = {
+        "first wrong": ("q" if typed[0] != "q" else "x") + typed[1:],
+        "wrong": typed[:4] + other + typed[5:],
+        "missing": typed[:4] + typed[5:],
+        "added": typed[:4] + "8" + typed[4:],
+        "swapped": typed[:4] + typed[5] + typed[4] + typed[6:],
+    }[slip]
+    if known == "phone" and slip == "first wrong":
+        slipped = typed[:2] + str((int(typed[2]) + 1) % 10) + typed[3:]
+    _info, connection = open_served(served)
+    with connection:
+        way, names = queries._hits(_Cursor(connection), slipped)
+        found = connection.execute(
+            f"{way} select customer_id from hits", queries._needed(way, names)
+        ).fetchall()
+    assert (customer_id,) in found
+
+
+class _Cursor:
+    """What a search needs of a cursor, without a page around it."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self.connection = connection
+
+    def rows(self, sql: str, parameters: dict[str, Any]) -> Any:
+        return self.connection.sql(sql, params=parameters).pl().to_dicts()
 
 
 def test_a_search_that_finds_nobody_says_how_to_look(screen: RunScreen) -> None:
