@@ -19,7 +19,8 @@ import polars as pl
 from scipy.special import logit
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from models.registry import Artifact, Registry
+from models.challenge import Reason, gain_and_noise
+from models.registry import Artifact, ArtifactError, Registry
 from models.value.forecast import REASONS, CellMeans, Forecast, ValueEstimate, rule_forecast
 from models.value.histories import (
     Window,
@@ -73,6 +74,11 @@ class _Served:
     estimate: ValueEstimate | None
     cells: CellMeans
 
+    def forecast(self, window: Window) -> Forecast:
+        if self.estimate is not None:
+            return self.estimate.forecast(window)
+        return rule_forecast(self.facts["method"], self.cells, window)
+
 
 def score_customers(
     con: duckdb.DuckDBPyConnection,
@@ -87,7 +93,8 @@ def score_customers(
 
     Reads ``marts.orders``. The table is left empty, and the verdict says why, where no score could
     be tested. A day before the one that the served estimator looked from gets an estimator of its
-    own, kept but not promoted.
+    own, kept but not promoted. What was learned anew serves when nothing does, or when it holds its
+    own against what does; see ``_decide``.
 
     Parameters
     ----------
@@ -137,15 +144,67 @@ def _estimator(
     served = registry.usable(ESTIMATOR_NAME, _opened)
     if served and not retrain and learned_from.items() <= served.facts.items():
         return served, served.facts, False
+    tried = registry.newest_try(ESTIMATOR_NAME)
+    if served and tried and not retrain and learned_from.items() <= tried.items():
+        return served, served.facts, False
     training = train(lambda day: read_window(con, day, horizon), cut, horizon)
     if training.method is None or training.cells is None:
         return None, {**learned_from, **training.facts, "outcome": training.outcome}, True
     artifact = _save(registry, learned_from, training, training.cells, now)
-    if served is None or cut >= int(served.facts["cut"]):
-        reason = verdict_sentence(training.outcome, artifact.facts, "en")
-        registry.promote(ESTIMATOR_NAME, artifact.version, reason=reason, now=now)
     opened = _opened(artifact)
+    if served is not None and cut < int(served.facts["cut"]):
+        return opened, opened.facts, True
+    promoted, reason = _decide(con, served, opened, training)
+    if not promoted and served is not None:
+        registry.keep_back(ESTIMATOR_NAME, artifact.version, reason=reason, now=now)
+        return served, served.facts, True
+    registry.promote(ESTIMATOR_NAME, artifact.version, reason=reason, now=now)
     return opened, opened.facts, True
+
+
+def _decide(
+    con: duckdb.DuckDBPyConnection,
+    champion: _Served | None,
+    challenger: _Served,
+    training: Training,
+) -> tuple[bool, Reason]:
+    """Whether a new fit serves, and why.
+
+    The method that serves may learn from newer orders, because its season is of its day, unless
+    that did worse on the newest window than the version that serves. Another method must do better
+    there by more than its noise. Who is off is told by the squared error of orders; a version that
+    has seen the newest window is stood for by its method, learned before that window.
+    """
+    if champion is None:
+        return True, Reason("nothing_served")
+    if champion.version == challenger.version:
+        return True, Reason("same_version")
+    if champion.facts["horizon_days"] != challenger.facts["horizon_days"]:
+        return True, Reason("question_changed")
+    past, forecasts = training.newest
+    method, rival = str(challenger.facts["method"]), str(champion.facts["method"])
+    has_seen = int(champion.facts["cut"]) > past.cut
+    if method == rival and has_seen:
+        return True, Reason("same_method", {"method": method})
+    said = forecasts[rival] if has_seen else champion.forecast(past)
+    gain, noise = gain_and_noise(
+        np.square(forecasts[method].orders - past.later_orders),
+        np.square(said.orders - past.later_orders),
+    )
+    values = {
+        "champion": champion.version,
+        "day": (date(1970, 1, 1) + timedelta(days=past.cut)).isoformat(),
+        "measure": "orders_squared",
+        "change": round(-gain, 9),
+        "rows": len(past),
+        "noise": round(noise, 9),
+        "method": method,
+    }
+    if method == rival:
+        is_worse = gain < -noise
+        return not is_worse, Reason("same_method_worse" if is_worse else "same_method", values)
+    is_better = gain > noise
+    return is_better, Reason("better" if is_better else "no_better", values)
 
 
 def _save(
@@ -202,6 +261,12 @@ def _save(
 
 def _opened(artifact: Artifact) -> _Served:
     facts = artifact.facts
+    if facts.get("recipe") != RECIPE:
+        raise ArtifactError(
+            "it was learned in the manner of another release",
+            where=str(artifact.folder),
+            remedy="train again",
+        )
     scorers = artifact.estimator(TRUSTED_TYPES)
     estimate = None
     if facts["method"] == "learned":
@@ -222,11 +287,10 @@ def _opened(artifact: Artifact) -> _Served:
 def _score(window: Window, served: _Served, as_of: date) -> pl.DataFrame:
     if len(window) == 0:
         return _no_scores()
+    said = served.forecast(window)
     if served.estimate is not None:
-        said = served.estimate.forecast(window)
         reasons = _reasons(window, served.estimate)
     else:
-        said = rule_forecast(served.facts["method"], served.cells, window)
         reasons = _rule_reasons(said)
     low, high = _interval(said.value, served.facts["intervals"])
     probability = np.round(said.probability, 6)

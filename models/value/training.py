@@ -58,6 +58,14 @@ class Training:
     """Expected values, and the bounds of what was spent there, for ``np.interp``."""
     evaluation: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    contested: tuple[Window, dict[str, Forecast]] | None = None
+    """The newest window that was tested on, and what each method said of it before."""
+
+    @property
+    def newest(self) -> tuple[Window, dict[str, Forecast]]:
+        if self.contested is None:
+            raise ValueError("nothing was tested")
+        return self.contested
 
 
 def train(read: Read, cut: int, horizon: int) -> Training:
@@ -103,6 +111,7 @@ def train(read: Read, cut: int, horizon: int) -> Training:
 
     evaluation: dict[str, Any] = {"horizon_days": horizon, "tests": []}
     forecasts: list[tuple[Window, Forecast]] = []
+    contested = None
     for day in tests:
         past = window(day)
         estimate = learned(day)
@@ -114,6 +123,8 @@ def train(read: Read, cut: int, horizon: int) -> Training:
         if estimate.counts.n_groups_ <= LARGEST_CHALLENGE and day == newest:
             methods["pareto_nbd"] = _challenge(past, estimate)
         forecasts.append((past, methods["learned"]))
+        if day == newest:
+            contested = (past, methods)
         evaluation["tests"].append(
             {
                 "cut": day,
@@ -138,6 +149,7 @@ def train(read: Read, cut: int, horizon: int) -> Training:
         intervals_of(forecasts),
         evaluation,
         facts,
+        contested,
     )
 
 

@@ -139,6 +139,53 @@ def test_a_day_past_gets_its_own_estimator_which_does_not_serve(scored, invented
     assert Registry(folder).served("customer_value").version == report.estimator_version
 
 
+def test_newer_orders_are_learned_by_the_method_that_serves_and_old_scores_come_back(
+    invented, tmp_path
+):
+    con = work_database(invented)
+    first = score(con, tmp_path, as_of=date(2025, 6, 22))
+    old = scores(con)
+    second = score(con, tmp_path, as_of=date(2025, 6, 29))
+    registry = Registry(tmp_path)
+    assert [one.code for one in registry.decisions("customer_value")] == [
+        "nothing_served",
+        "same_method",
+    ]
+    assert second.estimator_version != first.estimator_version
+    registry.promote("customer_value", first.estimator_version, reason="back", now=NOW)
+    assert not score(con, tmp_path, as_of=date(2025, 6, 22)).trained
+    assert scores(con) == old
+
+
+def test_another_method_serves_only_when_it_is_better_by_more_than_its_noise(
+    invented, monkeypatch, tmp_path
+):
+    import models.value.training as training
+
+    con = work_database(invented)
+    first = score(con, tmp_path, as_of=date(2025, 6, 22))
+    method = Registry(tmp_path).served("customer_value").metadata["method"]
+    other = "last_year" if method != "last_year" else "cell_means"
+    monkeypatch.setattr(training, "_choose", lambda _: (other, "no_better_than_rule"))
+    again = score(con, tmp_path, as_of=date(2025, 6, 29))
+    decided = Registry(tmp_path).decisions("customer_value")[-1]
+    assert (decided.decision, decided.code) == ("kept_back", "no_better")
+    assert -decided.values["change"] <= decided.values["noise"]
+    assert "erreur quadratique de commandes" in decided.why("fr")
+    assert again.trained
+    assert again.estimator_version == first.estimator_version
+    assert not score(con, tmp_path, as_of=date(2025, 6, 29)).trained
+
+    def poor(past):
+        said = training.last_year(past)
+        return type(said)(said.orders + 3, said.value, said.probability)
+
+    monkeypatch.setattr("models.value.training.CellMeans.forecast", lambda _, past: poor(past))
+    monkeypatch.setattr(training, "_choose", lambda _: ("cell_means", "no_better_than_rule"))
+    worse = score(con, tmp_path, as_of=date(2025, 6, 29), retrain=True)
+    assert worse.estimator_version == first.estimator_version
+
+
 def test_what_comes_after_the_day_looked_from_changes_nothing(invented, tmp_path):
     as_of = date(2025, 3, 30)
     known = work_database(invented.filter(pl.col("order_date") <= as_of))
