@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from cohorte.said import Said, said
+
 
 class CohorteError(Exception):
     """What a person can act on: where it happened, what is wrong, and the remedy."""
@@ -14,9 +16,21 @@ class CohorteError(Exception):
         self.remedy = remedy
         self.where = where
 
+    @property
+    def said(self) -> Said:
+        """Where, what and the remedy as one text, to be told in any language that has it."""
+        if not self.where and not self.remedy:
+            return said("{what}", what=self.message)
+        if not self.remedy:
+            return said("{where}: {what}", where=self.where, what=self.message)
+        if not self.where:
+            return said("{what}; {remedy}", what=self.message, remedy=self.remedy)
+        return said(
+            "{where}: {what}; {remedy}", where=self.where, what=self.message, remedy=self.remedy
+        )
+
     def __str__(self) -> str:
-        text = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{text}; {self.remedy}" if self.remedy else text
+        return self.said
 
 
 class SettingsError(CohorteError):

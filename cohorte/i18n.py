@@ -31,11 +31,11 @@ Language = Literal["en", "fr"]
 
 LANGUAGES: tuple[Language, ...] = ("en", "fr")
 SOURCE_LANGUAGE: Language = "en"
-TRANSLATED_PACKAGES = ("cohorte", "dashboards")
+TRANSLATED_PACKAGES = ("cohorte", "dashboards", "pipelines")
 
 _LOCALE_DIR = Path(__file__).resolve().parent / "locale"
 _LOCALES = {"en": Locale("en", "GB"), "fr": Locale("fr", "FR")}
-_KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2), "pgettext": ((1, "c"), 2)}
+_KEYWORDS = {"_": None, "N_": None, "said": None, "ngettext": (1, 2), "pgettext": ((1, "c"), 2)}
 _MISSING = "–"
 
 

@@ -19,6 +19,7 @@ from babel.lists import format_list
 from cohorte import i18n
 from cohorte.clock import now
 from cohorte.i18n import LANGUAGES, Language, language_of
+from cohorte.said import told
 
 KEY = "lang"
 _LOCALES = {"en": "en_GB", "fr": "fr_FR"}
@@ -48,6 +49,10 @@ class Words:
 
     def pgettext(self, context: str, message: str, **values: object) -> str:
         return i18n.translator(self.code).pgettext(context, message, **values)
+
+    def told(self, text: str) -> str:
+        """An error or a message of the pipeline, in the reader's language where it has one."""
+        return told(text, i18n.translator(self.code))
 
     @property
     def locale(self) -> str:

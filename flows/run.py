@@ -12,6 +12,7 @@ from cohorte.clock import now as clock_now
 from cohorte.errors import CohorteError, NotFoundError, SettingsError
 from cohorte.formats import settle_format
 from cohorte.logs import log_about, log_to, logger
+from cohorte.said import packed
 from cohorte.store import RunStatus, Store, open_store
 from cohorte.warehouse import VersionInfo, served_version, writer_lock
 from cohorte.workspace import Workspace
@@ -175,7 +176,10 @@ def _record(store: Store, context: RunContext, report: RunReport) -> None:
             context.run_id,
             report.status,
             at=clock_now(),
-            stations=[asdict(station) for station in report.stations],
+            stations=[
+                asdict(station) | {"said": [packed(one) for one in station.messages]}
+                for station in report.stations
+            ],
             version=report.version.version if report.version else None,
             message=report.message,
         )

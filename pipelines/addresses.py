@@ -18,6 +18,7 @@ import httpx
 from filelock import FileLock, Timeout
 
 from cohorte.errors import LockedError, NotFoundError, SettingsError, SourceError
+from cohorte.said import said
 from cohorte.settings import AddressServiceSettings
 from cohorte.warehouse import connect_raw, connect_work, writer_lock
 from cohorte.workspace import Workspace
@@ -91,17 +92,17 @@ class HttpAddressService:
                 for one in answer.json()["verdicts"]
             ]
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise self._wrong("its answer is not of the agreed form") from None
+            raise self._wrong(said("its answer is not of the agreed form")) from None
         for one in found:
             if one.id not in asked or one.verdict not in get_args(Verdict):
-                raise self._wrong("it answers what it was not asked, or an unknown verdict")
+                raise self._wrong(said("it answers what it was not asked, or an unknown verdict"))
         return found
 
     def _wrong(self, message: str) -> SourceError:
         return SourceError(
             message,
             where=f"address service {self.name}",
-            remedy="see docs/sources.md, Addresses, for the form",
+            remedy=said("see docs/sources.md, Addresses, for the form"),
         )
 
 
@@ -152,13 +153,13 @@ def pending(workspace: Workspace, countries: Sequence[str], limit: int) -> list[
     with closing(connect_raw(workspace)):
         pass
     if not workspace.work_path.is_file():
-        raise NotFoundError("no run has built the addresses yet", remedy="cohorte run")
+        raise NotFoundError(said("no run has built the addresses yet"), remedy=said("cohorte run"))
     with closing(connect_work(workspace)) as work:
         try:
             rows = work.execute(PENDING, {"countries": list(countries), "limit": limit}).fetchall()
         except duckdb.CatalogException:
             raise NotFoundError(
-                "no run has built the addresses yet", remedy="cohorte run"
+                said("no run has built the addresses yet"), remedy=said("cohorte run")
             ) from None
     return [Address(*row) for row in rows]
 
@@ -179,9 +180,9 @@ def check_addresses(
     settings = workspace.settings.address_service
     if settings is None:
         raise SettingsError(
-            "no address service is declared, so no address leaves",
+            said("no address service is declared, so no address leaves"),
             where="cohorte.yml",
-            remedy="declare address_service",
+            remedy=said("declare address_service"),
         )
     service = service or HttpAddressService(settings)
     lock = FileLock(workspace.lock_path.with_name("addresses.lock"))
@@ -189,7 +190,7 @@ def check_addresses(
         lock.acquire(timeout=0)
     except Timeout:
         raise LockedError(
-            "another process is asking about addresses", remedy="wait for it to end"
+            said("another process is asking about addresses"), remedy=said("wait for it to end")
         ) from None
     counts: dict[str, int] = {}
     try:

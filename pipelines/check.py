@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from cohorte.contracts import DUCKDB_TYPES, ColumnType, Contract, ContractColumn, contract
 from cohorte.errors import SettingsError
+from cohorte.said import said
 from cohorte.settings import WorkspaceSettings
 from cohorte.sources import EntityMapping, Feed, Mapped, Source, Where
 from pipelines.connectors.dialect import mapped_columns
@@ -152,9 +153,13 @@ def _check_version(known: Contract, mapping: EntityMapping, feed: Feed, source: 
     is_moment = known.column(name).type in ("timestamp", "date")
     if not is_moment or name not in mapping.columns:
         raise SettingsError(
-            f"version: {name} {'is not mapped' if is_moment else 'is no moment'}",
+            said("version: {name} is not mapped", name=name)
+            if is_moment
+            else said("version: {name} is no moment", name=name),
             where=f'sources/{source.source}.yml feed "{feed.feed}" entity {known.entity}',
-            remedy=f"map {name}" if is_moment else "name a column that is a date or a time",
+            remedy=said("map {name}", name=name)
+            if is_moment
+            else said("name a column that is a date or a time"),
         )
 
 

@@ -21,7 +21,9 @@ import duckdb
 
 from cohorte.contracts import contracts
 from cohorte.errors import CohorteError, SettingsError
+from cohorte.i18n import N_
 from cohorte.logs import logger
+from cohorte.said import said
 from cohorte.settings import WorkspaceSettings
 from cohorte.sources import Feed, Source
 from cohorte.warehouse import RAW_DDL, connect_raw, writer_config
@@ -66,8 +68,8 @@ BATCH_BYTES = 192_000_000  # JSON lines are wide: fewer bytes do not fill a seco
 BATCH_FILES = 400
 FILE_ERRORS = (QuarantineError, SettingsError, duckdb.Error)
 CLOCK_WORDS = {
-    "ambiguous_time": "happen twice that night and are read as the later",
-    "nonexistent_time": "do not exist in their zone and are moved on by the clock's change",
+    "ambiguous_time": N_("happen twice that night and are read as the later"),
+    "nonexistent_time": N_("do not exist in their zone and are moved on by the clock's change"),
 }
 OPTIONAL_COLUMNS = ("json", "json_lines", "rest")
 Status = Literal["loaded", "empty", "quarantined", "known", "missing", "unfinished"]
@@ -168,7 +170,9 @@ def ingest(
     with a delivery is in the report.
     """
     if now.tzinfo is None:
-        raise SettingsError("the current time carries no time zone", remedy="pass an aware one")
+        raise SettingsError(
+            said("the current time carries no time zone"), remedy=said("pass an aware one")
+        )
     started = time.perf_counter()
     wanted = None if only_sources is None else set(only_sources)
     report = IngestReport(is_dry_run=dry_run)
@@ -389,19 +393,22 @@ class _Intake:
                 self.connection, self.feed, self.source, settings, self.mapping, self.present
             ):
                 stays = one.file.records - one.tried
-                said = (
-                    f"{one.file.name}: {one.entered:,} of {one.tried:,} rejected records enter by"
-                    f" the mended mapping, read from raw as the file is no longer there; the"
-                    f" {stays:,} that had entered stay as they were read: deliver the file again"
-                    " to read it whole"
+                news = said(
+                    "{name}: {entered:,} of {tried:,} rejected records enter by the mended mapping,"
+                    " read from raw as the file is no longer there; the {stays:,} that had entered"
+                    " stay as they were read: deliver the file again to read it whole",
+                    name=one.file.name,
+                    entered=one.entered,
+                    tried=one.tried,
+                    stays=stays,
                 )
                 counted = FileRow(**(vars(one.file) | {"records": one.tried}))
                 counted.accepted, counted.rejected = one.entered, one.tried - one.entered
                 self.replayed.add(one.file.file_id)
                 seconds = time.perf_counter() - started
-                self._tell("loaded", one.file.name, file=counted, seconds=seconds, messages=(said,))
+                self._tell("loaded", one.file.name, file=counted, seconds=seconds, messages=(news,))
         except QuarantineError as error:
-            self._tell("missing", error.where, messages=(str(error),))
+            self._tell("missing", error.where, messages=(error.said,))
 
     def _take_all(self) -> None:
         """Neighbours of one key are read together; the order of the names is kept.
@@ -431,12 +438,12 @@ class _Intake:
         try:
             found = self._files()
         except CohorteError as error:
-            self._tell("missing", "", messages=(str(error),))
+            self._tell("missing", "", messages=(error.said,))
             return
         self.total = len(found.files)
         for name in found.unfinished:
-            said = f"{name}: still being written; it is taken once it is whole"
-            self._tell("unfinished", name, messages=(said,))
+            news = said("{name}: still being written; it is taken once it is whole", name=name)
+            self._tell("unfinished", name, messages=(news,))
         known = self._known()
         for name, path in found.files:
             try:
@@ -484,7 +491,7 @@ class _Intake:
                 self._tell("known", name)
                 return None
             if before.limit == self.limit:
-                self._tell("quarantined", name, messages=(f"{before.reason} (as before)",))
+                self._tell("quarantined", name, messages=(_as_before(before.reason),))
                 return None
         number = self.station.number() if before is None else before.file_id
         if before is not None:
@@ -581,7 +588,7 @@ class _Intake:
         self._tell(
             "quarantined" if is_refused else "known",
             delivery.name,
-            messages=(f"{before.reason} (as before)",) if is_refused else (),
+            messages=(_as_before(before.reason),) if is_refused else (),
         )
         return True
 
@@ -589,7 +596,11 @@ class _Intake:
         """Record and tell what is wrong with a delivery as a whole."""
         if isinstance(error, duckdb.Error):
             _raise_if_not_the_files(error)
-            reason = f"it does not read as {self.feed.format}: {str(error).partition(chr(10))[0]}"
+            reason = said(
+                "it does not read as {format}: {error}",
+                format=self.feed.format,
+                error=str(error).partition(chr(10))[0],
+            )
             wrong = _unreadable(delivery.name, reason)
         elif isinstance(error, QuarantineError):
             wrong = error
@@ -608,9 +619,9 @@ class _Intake:
         if not folder.is_dir():
             raise QuarantineError(
                 "missing_folder",
-                f"there is no folder {folder}",
+                said("there is no folder {folder}", folder=folder),
                 where=f"sources/{self.source.source}.yml",
-                remedy="make it, or correct folder",
+                remedy=said("make it, or correct folder"),
             )
         found = find_files(folder, self.feed, self.station.workspace.settings.settle_seconds)
         for pattern in found.unmet:
@@ -629,12 +640,12 @@ class _Intake:
             return
         error = QuarantineError(
             "missing_file",
-            "no file has such a name" if is_pattern else "the file is missing",
+            said("no file has such a name") if is_pattern else said("the file is missing"),
             where=f"{folder}/{pattern}",
-            remedy=f'deliver it, or correct files of feed "{self.feed.feed}"',
+            remedy=said('deliver it, or correct files of feed "{feed}"', feed=self.feed.feed),
         )
         if is_pattern:
-            self._tell("missing", pattern, messages=(str(error),))
+            self._tell("missing", pattern, messages=(error.said,))
         else:
             self._quarantine_once(pattern, error, again="missing")
 
@@ -648,7 +659,7 @@ class _Intake:
             [self.source.source, self.feed.feed, name],
         ).fetchall()
         if was_told:
-            self._tell(again, name, messages=(str(error),))
+            self._tell(again, name, messages=(error.said,))
         else:
             self._quarantine(Delivery(self.station.number(), name), error)
 
@@ -703,8 +714,14 @@ class _Intake:
             if times := doubtful.get(file_id):
                 dialect["doubtful_times"] = [list(one) for one in times]
                 told[file_id] += [
-                    f"{delivery.name}: {count:,} times of {place} {CLOCK_WORDS[flag]}, the first in"
-                    f" line {line}"
+                    said(
+                        "{name}: {count:,} times of {place} {words}, the first in line {line}",
+                        name=delivery.name,
+                        count=count,
+                        place=place,
+                        words=said(CLOCK_WORDS[flag]),
+                        line=line,
+                    )
                     for place, flag, count, line in times
                 ]
             file = self._row(delivery, dialect)
@@ -712,7 +729,9 @@ class _Intake:
             file.rejected = rejected.get(file_id, 0)
             if self._was_written_to(file_id):
                 file.status = "quarantined"
-                file.reason = f"{file.name}: it changed while it was read; the next run reads it"
+                file.reason = said(
+                    "{name}: it changed while it was read; the next run reads it", name=file.name
+                )
                 file.rejected = file.records
             elif file.records == 0:
                 file.status = "empty"
@@ -734,9 +753,14 @@ class _Intake:
             )
         except duckdb.Error as error:
             raise CohorteError(
-                f"the raw database could not be written: {str(error).partition(chr(10))[0]}",
+                said(
+                    "the raw database could not be written: {value}",
+                    value=str(error).partition(chr(10))[0],
+                ),
                 where=self.station.workspace.raw_path.name,
-                remedy="see that the disk has room, then run again: what came so far is whole",
+                remedy=said(
+                    "see that the disk has room, then run again: what came so far is whole"
+                ),
             ) from error
         self.station.stale.clear()
         seconds = (time.perf_counter() - started) / len(files)
@@ -746,8 +770,13 @@ class _Intake:
                 messages.append(self._with_what_stays(file.reason, file.file_id))
             elif file.rejected:
                 messages.append(
-                    f"{file.name}: {file.rejected:,} of {file.records:,} records rejected;"
-                    f" the first: {first[file.file_id]}"
+                    said(
+                        "{name}: {rejected:,} of {records:,} records rejected; the first: {first}",
+                        name=file.name,
+                        rejected=file.rejected,
+                        records=file.records,
+                        first=first[file.file_id],
+                    )
                 )
             self._tell(
                 _status(file.status),
@@ -772,7 +801,7 @@ class _Intake:
 
     def _with_what_stays(self, reason: str, file_id: int) -> str:
         if self._stays(file_id, "quarantined"):
-            return f"{reason}; what the mapping before made of it stays"
+            return said("{reason}; what the mapping before made of it stays", reason=reason)
         return reason
 
     def _column_changes(self, delivery: Delivery, dialect: dict[str, Any]) -> list[str]:
@@ -799,23 +828,39 @@ class _Intake:
             dialect["new_columns"] = new
         if gone:
             dialect["gone_columns"] = gone
-        told = []
+        told: list[str] = []
         if unmapped := [column for column in new if column not in mapped]:
             told.append(
-                f"{name}: new column {_quoted(unmapped)}, kept in _extra; map it in"
-                f" sources/{self.source.source}.yml if it says anything (cohorte sources check"
-                f" {self.source.source} proposes how)"
+                said(
+                    "{name}: new column {columns}, kept in _extra; map it in sources/{source}.yml"
+                    " if it says anything (cohorte sources map {source} proposes how)",
+                    name=name,
+                    columns=_quoted(unmapped),
+                    source=self.source.source,
+                )
             )
         if unmapped := [column for column in gone if column not in mapped]:
-            told.append(f"{name}: column {_quoted(unmapped)} is no longer delivered")
+            told.append(
+                said(
+                    "{name}: column {columns} is no longer delivered",
+                    name=name,
+                    columns=_quoted(unmapped),
+                )
+            )
         return told
 
     def _over_limit(self, file: FileRow, first: str) -> str:
-        return (
-            f"{file.name}: {file.rejected:,} of {file.records:,} records rejected"
-            f" ({file.rejected / file.records:.1%}), over the limit of {self.limit:.1%};"
-            f" the first: {first}; correct the file or the mapping, or raise reject_limit of"
-            f' source "{self.source.source}"'
+        return said(
+            "{name}: {rejected:,} of {records:,} records rejected ({share:.1%}), over the limit of"
+            " {limit:.1%}; the first: {first}; correct the file or the mapping, or raise"
+            ' reject_limit of source "{source}"',
+            name=file.name,
+            rejected=file.rejected,
+            records=file.records,
+            share=file.rejected / file.records,
+            limit=self.limit,
+            first=first,
+            source=self.source.source,
         )
 
     def _row(self, delivery: Delivery, dialect: dict[str, object]) -> FileRow:
@@ -839,12 +884,12 @@ class _Intake:
 
     def _quarantine(self, delivery: Delivery, error: QuarantineError) -> None:
         file = self._row(delivery, {"code": error.code})
-        file.status, file.reason = "quarantined", str(error)
+        file.status, file.reason = "quarantined", error.said
         if not self._stays(file.file_id, "quarantined"):
             replaced = {file.file_id} & set(self.replaces)
             load_quarantined(self.connection, file, error, replaced=replaced)
-        said = self._with_what_stays(str(error), file.file_id)
-        self._tell("quarantined", delivery.name, file=file, messages=(said,))
+        news = self._with_what_stays(error.said, file.file_id)
+        self._tell("quarantined", delivery.name, file=file, messages=(news,))
 
     def _tell(
         self,
@@ -936,6 +981,10 @@ def mapping_hash(feed: Feed, source: Source, settings: WorkspaceSettings) -> str
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def _as_before(reason: str | None) -> str:
+    return said("{reason} (as before)", reason=reason)
+
+
 def _quoted(names: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in names[:20])
 
@@ -951,7 +1000,7 @@ def _unreadable(name: str, reason: str) -> QuarantineError:
         "unreadable_file",
         reason,
         where=name,
-        remedy="export or transfer it again, or correct the feed's declaration",
+        remedy=said("export or transfer it again, or correct the feed's declaration"),
     )
 
 

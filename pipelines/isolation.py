@@ -23,6 +23,7 @@ from typing import Any
 
 from cohorte.errors import CohorteError
 from cohorte.logs import logger
+from cohorte.said import packed, said, unpacked
 from cohorte.warehouse import connect_raw
 from cohorte.workspace import Workspace
 from pipelines.connectors.extract import QuarantineError
@@ -87,7 +88,7 @@ def ingest_isolated(
         if dry_run:
             asked["passed_over"].append(culprit.content_hash)
             told = FileReport(
-                culprit.source, culprit.feed, culprit.name, "quarantined", messages=(str(error),)
+                culprit.source, culprit.feed, culprit.name, "quarantined", messages=(error.said,)
             )
         else:
             with connect_raw(workspace) as connection:
@@ -95,18 +96,22 @@ def ingest_isolated(
         report.files.append(told)
         log_delivery(told)
     raise CohorteError(
-        f"taking in the sources ended with code {child.code}, and no file is to blame",
+        said(
+            "taking in the sources ended with code {code}, and no file is to blame", code=child.code
+        ),
         where="station ingest",
-        remedy="see that the machine has memory and disk, then run again",
+        remedy=said("see that the machine has memory and disk, then run again"),
     )
 
 
 def _crashed(reading: Reading, code: int) -> QuarantineError:
     return QuarantineError(
         "parser_crashed",
-        f"reading it ended the reading process (code {code})",
+        said("reading it ended the reading process (code {code})", code=code),
         where=reading.name,
-        remedy="the file is damaged or hostile: export it again; it is not read until it changes",
+        remedy=said(
+            "the file is damaged or hostile: export it again; it is not read until it changes"
+        ),
     )
 
 
@@ -129,22 +134,22 @@ def _run(asked: dict[str, Any], report: IngestReport, progress: Progress | None)
         with os.fdopen(reader, encoding="utf-8") as lines:
             for line in lines:
                 try:
-                    said = json.loads(line)
+                    heard = json.loads(line)
                 except ValueError:
                     break
-                match said.pop("kind"):
+                match heard.pop("kind"):
                     case "reading":
-                        found.reading = tuple(Reading(**one) for one in said["deliveries"])
+                        found.reading = tuple(Reading(**one) for one in heard["deliveries"])
                     case "told":
-                        file = _report(said["file"])
+                        file = _report(heard["file"])
                         if (file.source, file.feed, file.name) in settled:
                             continue
                         report.files.append(file)
                         log_delivery(file)
                         if progress is not None:
-                            progress(file, said["done"], said["total"])
+                            progress(file, heard["done"], heard["total"])
                     case "error":
-                        error = _error(said)
+                        error = _error(heard)
                     case "end":
                         found.is_whole = True
         found.code = process.wait()
@@ -158,21 +163,23 @@ def _run(asked: dict[str, Any], report: IngestReport, progress: Progress | None)
     return found
 
 
-def _report(said: dict[str, Any]) -> FileReport:
-    said["messages"] = tuple(said["messages"])
-    said["rows"] = tuple((entity, count) for entity, count in said["rows"])
-    return FileReport(**said)
+def _report(heard: dict[str, Any]) -> FileReport:
+    heard["messages"] = tuple(map(unpacked, heard["messages"]))
+    heard["rows"] = tuple((entity, count) for entity, count in heard["rows"])
+    return FileReport(**heard)
 
 
-def _error(said: dict[str, Any]) -> CohorteError:
+def _error(heard: dict[str, Any]) -> CohorteError:
     """The child's error as one of the same kind."""
     kinds = {kind.__name__: kind for kind in _kinds(CohorteError)}
-    kind = kinds.get(said["type"], CohorteError)
+    kind = kinds.get(heard["type"], CohorteError)
     if kind is CohorteError or kind.__init__ is not CohorteError.__init__:
-        error = CohorteError(said["message"], remedy=said["remedy"], where=said["where"])
-        error.exit_code = said["exit_code"]
+        error = CohorteError(
+            unpacked(heard["message"]), remedy=unpacked(heard["remedy"]), where=heard["where"]
+        )
+        error.exit_code = heard["exit_code"]
         return error
-    return kind(said["message"], remedy=said["remedy"], where=said["where"])
+    return kind(unpacked(heard["message"]), remedy=unpacked(heard["remedy"]), where=heard["where"])
 
 
 def _kinds(kind: type[CohorteError]) -> list[type[CohorteError]]:
@@ -200,7 +207,10 @@ def _child(pipe: int) -> None:
                 passed_over=asked["passed_over"],
                 reading=lambda those: say("reading", deliveries=[asdict(one) for one in those]),
                 progress=lambda file, done, total: say(
-                    "told", file=asdict(file), done=done, total=total
+                    "told",
+                    file=asdict(file) | {"messages": [packed(one) for one in file.messages]},
+                    done=done,
+                    total=total,
                 ),
             )
             say("end")
@@ -208,8 +218,8 @@ def _child(pipe: int) -> None:
             say(
                 "error",
                 type=type(error).__name__,
-                message=error.message,
-                remedy=error.remedy,
+                message=packed(error.message),
+                remedy=packed(error.remedy),
                 where=error.where,
                 exit_code=error.exit_code,
             )

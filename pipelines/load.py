@@ -16,6 +16,8 @@ from typing import Any
 import duckdb
 
 from cohorte.contracts import contracts
+from cohorte.i18n import N_
+from cohorte.said import said
 from cohorte.sources import Feed
 from pipelines.check import Projection
 from pipelines.connectors.extract import READER_REJECTS_TABLE, QuarantineError
@@ -32,18 +34,18 @@ MOMENT_IN_NAME = re.compile(
 )
 
 WORDS = {
-    "missing_required": "is missing",
-    "not_a_date": "is not a date",
-    "not_a_timestamp": "is not a timestamp",
-    "not_a_number": "is not a number",
-    "not_an_integer": "is not a whole number",
-    "not_a_boolean": "is neither true nor false",
-    "unknown_value": "is not among the values declared",
-    "malformed_row": "the row does not read",
-    "wrong_encoding": "the row does not read",
-    "nul_byte": "the row does not read",
-    "field_too_long": "holds a field over 64 KiB",
-    "not_a_list": "is not a list",
+    "missing_required": N_("is missing"),
+    "not_a_date": N_("is not a date"),
+    "not_a_timestamp": N_("is not a timestamp"),
+    "not_a_number": N_("is not a number"),
+    "not_an_integer": N_("is not a whole number"),
+    "not_a_boolean": N_("is neither true nor false"),
+    "unknown_value": N_("is not among the values declared"),
+    "malformed_row": N_("the row does not read"),
+    "wrong_encoding": N_("the row does not read"),
+    "nul_byte": N_("the row does not read"),
+    "field_too_long": N_("holds a field over 64 KiB"),
+    "not_a_list": N_("is not a list"),
 }
 
 
@@ -207,7 +209,11 @@ def rejected_records(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
 def first_rejects(connection: duckdb.DuckDBPyConnection) -> dict[int, str]:
     """The first rejected row of each file, in words: line, column, value, what is wrong."""
     return {
-        file_id: f"line {line}: {reject_in_words(entity, column, reason, value)}"
+        file_id: said(
+            "line {line}: {words}",
+            line=line,
+            words=reject_in_words(entity, column, reason, value),
+        )
         for file_id, line, entity, column, reason, value in connection.execute(
             "select _file_id, line, entity, column_name, reason, value"
             f" from {REJECTS_TABLE} qualify row_number() over"
@@ -218,11 +224,11 @@ def first_rejects(connection: duckdb.DuckDBPyConnection) -> dict[int, str]:
 
 def reject_in_words(entity: str | None, column: str | None, reason: str, value: str | None) -> str:
     """What is wrong with a row, such as ``orders.ordered_at "31/02/2026" is not a timestamp``."""
-    words = WORDS.get(reason, reason.replace("_", " "))
+    words = said(WORDS.get(reason, reason.replace("_", " ")))  # the words above are marked there
     if column is None:
-        return f"{words}: {value}" if value else words
+        return said("{words}: {value}", words=words, value=value) if value else words
     shown = f' "{value[:80]}"' if value is not None else ""
-    return f"{entity}.{column}{shown} {words}"
+    return said("{place} {words}", place=f"{entity}.{column}{shown}", words=words)
 
 
 def load(

@@ -89,7 +89,7 @@ def render() -> None:
     try:
         looks = _looked_at(path, space)
     except CohorteError as error:
-        empty(_("This file cannot be read by itself"), str(error), symbol="help")
+        empty(_("This file cannot be read by itself"), _.told(error.said), symbol="help")
         return
     chosen = [pair for pair in (_one(look, place, _) for place, look in enumerate(looks)) if pair]
     if chosen:
@@ -187,11 +187,11 @@ def _write_left_out(space: Workspace, source: Source, added: list[Addition], _: 
         tried = rehearse(space, parsed_source(text, source.source), now=now())
         refused = [file for file in tried.report.files if file.status == "quarantined"]
         if refused:
-            note(refused[0].messages[-1])
+            note(_.told(refused[0].messages[-1]))
             return
         written = write_source(space, source.source, text, replace=True)
     except CohorteError as error:
-        note(str(error))
+        note(_.told(error.said))
         return
     st.success(_("{file} is written: the next run takes it in.", file=f"sources/{written.name}"))
 
@@ -365,7 +365,7 @@ def _try_and_write(space: Workspace, chosen: list[tuple[Look, list[Suggestion]]]
                 source = parsed_source(text, name)
                 st.session_state["rehearsal"] = (text, rehearse(space, source, now=now()))
             except CohorteError as error:
-                note(str(error))
+                note(_.told(error.said))
                 return
         kept = st.session_state.get("rehearsal")
         if kept is None or kept[0] != text:
@@ -377,7 +377,7 @@ def _try_and_write(space: Workspace, chosen: list[tuple[Look, list[Suggestion]]]
             try:
                 written = write_source(space, name, text)
             except CohorteError as error:
-                note(str(error))
+                note(_.told(error.said))
                 return
             st.session_state.pop("rehearsal", None)
             st.success(
@@ -397,7 +397,7 @@ def _show(tried: Rehearsal, _: Words) -> None:
     )
     for file in report.files:
         if file.status == "quarantined":
-            note(file.messages[-1])
+            note(_.told(file.messages[-1]))
     for preview in tried.previews:
         if not preview.rows:
             continue

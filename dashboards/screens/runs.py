@@ -10,6 +10,7 @@ import streamlit as st
 from cohorte.clock import now
 from cohorte.errors import CohorteError
 from cohorte.i18n import N_
+from cohorte.said import unpacked
 from cohorte.settings import Timing
 from cohorte.store import Alert, Run
 from cohorte.warehouse import holder_of, list_versions, pointed_version
@@ -372,7 +373,11 @@ def _stations(run: Run, _: Words) -> Any:
                     _seconds(float(part.get("seconds") or 0), _),
                     title=_.share(float(part.get("seconds") or 0), total),
                 ),
-                [div(line, cls="sub") for line in part.get("messages") or []] or "–",
+                [
+                    div(_.told(unpacked(line)), cls="sub")
+                    for line in part.get("said") or part.get("messages") or []
+                ]
+                or "–",
             ]
             for part in run.stations
         ],

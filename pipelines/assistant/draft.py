@@ -14,6 +14,7 @@ import yaml
 
 from cohorte.contracts import contracts
 from cohorte.errors import SettingsError, SourceError
+from cohorte.said import said
 from cohorte.sources import Feed, Source
 from cohorte.warehouse import connect_reader, write_atomically
 from cohorte.workspace import Workspace
@@ -195,9 +196,9 @@ def parsed_source(text: str, name: str) -> Source:
     source = parse_yaml(text, Source, f"sources/{name}.yml")
     if source.source != name:
         raise SettingsError(
-            f'source is "{source.source}", not "{name}"',
+            said('source is "{source}", not "{name}"', source=source.source, name=name),
             where=f"sources/{name}.yml key source",
-            remedy=f"write source: {name}",
+            remedy=said("write source: {name}", name=name),
         )
     return source
 
@@ -257,7 +258,9 @@ def _with_column(text: str, one: Addition) -> str:
     feeds = _inner(yaml.compose(text, Loader=yaml.SafeLoader), "feeds")
     feed = next((f for f in feeds.value if _inner(f, "feed").value == one.feed), None)
     if feed is None:
-        raise SettingsError(f'there is no feed "{one.feed}"', remedy="see the source's feeds")
+        raise SettingsError(
+            said('there is no feed "{feed}"', feed=one.feed), remedy=said("see the source's feeds")
+        )
     columns = _inner(_inner(_inner(feed, "entities"), one.entity), "columns")
     line = f"{one.target}: {json.dumps(one.mapped, ensure_ascii=False)}"
     last = columns.value[-1][1]
@@ -276,7 +279,9 @@ def _inner(node: Any, key: str) -> Any:
     for name, value in node.value:
         if name.value == key:
             return value
-    raise SettingsError(f'the source has no key "{key}"', remedy="see docs/sources.md")
+    raise SettingsError(
+        said('the source has no key "{key}"', key=key), remedy=said("see docs/sources.md")
+    )
 
 
 def write_source(workspace: Workspace, name: str, text: str, *, replace: bool = False) -> Path:
@@ -285,9 +290,9 @@ def write_source(workspace: Workspace, name: str, text: str, *, replace: bool = 
     path = workspace.root / "sources" / f"{name}.yml"
     if path.exists() and not replace:
         raise SettingsError(
-            f"there is a source {name} already",
+            said("there is a source {name} already", name=name),
             where=str(path),
-            remedy="choose another name, or mend that file",
+            remedy=said("choose another name, or mend that file"),
         )
     path.parent.mkdir(exist_ok=True)
     write_atomically(path, text)

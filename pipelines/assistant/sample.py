@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cohorte.errors import SourceError
+from cohorte.said import said
 from pipelines.connectors.archive import GZIP_MARK, ZIP_MARK, first_bytes, members
 from pipelines.connectors.dialect import DELIMITERS
 from pipelines.connectors.inspection import BYTE_ORDER_MARKS
@@ -86,9 +87,13 @@ def read_samples(path: Path) -> list[Sample]:
     Raises SourceError when it is of no kind that can be read so.
     """
     if not path.is_file():
-        raise SourceError("there is no such file", where=str(path), remedy="correct the path")
+        raise SourceError(
+            said("there is no such file"), where=str(path), remedy=said("correct the path")
+        )
     if path.stat().st_size == 0:
-        raise SourceError("the file is empty", where=path.name, remedy="export it again")
+        raise SourceError(
+            said("the file is empty"), where=path.name, remedy=said("export it again")
+        )
     head = first_bytes(path, 8)
     if head.startswith(b"PAR1"):
         return [_parquet(path)]
@@ -146,9 +151,11 @@ def _decoded(data: bytes, is_whole: bool, path: Path) -> tuple[str, list[Guess],
         pass
     if data.count(b"\x40") > data.count(b" ") and data.count(b"\x40") > len(data) // 20:
         raise SourceError(
-            "the file looks like EBCDIC, which cannot be told from its bytes alone",
+            said("the file looks like EBCDIC, which cannot be told from its bytes alone"),
             where=path.name,
-            remedy="write the source by hand: format: fixed_width, encoding: cp1147, fields: [..]",
+            remedy=said(
+                "write the source by hand: format: fixed_width, encoding: cp1147, fields: [..]"
+            ),
         )
     scores = {}
     for encoding in ("cp1252", "cp850"):
@@ -180,10 +187,12 @@ def _delimited(
         return fixed
     if not tried:
         raise SourceError(
-            "no delimiter splits the file into columns",
+            said("no delimiter splits the file into columns"),
             where=path.name,
-            remedy="if its columns have fixed places, write the source by hand with format:"
-            " fixed_width and fields; else see that it is a table",
+            remedy=said(
+                "if its columns have fixed places, write the source by hand with format:"
+                " fixed_width and fields; else see that it is a table"
+            ),
         )
     tried.sort(key=lambda one: (one[0] >= SURE, one[1] if one[0] >= SURE else one[0]), reverse=True)
     share, width, delimiter, rows = tried[0]
@@ -311,13 +320,15 @@ def _excel(path: Path) -> list[Sample]:
                 found.append((name, header, rows))
     except fastexcel.FastExcelError as error:
         raise SourceError(
-            f"it does not read as a workbook: {str(error).partition(chr(10))[0]}",
+            said("it does not read as a workbook: {value}", value=str(error).partition(chr(10))[0]),
             where=path.name,
-            remedy="save it again as .xlsx",
+            remedy=said("save it again as .xlsx"),
         ) from None
     if not found:
         raise SourceError(
-            "no sheet holds a table with a header", where=path.name, remedy="export it again"
+            said("no sheet holds a table with a header"),
+            where=path.name,
+            remedy=said("export it again"),
         )
     has_several = len(workbook.sheet_names) > 1
     return [
@@ -367,9 +378,9 @@ def _parquet(path: Path) -> Sample:
         table = pl.scan_parquet(path).head(SAMPLE_ROWS + 1).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise SourceError(
-            f"it does not read as Parquet: {str(error).partition(chr(10))[0]}",
+            said("it does not read as Parquet: {value}", value=str(error).partition(chr(10))[0]),
             where=path.name,
-            remedy="export it again",
+            remedy=said("export it again"),
         ) from None
     rows = [[None if cell is None else str(cell) for cell in row] for row in table.rows()]
     return Sample(

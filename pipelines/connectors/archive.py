@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
+from cohorte.said import said
 from pipelines.connectors.extract import QuarantineError
 
 CHUNK = 1 << 20
@@ -68,29 +69,39 @@ def members(path: Path, name: str) -> list[Member]:
     infos = [info for info in infos if not _is_litter(info.filename)]
     if not infos:
         raise QuarantineError(
-            "empty_file", "the archive holds no file", where=name, remedy="export it again"
+            "empty_file",
+            said("the archive holds no file"),
+            where=name,
+            remedy=said("export it again"),
         )
     if len(infos) > MAXIMUM_MEMBERS:
         raise QuarantineError(
             "swollen_archive",
-            f"the archive holds {len(infos):,} files, over {MAXIMUM_MEMBERS:,}",
+            said(
+                "the archive holds {count:,} files, over {maximum_members:,}",
+                count=len(infos),
+                maximum_members=MAXIMUM_MEMBERS,
+            ),
             where=name,
-            remedy="deliver it in parts",
+            remedy=said("deliver it in parts"),
         )
     for info in infos:
         if info.flag_bits & 1:
             raise QuarantineError(
                 "locked_archive",
-                "the archive is locked by a password",
+                said("the archive is locked by a password"),
                 where=name,
-                remedy="deliver it unlocked",
+                remedy=said("deliver it unlocked"),
             )
         if _leaves_its_folder(info.filename):
             raise QuarantineError(
                 "unsafe_name",
-                f"the archive holds a name that leaves its folder, {info.filename!r}",
+                said(
+                    "the archive holds a name that leaves its folder, {filename}",
+                    filename=info.filename,
+                ),
                 where=name,
-                remedy="pack it again from within its folder",
+                remedy=said("pack it again from within its folder"),
             )
     return sorted((Member(i.filename, i.compress_size) for i in infos), key=lambda m: m.name)
 
@@ -126,14 +137,14 @@ def _copy(
             if written > limit:
                 raise QuarantineError(
                     "swollen_archive",
-                    f"the compressed file swells beyond {limit:,} bytes",
+                    said("the compressed file swells beyond {limit:,} bytes", limit=limit),
                     where=name,
-                    remedy="deliver it uncompressed if that is right",
+                    remedy=said("deliver it uncompressed if that is right"),
                 )
             copy.write(chunk)
     if written == 0:
         raise QuarantineError(
-            "empty_file", "the file is empty", where=name, remedy="export it again"
+            "empty_file", said("the file is empty"), where=name, remedy=said("export it again")
         )
 
 
@@ -141,18 +152,18 @@ def _refuse_nested(head: bytes, name: str, is_workbook: bool) -> None:
     if head.startswith(ARCHIVE_MARKS) and not (is_workbook and head.startswith(ZIP_MARK)):
         raise QuarantineError(
             "nested_archive",
-            "an archive lies within the archive",
+            said("an archive lies within the archive"),
             where=name,
-            remedy="deliver the inner one",
+            remedy=said("deliver the inner one"),
         )
 
 
 def _damaged(name: str, error: Exception) -> QuarantineError:
     return QuarantineError(
         "truncated_file",
-        f"the compressed file is cut or damaged: {error}",
+        said("the compressed file is cut or damaged: {error}", error=error),
         where=name,
-        remedy="transfer it again",
+        remedy=said("transfer it again"),
     )
 
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 import sqlglot
 from sqlglot import exp
 
+from cohorte.said import said
 from cohorte.sources import Feed
 from cohorte.yamlfile import resolve_environment
 from pipelines.connectors.extract import (
@@ -108,9 +109,11 @@ def _watermark(
     if column is None:
         raise QuarantineError(
             "missing_column",
-            f'no column "{feed.incremental}", which incremental names',
+            said(
+                'no column "{incremental}", which incremental names', incremental=feed.incremental
+            ),
             where=delivery.name,
-            remedy=f'correct incremental of feed "{feed.feed}"',
+            remedy=said('correct incremental of feed "{feed}"', feed=feed.feed),
         )
     numbers, texts = connection.execute(
         f"select case when count(*) = count(try_cast({column.sql} as hugeint))"
@@ -135,9 +138,9 @@ def _batches(delivery: Delivery, feed: Feed) -> Iterator[pa.RecordBatch]:
     if backend in ("sqlite", "duckdb") and not Path(url.database or "").is_file():
         raise QuarantineError(
             "missing_file",
-            f"there is no database {url.database}",
+            said("there is no database {database}", database=url.database),
             where=delivery.name,
-            remedy=f'correct url of feed "{feed.feed}"',
+            remedy=said('correct url of feed "{feed}"', feed=feed.feed),
         )
     query = _query(feed, delivery, DIALECTS.get(backend, "duckdb"))
     if backend == "postgresql":
@@ -208,9 +211,13 @@ def _by_sqlalchemy(
     except ImportError as error:
         raise QuarantineError(
             "missing_driver",
-            f"the driver of {url.get_backend_name()} is not installed: {error.name}",
+            said(
+                "the driver of {get_backend_name} is not installed: {name}",
+                get_backend_name=url.get_backend_name(),
+                name=error.name,
+            ),
             where=delivery.name,
-            remedy="install it beside Cohorte",
+            remedy=said("install it beside Cohorte"),
         ) from None
 
 
@@ -222,9 +229,11 @@ def _formats(engine: Any) -> bool:
 def _unreachable(reason: str, delivery: Delivery, feed: Feed) -> QuarantineError:
     return QuarantineError(
         "unreadable_database",
-        f"the database does not answer: {reason.partition(chr(10))[0]}",
+        said("the database does not answer: {value}", value=reason.partition(chr(10))[0]),
         where=delivery.name,
-        remedy=f'correct url, table or query of feed "{feed.feed}", or start the database',
+        remedy=said(
+            'correct url, table or query of feed "{feed}", or start the database', feed=feed.feed
+        ),
     )
 
 

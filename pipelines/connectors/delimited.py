@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from cohorte.said import said
 from cohorte.sources import Feed
 from pipelines.connectors.dialect import Dialect, find_dialect
 from pipelines.connectors.extract import (
@@ -272,10 +273,13 @@ def _parse(connection: duckdb.DuckDBPyConnection, text: PreparedText) -> int:
         ):
             raise QuarantineError(
                 "truncated_file",
-                f"the file breaks off: {last.value} in its last line, which has no end",
+                said(
+                    "the file breaks off: {value} in its last line, which has no end",
+                    value=last.value,
+                ),
                 where=f"{text.delivery.name} line {last.line}",
                 line=last.line,
-                remedy="transfer it again, whole",
+                remedy=said("transfer it again, whole"),
             )
     return records
 

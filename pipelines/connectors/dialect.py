@@ -11,6 +11,7 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
+from cohorte.said import said
 from cohorte.sources import Feed
 from pipelines.connectors.extract import QuarantineError
 from pipelines.connectors.inspection import Inspection
@@ -70,9 +71,9 @@ def find_dialect(inspection: Inspection, feed: Feed, name: str) -> Dialect:
     if not head.strip():
         raise QuarantineError(
             "empty_file",
-            "the file has no header" if feed.header else "the file has no rows",
+            said("the file has no header") if feed.header else said("the file has no rows"),
             where=name,
-            remedy="export it again",
+            remedy=said("export it again"),
         )
     wanted = mapped_columns(feed)
     best: tuple[tuple[int, int, int], str, list[str], int] | None = None
@@ -90,10 +91,10 @@ def find_dialect(inspection: Inspection, feed: Feed, name: str) -> Dialect:
     if best is None:
         raise QuarantineError(
             "malformed_header",
-            "the header does not read; a quote may be open",
+            said("the header does not read; a quote may be open"),
             where=f"{name} line {feed.header_row}",
             line=feed.header_row,
-            remedy="export it again, or declare delimiter and quote of the feed",
+            remedy=said("export it again, or declare delimiter and quote of the feed"),
         )
     _, delimiter, first, header_lines = best
     if feed.header:

@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from cohorte.said import said
 from cohorte.sources import Feed
 from pipelines.connectors.extract import (
     EXTRACT_TABLE,
@@ -46,9 +47,9 @@ def read(connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prep
     if cells.num_rows < max(first, 1):
         raise QuarantineError(
             "empty_file",
-            f"the sheet ends before row {max(first, 1)}",
+            said("the sheet ends before row {max}", max=max(first, 1)),
             where=where,
-            remedy="export it again, or correct header_row",
+            remedy=said("export it again, or correct header_row"),
         )
     header = [column[first - 1].as_py() for column in cells.columns] if feed.header else []
     rows = cells.slice(first)
@@ -106,16 +107,18 @@ def _cells(delivery: Delivery, feed: Feed) -> tuple[str, pa.Table]:
         if name not in names:
             raise QuarantineError(
                 "missing_sheet",
-                f'no sheet "{name}"; the workbook has {", ".join(names)}',
+                said(
+                    'no sheet "{name}"; the workbook has {names}', name=name, names=", ".join(names)
+                ),
                 where=delivery.name,
-                remedy=f'correct sheet of feed "{feed.feed}"',
+                remedy=said('correct sheet of feed "{feed}"', feed=feed.feed),
             )
         sheet = workbook.load_sheet(name, header_row=None, skip_rows=0, dtypes="string")
         return name, pa.Table.from_batches([sheet.to_arrow()])
     except fastexcel.FastExcelError as error:
         raise QuarantineError(
             "unreadable_file",
-            f"it does not read as a workbook: {str(error).partition(chr(10))[0]}",
+            said("it does not read as a workbook: {value}", value=str(error).partition(chr(10))[0]),
             where=delivery.name,
-            remedy="save it again as .xlsx, or transfer it again",
+            remedy=said("save it again as .xlsx, or transfer it again"),
         ) from None

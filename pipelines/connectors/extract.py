@@ -12,6 +12,7 @@ import duckdb
 
 from cohorte.contracts import contract
 from cohorte.errors import SourceError
+from cohorte.said import said
 from cohorte.sources import EntityMapping, Feed
 from pipelines.connectors.quoting import identifier, literal
 
@@ -203,20 +204,24 @@ def checked_columns(names: Sequence[str], feed: Feed, where: str, line: int | No
     if len(names) > MAXIMUM_COLUMNS:
         raise QuarantineError(
             "too_many_columns",
-            f"the file has {len(names):,} columns, over {MAXIMUM_COLUMNS}",
+            said(
+                "the file has {count:,} columns, over {maximum_columns}",
+                count=len(names),
+                maximum_columns=MAXIMUM_COLUMNS,
+            ),
             where=where,
-            remedy="export those that are needed; its delimiter may also be another",
+            remedy=said("export those that are needed; its delimiter may also be another"),
         )
     seen: set[str] = set()
     for name in names:
         if name in seen:
             raise QuarantineError(
                 "duplicated_header",
-                f'the column "{name}" stands twice in the header',
+                said('the column "{name}" stands twice in the header', name=name),
                 where=where if line is None else f"{where} line {line}",
                 line=line,
                 column_name=name,
-                remedy="rename one of them in the export",
+                remedy=said("rename one of them in the export"),
             )
         seen.add(name)
     warnings: list[str] = []
@@ -228,7 +233,12 @@ def checked_columns(names: Sequence[str], feed: Feed, where: str, line: int | No
                     continue
                 if known.column(target).required and mapped.column is not None:
                     raise _missing(column, f"{entity}.{target}", names, feed, where, line)
-                warning = f'{where}: no column "{column}"; {entity}.{target} stays empty'
+                warning = said(
+                    '{name}: no column "{column}"; {target} stays empty',
+                    name=where,
+                    column=column,
+                    target=f"{entity}.{target}",
+                )
                 if warning not in warnings:
                     warnings.append(warning)
         if mapping.where and mapping.where.column not in seen:
@@ -240,12 +250,19 @@ def _missing(
     column: str, target: str, names: Sequence[str], feed: Feed, where: str, line: int | None
 ) -> QuarantineError:
     near = difflib.get_close_matches(column, names, 1, 0.6)
-    hint = f'is it "{near[0]}"? ' if near else ""
+    hint = said('is it "{name}"? ', name=near[0]) if near else ""
     return QuarantineError(
         "missing_column",
-        f'no column "{column}", which {target} needs; the file has {", ".join(names)[:300]}',
+        said(
+            'no column "{column}", which {target} needs; the file has {value}',
+            column=column,
+            target=target,
+            value=", ".join(names)[:300],
+        ),
         where=where if line is None else f"{where} line {line}",
         line=line,
         column_name=column,
-        remedy=f'{hint}correct the export, or the mapping of feed "{feed.feed}"',
+        remedy=said(
+            '{hint}correct the export, or the mapping of feed "{feed}"', hint=hint, feed=feed.feed
+        ),
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 
+from cohorte.said import said
 from cohorte.sources import Feed
 from pipelines.connectors.extract import (
     EXTRACT_TABLE,
@@ -46,7 +47,7 @@ def read(connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prep
     shortest = max(field.start for field in fields)
     rule = LineRule(
         f"(length(line) >= {shortest} and length(rtrim(line)) <= {width})",
-        f"not of {shortest} to {width} characters",
+        said("not of {shortest} to {width} characters", shortest=shortest, width=width),
     )
     skip = feed.header_row if feed.header and feed.header_row > 1 else 0
     records, refused = read_lines(connection, files, rule, skip=skip)

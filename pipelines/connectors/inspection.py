@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cohorte.said import said
 from cohorte.sources import Feed
 from pipelines.connectors.archive import ARCHIVE_MARKS, GZIP_MARK, first_bytes, unpack_gzip
 from pipelines.connectors.ebcdic import is_ebcdic, register_codecs
@@ -127,9 +128,12 @@ def inspect_text(delivery: Delivery, feed: Feed, temp_dir: Path) -> Inspection:
     if found.longest > LINE_MAXIMUM_BYTES:
         raise QuarantineError(
             "line_too_long",
-            f"a line is over {LINE_MAXIMUM_BYTES:,} bytes long: this is no text of records",
+            said(
+                "a line is over {line_maximum_bytes:,} bytes long: this is no text of records",
+                line_maximum_bytes=LINE_MAXIMUM_BYTES,
+            ),
             where=delivery.name,
-            remedy="see what the file is, and export it again",
+            remedy=said("see what the file is, and export it again"),
         )
     return replace(found, text_path=plain_path(found.text_path, temp_dir, delivery.file_id))
 
@@ -148,7 +152,7 @@ def plain_path(path: Path, temp_dir: Path, file_id: int) -> Path:
 def _inspect(path: Path, name: str, feed: Feed, copy_path: Path) -> Inspection:
     if path.stat().st_size == 0:
         raise QuarantineError(
-            "empty_file", "the file is empty", where=name, remedy="export it again"
+            "empty_file", said("the file is empty"), where=name, remedy=said("export it again")
         )
     head = first_bytes(path)
     if head.startswith(GZIP_MARK):
@@ -158,9 +162,9 @@ def _inspect(path: Path, name: str, feed: Feed, copy_path: Path) -> Inspection:
     if head.startswith(ARCHIVE_MARKS):
         raise QuarantineError(
             "nested_archive",
-            "an archive of another kind is no text",
+            said("an archive of another kind is no text"),
             where=name,
-            remedy="deliver its files, alone or in a .zip",
+            remedy=said("deliver its files, alone or in a .zip"),
         )
     marked = next((encoding for mark, encoding in BYTE_ORDER_MARKS if head.startswith(mark)), None)
     declared = feed.encoding
@@ -187,10 +191,12 @@ def _inspect(path: Path, name: str, feed: Feed, copy_path: Path) -> Inspection:
     if encoding:
         raise QuarantineError(
             "wrong_encoding",
-            f"byte 0x{first_byte:02X} is not UTF-8",
+            said("byte 0x{first_byte:02X} is not UTF-8", first_byte=first_byte),
             where=f"{name} line {first_line}",
             line=first_line,
-            remedy=f'declare the encoding of feed "{feed.feed}", such as encoding: cp1252',
+            remedy=said(
+                'declare the encoding of feed "{feed}", such as encoding: cp1252', feed=feed.feed
+            ),
         )
     return _transcode(path, name, feed, "cp1252", copy_path)
 
@@ -202,9 +208,9 @@ def _known_codec(declared: str, name: str, feed: str) -> str:
     except LookupError:
         raise QuarantineError(
             "wrong_encoding",
-            f'no encoding is called "{declared}"',
+            said('no encoding is called "{declared}"', declared=declared),
             where=name,
-            remedy=f'correct encoding of feed "{feed}", such as utf-8 or cp1252',
+            remedy=said('correct encoding of feed "{feed}", such as utf-8 or cp1252', feed=feed),
         ) from None
 
 
@@ -257,10 +263,14 @@ def _transcode(path: Path, name: str, feed: Feed, encoding: str, copy_path: Path
                 tried = "neither UTF-8 nor cp1252" if encoding == "cp1252" else f"not {encoding}"
                 raise QuarantineError(
                     "wrong_encoding",
-                    f"byte 0x{error.object[error.start]:02X} is {tried}",
+                    said(
+                        "byte 0x{value:02X} is {tried}",
+                        value=error.object[error.start],
+                        tried=tried,
+                    ),
                     where=f"{name} line {line}",
                     line=line,
-                    remedy=f'declare the encoding of feed "{feed.feed}"',
+                    remedy=said('declare the encoding of feed "{feed}"', feed=feed.feed),
                 ) from None
             if feed.record_length and chunk:
                 text = text.translate(_BLANK_ENDS) + "\n"
@@ -279,10 +289,14 @@ def _records(path: Path, length: int, name: str) -> Iterator[bytes]:
     if size % length:
         raise QuarantineError(
             "truncated_file",
-            f"the file breaks off: {size:,} bytes are no whole number of records of {length}",
+            said(
+                "the file breaks off: {size:,} bytes are no whole number of records of {length}",
+                size=size,
+                length=length,
+            ),
             where=f"{name} line {size // length + 1}",
             line=size // length + 1,
-            remedy="transfer it again, whole and as binary, or correct record_length",
+            remedy=said("transfer it again, whole and as binary, or correct record_length"),
         )
     with path.open("rb") as file:
         while record := file.read(length):

@@ -16,6 +16,7 @@ from typing import Any
 
 import duckdb
 
+from cohorte.said import said
 from cohorte.sources import EntityMapping, Feed
 from pipelines.connectors.extract import (
     EXTRACT_TABLE,
@@ -36,7 +37,7 @@ from pipelines.connectors.quoting import literal, literals
 DOCUMENT_MAXIMUM_BYTES = 500_000_000
 OBJECTS = LineRule(
     "case when json_valid(line) then json_type(line) = 'OBJECT' else false end",
-    "not a JSON object",
+    said("not a JSON object"),
 )
 _SIMPLE_PATH = re.compile(r"\$(\.([A-Za-z_][A-Za-z0-9_ \-]*|\"[^\"]+\"))+")
 _KEY = re.compile(r"\.(?:\"([^\"]+)\"|([^.\"]+))")
@@ -85,9 +86,13 @@ def _records(found: Inspection, feed: Feed, name: str) -> list[Any]:
     if found.size > DOCUMENT_MAXIMUM_BYTES:
         raise QuarantineError(
             "document_too_large",
-            f"a JSON document of {found.size:,} bytes is over {DOCUMENT_MAXIMUM_BYTES:,}",
+            said(
+                "a JSON document of {size:,} bytes is over {document_maximum_bytes:,}",
+                size=found.size,
+                document_maximum_bytes=DOCUMENT_MAXIMUM_BYTES,
+            ),
             where=name,
-            remedy="export it as JSON lines, one object a line",
+            remedy=said("export it as JSON lines, one object a line"),
         )
     text = found.text_path.read_text(encoding="utf-8-sig", errors="replace")
     try:
@@ -95,25 +100,25 @@ def _records(found: Inspection, feed: Feed, name: str) -> list[Any]:
     except json.JSONDecodeError as error:
         raise QuarantineError(
             "unreadable_file",
-            f"it is no JSON document: {error.msg}",
+            said("it is no JSON document: {msg}", msg=error.msg),
             where=f"{name} line {error.lineno}",
             line=error.lineno,
-            remedy="transfer it again, or declare format: json_lines",
+            remedy=said("transfer it again, or declare format: json_lines"),
         ) from None
     except RecursionError:
         raise QuarantineError(
             "unreadable_file",
-            "it nests deeper than any record",
+            said("it nests deeper than any record"),
             where=name,
-            remedy="export it again",
+            remedy=said("export it again"),
         ) from None
     records = value_at(document, feed.records)
     if not isinstance(records, list):
         raise QuarantineError(
             "missing_records",
-            f"there is no list at {feed.records or '$'}",
+            said("there is no list at {records}", records=feed.records or "$"),
             where=name,
-            remedy=f'correct records of feed "{feed.feed}", such as $.data',
+            remedy=said('correct records of feed "{feed}", such as $.data', feed=feed.feed),
         )
     return records
 
@@ -234,9 +239,9 @@ def relation(mapping: EntityMapping) -> Relation:
     elif of_element:
         raise QuarantineError(
             "wrong_mapping",
-            f"{of_element[0]} stands for an element, and nothing is exploded",
+            said("{value} stands for an element, and nothing is exploded", value=of_element[0]),
             where="explode",
-            remedy="declare explode: $.path.to.the.list",
+            remedy=said("declare explode: $.path.to.the.list"),
         )
     fields = [f"_fields[{place}] as c{place}" for place in range(1, len(of_line) + 1)]
     fields += [f"_parts[{place}] as e{place}" for place in range(1, len(of_element) + 1)]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
+from cohorte.said import said
 from pipelines.connectors.extract import (
     EXTRACT_TABLE,
     READER_REJECTS_DDL,
@@ -179,9 +180,12 @@ def _broken_off(
         if last == file.inspection.lines:
             refused[file_id] = QuarantineError(
                 "truncated_file",
-                f"the file breaks off in its last line, which is {rule.otherwise} and has no end",
+                said(
+                    "the file breaks off in its last line, which is {otherwise} and has no end",
+                    otherwise=rule.otherwise,
+                ),
                 where=f"{file.delivery.name} line {last}",
                 line=last,
-                remedy="transfer it again, whole",
+                remedy=said("transfer it again, whole"),
             )
     return refused

@@ -19,6 +19,7 @@ from typing import Any
 import duckdb
 import httpx
 
+from cohorte.said import said
 from cohorte.sources import Feed, Rest
 from cohorte.yamlfile import resolve_environment
 from pipelines.connectors.extract import (
@@ -103,7 +104,11 @@ def _records(delivery: Delivery, feed: Feed) -> Iterator[Any]:
             document = _document(answer, delivery)
             records = value_at(document, feed.records)
             if not isinstance(records, list):
-                raise _refused(f"there is no list at {feed.records or '$'}", delivery, feed)
+                raise _refused(
+                    said("there is no list at {records}", records=feed.records or "$"),
+                    delivery,
+                    feed,
+                )
             yield from records
             seen += len(records)
             following = _following(rest, answer, document, records, seen, page)
@@ -115,9 +120,13 @@ def _records(delivery: Delivery, feed: Feed) -> Iterator[Any]:
             else:
                 page = following
             if following in asked:
-                raise _refused(f"page {following} leads to itself", delivery, feed)
+                raise _refused(
+                    said("page {following} leads to itself", following=following), delivery, feed
+                )
             asked.add(following)
-    raise _refused(f"over {MAXIMUM_PAGES:,} pages", delivery, feed)
+    raise _refused(
+        said("over {maximum_pages:,} pages", maximum_pages=MAXIMUM_PAGES), delivery, feed
+    )
 
 
 def _first(rest: Rest) -> str | None:
@@ -169,18 +178,22 @@ class Pace:
 
 def ask(send: Callable[[], httpx.Response], pace: Pace, retries: int, where: str) -> httpx.Response:
     """One answer, asked for again while the interface says later; QuarantineError for none."""
-    said = "it does not answer"
+    reason = said("it does not answer")
     for attempt in range(retries + 1):
         pace.wait()
         wait = min(LONGEST_WAIT_SECONDS, 0.5 * 2**attempt)
         try:
             answer = send()
         except httpx.HTTPError as error:
-            said = f"it does not answer: {type(error).__name__}"
+            reason = said("it does not answer: {error}", error=type(error).__name__)
         else:
             if answer.is_success:
                 return answer
-            said = f"it answers {answer.status_code} {answer.reason_phrase}"
+            reason = said(
+                "it answers {status} {phrase}",
+                status=answer.status_code,
+                phrase=answer.reason_phrase,
+            )
             if answer.status_code not in LATER:
                 break
             wait = _asked_wait(answer, wait)
@@ -188,9 +201,9 @@ def ask(send: Callable[[], httpx.Response], pace: Pace, retries: int, where: str
             time.sleep(wait)
     raise QuarantineError(
         "unreadable_interface",
-        said,
+        reason,
         where=where,
-        remedy="see its address and token, and run again",
+        remedy=said("see its address and token, and run again"),
     )
 
 
@@ -208,9 +221,9 @@ def _document(answer: httpx.Response, delivery: Delivery) -> Any:
     except (ValueError, RecursionError):
         raise QuarantineError(
             "unreadable_interface",
-            "its answer is no JSON",
+            said("its answer is no JSON"),
             where=delivery.name,
-            remedy="see that url is the interface's, not a page for people",
+            remedy=said("see that url is the interface's, not a page for people"),
         ) from None
 
 
@@ -220,9 +233,9 @@ def _same_host(asked: httpx.URL, following: str, delivery: Delivery) -> None:
     if (url.host, url.port, url.scheme) != (asked.host, asked.port, asked.scheme):
         raise QuarantineError(
             "unreadable_interface",
-            f"its next page is at another host, {url.host}",
+            said("its next page is at another host, {host}", host=url.host),
             where=delivery.name,
-            remedy="see what the interface answers; the token is not sent there",
+            remedy=said("see what the interface answers; the token is not sent there"),
         )
 
 
@@ -231,5 +244,5 @@ def _refused(reason: str, delivery: Delivery, feed: Feed) -> QuarantineError:
         "unreadable_interface",
         reason,
         where=delivery.name,
-        remedy=f'correct records or rest of feed "{feed.feed}"',
+        remedy=said('correct records or rest of feed "{feed}"', feed=feed.feed),
     )

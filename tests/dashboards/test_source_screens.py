@@ -75,6 +75,13 @@ def test_what_a_mapping_lacks_is_said_and_it_cannot_be_tried(
     assert app.button(key="try").disabled
 
 
+def test_a_file_that_does_not_read_is_explained_in_french(screen: RunScreen, company: Path) -> None:
+    (company / "inbox" / "vide.csv").write_bytes(b"")
+    app = screen("add_source", root=company)
+    app.selectbox(key="inbox-file").select("vide.csv").run()
+    assert "vide.csv : le fichier est vide ; exportez-le à nouveau" in said(app)
+
+
 def test_a_source_of_the_same_name_is_not_overwritten(screen: RunScreen, company: Path) -> None:
     (company / "sources" / "clients.yml").write_text(
         "source: clients\nfeeds:\n  - feed: x\n    files: x.csv\n    entities:\n"
@@ -85,7 +92,7 @@ def test_a_source_of_the_same_name_is_not_overwritten(screen: RunScreen, company
     app.selectbox(key="inbox-file").select("clients_2026.csv").run()
     app.button(key="try").click().run()
     app.button(key="write-it").click().run()
-    assert "there is a source clients already" in said(app)
+    assert "il y a déjà une source clients" in said(app)
     assert "x.csv" in (company / "sources" / "clients.yml").read_text(encoding="utf-8")
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from cohorte.errors import SettingsError
+from cohorte.i18n import translator
+from cohorte.said import told
 from cohorte.workspace import Workspace
 from pipelines.ingest import IngestReport
 from pipelines.isolation import ingest_isolated
@@ -100,6 +102,13 @@ def test_the_report_is_the_one_of_a_pass_within_the_process(bench, tmp_path):
         for f in sorted(outside.files, key=lambda file: file.name)
     ]
     assert seen == [("orders_2.csv", 1, 2), ("orders_1.csv", 2, 2)]
+
+
+def test_what_is_told_can_still_be_told_in_french(bench):
+    bench.orders()
+    bench.deliver("orders.csv", "")
+    (file,) = ingest_isolated(Workspace(bench.root), now=NOW).files
+    assert told(file.messages[0], translator("fr")).startswith("orders.csv : le fichier est vide ;")
 
 
 def test_an_error_keeps_its_kind_place_and_remedy(bench):
