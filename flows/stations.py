@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -179,11 +179,13 @@ def score(context: RunContext) -> StationResult:
 def profile(context: RunContext) -> StationResult:
     """One wide row a customer, daily KPIs, quality of sources, reconciliation."""
     from flows.scoring import show_propensities
+    from pipelines.attributes import show_attributes
 
     done = _build(context, "profile", rows_from=("work", "marts"), rows_to="marts")
     with closing(connect_work(context.workspace)) as work:
         show_propensities(work, context.workspace)
-    return done
+        told = show_attributes(work, context.workspace, context.as_of)
+    return replace(done, messages=(*done.messages, *told))
 
 
 def segment(context: RunContext) -> StationResult:

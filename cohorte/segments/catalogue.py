@@ -19,8 +19,9 @@ from pydantic import BaseModel, ConfigDict
 
 from cohorte.errors import SettingsError
 from cohorte.i18n import language_of
+from cohorte.segments.attributes import CUSTOM, CUSTOM_ATTRIBUTES
 from cohorte.segments.rules import Clause, Operator
-from cohorte.segments.score_days import score_days_relation
+from cohorte.segments.score_days import SCORE_DAYS
 from cohorte.yamlfile import read_yaml
 
 FieldType = Literal["text", "integer", "number", "boolean", "date", "timestamp", "list"]
@@ -365,6 +366,11 @@ def sibling(relation: str, name: str) -> str:
     return f"{prefix}{dot}{name}"
 
 
+def table_of_segments(relation: str, name: str) -> str:
+    """A table of the segments, beside the profiles; in the work database it is in its schema."""
+    return f"segments.{name}" if relation.startswith("marts.") else name
+
+
 def load_catalogue(
     con: duckdb.DuckDBPyConnection,
     relation: str = PROFILES,
@@ -394,6 +400,10 @@ def load_catalogue(
     for name, about in fields.items():
         if name.startswith(PROPENSITY):
             fields[name] = _propensity(about, asked.get(name.removeprefix(PROPENSITY), {}))
+    own = _names(con, table_of_segments(relation, CUSTOM_ATTRIBUTES), "attribute")
+    for name, about in fields.items():
+        if name.startswith(CUSTOM) and (labels := own.get(name.removeprefix(CUSTOM))):
+            fields[name] = replace(about, group="custom", labels=labels)
     return replace(catalogue, fields=fields, moved_fields=_moved_fields(con, relation, fields))
 
 
@@ -402,7 +412,7 @@ def _moved_fields(
 ) -> dict[str, ProfileField]:
     """The scores that earlier days are known of, called as the profile's."""
     try:
-        columns = _columns(con, score_days_relation(relation))
+        columns = _columns(con, table_of_segments(relation, SCORE_DAYS))
     except duckdb.CatalogException:
         return {}
     columns.pop("as_of")

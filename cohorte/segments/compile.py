@@ -17,7 +17,14 @@ from zoneinfo import ZoneInfo
 from sqlglot import exp
 
 from cohorte.errors import SettingsError
-from cohorte.segments.catalogue import ACTIVITIES, PROFILES, Catalogue, ProfileField, sibling
+from cohorte.segments.catalogue import (
+    ACTIVITIES,
+    PROFILES,
+    Catalogue,
+    ProfileField,
+    sibling,
+    table_of_segments,
+)
 from cohorte.segments.rules import (
     Aggregate,
     AllOf,
@@ -40,7 +47,7 @@ from cohorte.segments.rules import (
     Window,
     parts,
 )
-from cohorte.segments.score_days import score_days_relation
+from cohorte.segments.score_days import SCORE_DAYS
 
 Bound = str | int | float | bool | Decimal | date | datetime
 ALIAS = "profiles"
@@ -453,7 +460,7 @@ class Compiler:
             day = _window_day(leaf.since)
         elif leaf.days_ago is not None:
             day = self.as_of - timedelta(days=leaf.days_ago)
-        scores = score_days_relation(self.relation)
+        scores = table_of_segments(self.relation, SCORE_DAYS)
 
         def last(how: type[exp.Binary], bound: exp.Expr) -> exp.Expr:
             day = column("as_of", "days")
@@ -546,7 +553,7 @@ class Compiler:
             raise SettingsError(
                 f'the reference to "{leaf.segment}" is not resolved', remedy="expand the rule first"
             )
-        history = _table(history_relation(self.relation), "history")
+        history = _table(table_of_segments(self.relation, HISTORY), "history")
         select = profile_select([column("customer_number")], self.relation)
         select = select.join(
             history,
@@ -573,11 +580,6 @@ def _truth(value: bool) -> exp.Expr:
 
 def _days_apart(later: exp.Expr, earlier: exp.Expr, days: exp.Expr) -> exp.Expr:
     return exp.LTE(this=exp.Sub(this=later, expression=earlier), expression=days)
-
-
-def history_relation(relation: str) -> str:
-    """Where the history of memberships is, beside profiles: in the work database, its schema."""
-    return "segments.segment_history" if relation.startswith("marts.") else HISTORY
 
 
 def met_by_zero(measure: Measure) -> bool:

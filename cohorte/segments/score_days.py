@@ -30,11 +30,6 @@ TRACKED: dict[str, str] = {
 AGES = (1, 2, 3, 4, 5, 6, 7, 14, 21, 28, 60, 90, 180, 365, 730)
 
 
-def score_days_relation(relation: str) -> str:
-    """Where the scores of several days are, beside profiles: in the work database, its schema."""
-    return f"segments.{SCORE_DAYS}" if relation.startswith("marts.") else SCORE_DAYS
-
-
 def days_carried(kept: Collection[date], as_of: date) -> list[date]:
     """Of the days kept, those that a version carries: for each age the newest of that age."""
     found = set()

@@ -7,11 +7,14 @@ import json
 import shutil
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import duckdb
 import pytest
+import yaml
 
 from cohorte.errors import CohorteError, SettingsError
+from cohorte.segments import describe, open_population, parse_rule
 from cohorte.store import open_store
 from cohorte.warehouse import connect_raw, list_versions, open_served, sha256_of
 from cohorte.workspace import open_workspace
@@ -22,7 +25,7 @@ from flows.housekeeping import keep_house
 from flows.run import RunOptions, execute, new_context
 from pipelines.history import history_path
 from pipelines.publish import published_hashes
-from tests.support.workspaces import small_shop
+from tests.support.workspaces import MEMBERS, small_shop
 
 NOW = datetime(2026, 11, 21, 5, tzinfo=UTC)
 MORE = """Ticket;Carte;Date;Ligne;Article;Libellé;Quantité;Montant HT
@@ -32,6 +35,31 @@ REGULARS = """
 segment: regulars
 name: {en: Regulars, fr: Habitués}
 rule: {field: lifetime_orders_count, op: greater_or_equal, value: 2}
+"""
+
+TOLD = {"Carte": "Niveau;Points;Inscrit le", "M1": "Or;1 200,5;01/02/2020",
+        "M2": "Argent;beaucoup;", "M3": ";;", "M4": ";7;2024-03-05"}  # fmt: skip
+ATTRIBUTES = """
+attributes:
+  tier:
+    label: {en: Loyalty tier, fr: Niveau de fidélité}
+    from: [{source: shop, column: Niveau}]
+  points:
+    label: {en: Points}
+    type: number
+    from: [{source: shop, column: Points}]
+  joined:
+    label: {en: Joined, fr: Inscription}
+    type: date
+    from: [{source: till, column: Absent}, {source: shop, column: Inscrit le}]
+"""
+GOLD = """
+segment: gold
+name: {en: Gold, fr: Or}
+rule:
+  all:
+    - {field: custom_tier, op: in, value: [Or]}
+    - {field: custom_points, op: greater, value: 1000}
 """
 
 
@@ -45,8 +73,11 @@ def run(workspace, **options):
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
     """A company with a first version, and a second after one more ticket; what dropped a mart."""
-    workspace = small_shop(tmp_path_factory.mktemp("shop"))
+    lines = [f"{line};{TOLD[line.partition(';')[0]]}" for line in MEMBERS.splitlines()]
+    workspace = small_shop(tmp_path_factory.mktemp("shop"), members="\n".join(lines) + "\n")
+    (workspace.root / "attributes.yml").write_text(ATTRIBUTES, encoding="utf-8")
     workspace.segments_dir.mkdir()
+    (workspace.segments_dir / "gold.yml").write_text(GOLD, encoding="utf-8")
     (workspace.segments_dir / "regulars.yml").write_text(REGULARS, encoding="utf-8")
     run(workspace)
     with closing(duckdb.connect(str(workspace.work_path))) as work:
@@ -66,6 +97,31 @@ def ask(workspace, sql):
 def test_a_mart_that_no_model_makes_any_more_is_dropped(shop):
     _, report = shop
     assert "of_an_older_release" not in report.version.tables
+
+
+def test_a_company_tests_attributes_of_its_own(shop):
+    workspace, report = shop
+    told = ask(
+        workspace,
+        "select loyal.custom_tier, loyal.custom_points, loyal.custom_joined"
+        " from customer_profiles as loyal order by customer_number",
+    )
+    assert sorted(told, key=str) == [
+        ("Argent", None, None),
+        ("Or", Decimal("1200.5"), date(2020, 2, 1)),
+        (None, Decimal(7), date(2024, 3, 5)),
+    ]
+    members = ask(workspace, "select count(*) from segment_memberships where segment_id = 'gold'")
+    assert members == [(1,)]
+    _info, connection = open_served(workspace)
+    with closing(connection):
+        people = open_population(connection)
+        said = describe(
+            parse_rule(yaml.safe_load(GOLD)["rule"]), "fr", people.catalogue, NOW.date()
+        )
+    assert "Niveau de fidélité" in said
+    profiled = next(each for each in report.stations if each.station == "profile")
+    assert "attribute points: 1 values are no number" in profiled.messages
 
 
 def test_what_differs_between_two_versions_is_told_with_its_source(shop):
@@ -88,6 +144,7 @@ def test_a_backup_holds_what_cannot_be_had_again_and_comes_back(shop, tmp_path):
     manifest = back_up(workspace, target, NOW)
     assert {
         "cohorte.yml",
+        "attributes.yml",
         "sources/shop.yml",
         "store.db",
         "warehouse/raw.duckdb",
