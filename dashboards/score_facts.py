@@ -286,14 +286,13 @@ def groups(cursor: Cursor) -> list[Row]:
 
 
 @published
-def lookalikes(cursor: Cursor, segment_id: str, tested: tuple[str, ...]) -> tuple[Lookalikes, int]:
-    """Who is most like a segment's members of the version, and how many customers there are."""
+def lookalikes(cursor: Cursor, segment_id: str, tested: tuple[str, ...]) -> Lookalikes:
+    """Who is most like a segment's members of the version."""
     rows = cursor.rows(
         "select customer_id from segment_memberships where segment_id = ?", [segment_id]
     )
     members = [row["customer_id"] for row in rows]
-    found = find_lookalikes(cursor.connection, members, "customer_features", tested)
-    return found, int(cursor.value("select count(*) from customer_features"))
+    return find_lookalikes(cursor.connection, members, "customer_features", tested)
 
 
 @published

@@ -74,6 +74,14 @@ SENTENCES: dict[str, dict[str, str]] = {
         "fr": "rien ne les départage encore : {rows} périodes terminées depuis, avec moins de"
         " {needed} renouvelées ou non renouvelées",
     },
+    "held_when_tested": {
+        "en": "learned from later days, and what it said of the test's days held",
+        "fr": "apprise de jours plus récents, et ce qu'elle disait des jours du test tenait",
+    },
+    "groups_come_again": {
+        "en": "{count} groups that come out again from other halves of the buyers ({stability})",
+        "fr": "{count} groupes qui ressortent d'autres moitiés des acheteurs ({stability})",
+    },
     "better": {
         "en": "better than {champion} on {day}: {measure} {change} on {rows} cases, noise {noise}",
         "fr": "meilleure que {champion} au {day} : {measure} {change} sur {rows} cas, bruit"

@@ -24,6 +24,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from models.challenge import Reason
 from models.measures import rounded
 from models.propensity.words import feature_label
 from models.registry import Artifact, Registry
@@ -167,7 +168,7 @@ def learn_clusters(
         ESTIMATOR_NAME, "kmeans", means, content=content, evaluation=evaluation, card=_card,
         now=now, tables=means.cluster_centers_.tolist(),
     )  # fmt: skip
-    reason = f"{size} groups, stability {dict(tried)[size]:.2f}"
+    reason = Reason("groups_come_again", {"count": size, "stability": round(dict(tried)[size], 2)})
     registry.promote(ESTIMATOR_NAME, artifact.version, reason=reason, now=now)
     apply_clusters(con, as_of, registry=registry, relation=relation)
     return Clustering("clustered", clusters, dict(tried)[size], tuple(tried), artifact.version)

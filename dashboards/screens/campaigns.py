@@ -87,7 +87,11 @@ def _all(found: list[CampaignEffect], days: int, _: Words) -> None:
             (_("Effect"), _points(both.effect, _)),
             (
                 _("Between (95 %)"),
-                _("{low} and {high}", low=_points(both.low, _), high=_points(both.high, _)),
+                _(
+                    "{low} and {high}",
+                    low=_.number(100 * both.low, 1),
+                    high=_points(both.high, _),
+                ),
             ),
             (_("Buyers gained"), _.number(round(both.effect * treated))),
         ]
@@ -125,7 +129,7 @@ def _table(found: list[CampaignEffect], _: Words) -> None:
         draw(
             table(
                 [
-                    Column(_("Campaign"), "wide"),
+                    Column(_("Campaign")),
                     Column(_("Day"), "hide"),
                     Column(_("Written to"), "num", named=True),
                     Column(_("Held out"), "num", named=True),

@@ -65,11 +65,11 @@ def render() -> None:
     segment = known[picked]
     tested = tuple(sorted({clause.field for clause in clauses(segment.rule)}))
     with st.spinner(_("Learning and testing …")):
-        found, everyone = score_facts.lookalikes(picked, tested)
+        found = score_facts.lookalikes(picked, tested)
     if found.outcome != "ranked":
         _not_there(found, _)
         return
-    _show(segment, found, everyone, tested, _)
+    _show(segment, found, tested, _)
 
 
 def _place(asked: str | None, options: list[str]) -> int | None:
@@ -89,9 +89,7 @@ def _not_there(found: Lookalikes, _: Words) -> None:
     empty(_("No lookalikes of this segment"), texts[found.outcome], symbol="users")
 
 
-def _show(
-    segment: Segment, found: Lookalikes, everyone: int, tested: tuple[str, ...], _: Words
-) -> None:
+def _show(segment: Segment, found: Lookalikes, tested: tuple[str, ...], _: Words) -> None:
     first = found.expected[0]
     insight(
         _(
@@ -110,7 +108,7 @@ def _show(
     )
     left, right = st.columns(2, gap="small")
     with left:
-        _expected(found, everyone, _)
+        _expected(found, _)
     with right:
         _likest(found, _)
     _save(segment, found, _)
@@ -124,14 +122,14 @@ def _show(
         )
 
 
-def _expected(found: Lookalikes, everyone: int, _: Words) -> None:
+def _expected(found: Lookalikes, _: Words) -> None:
     with card(
         "expected",
         _("Expected precision by size"),
         _("How many of the first so many would be members, by a test on customers not seen."),
     ):
         names = [_.number(row["size"]) for row in found.expected]
-        chance = found.members / max(everyone, 1)
+        chance = found.expected[-1]["precision"]
         lines = [
             Line(_("lookalikes"), [row["precision"] for row in found.expected], BLUE),
             Line(_("at random"), [chance] * len(names), GREY, dashed=True),

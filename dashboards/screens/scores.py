@@ -32,7 +32,8 @@ from dashboards.components import (
     table,
 )
 from dashboards.language import Words, words
-from dashboards.markup import markdown_text, span
+from dashboards.lead_parts import show_contracts_first, show_leads_first
+from dashboards.markup import div, markdown_text, span
 from dashboards.score_facts import LEADS, NEXT, VALUE, Score
 from models.leads import verdict_sentence as lead_verdict
 from models.nextpurchase import verdict_sentence as next_verdict
@@ -115,6 +116,10 @@ def _show(score: Score, workspace: Workspace, _: Words) -> None:
         _lift(score, facts, _)
     with right:
         _drift(score, _)
+    if score.name == LEADS:
+        show_leads_first(_)
+    if score.name == VALUE:
+        show_contracts_first(_)
     _movers(registry, score, spread["as_of"], _)
     if score.propensity is not None:
         customer = address.asked("id") or score_facts.likeliest(score.relation)
@@ -153,7 +158,7 @@ def _next_orders(score: Score, registry: Registry, _: Words) -> None:
         ),
     ):
         starts = [spread["as_of"] + timedelta(days=7 * at + 1) for at in range(WEEKS)]
-        labels = [_.day(day) if at % 4 == 0 else "" for at, day in enumerate(starts)]
+        labels = [_.day_month(day) if at % 5 == 0 else "" for at, day in enumerate(starts)]
         names = [_("week of {day}", day=_.day(day)) for day in starts]
         plot(_bars(labels, names, spread["weeks"], _("Week"), _), _("When they are expected"))
     with (
@@ -182,14 +187,12 @@ def _ends(facts: dict[str, Any], tested: dict[str, Any], _: Words) -> None:
                 Column(_("By the day told")),
                 Column(_("Were to have ordered"), "num"),
                 Column(_("Had ordered"), "num first"),
-                Column(_("Customers"), "num"),
             ],
             [
                 [
-                    said[share],
+                    div(said[share], div(_number_of(end["customers"], _), cls="sub")),
                     _.percent(float(share), 0),
                     _.percent(end["ordered"], 0),
-                    _.number(end["customers"]),
                 ]
                 for share, end in tested["ends"].items()
             ],
@@ -206,6 +209,10 @@ def _ends(facts: dict[str, Any], tested: dict[str, Any], _: Words) -> None:
                 popular=_.percent(category["popular"], 0),
             )
         )
+
+
+def _number_of(customers: int, _: Words) -> str:
+    return _.ngettext("{count} customer", "{count} customers", customers)
 
 
 def _title(score: Score, _: Words) -> str:
@@ -516,7 +523,7 @@ def _versions(registry: Registry, score: Score, version: str | None, _: Words) -
                         one.at[:10],
                         span(one.version, cls="co-mono"),
                         pill(_(DECISIONS[one.decision][0]), DECISIONS[one.decision][1]),
-                        one.reason,
+                        one.why(_.code),
                     ]
                     for one in decided[:12]
                 ],

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from models.challenge import Reason
 from models.measures import rounded
 from models.nextpurchase.rhythm import RhythmScorer
 from models.nextpurchase.words import model_card, verdict_sentence
@@ -291,8 +292,14 @@ def _train(
     )  # fmt: skip
     served = registry.usable(ESTIMATOR_NAME, _opened)
     if served is None or served[1]["as_of"] <= day.isoformat():
-        reason = verdict_sentence(method, artifact.facts, "en")
-        registry.promote(ESTIMATOR_NAME, artifact.version, reason=reason, now=now)
+        code = (
+            "nothing_served"
+            if served is None
+            else "same_version"
+            if served[0] == artifact.version
+            else "held_when_tested"
+        )
+        registry.promote(ESTIMATOR_NAME, artifact.version, reason=Reason(code), now=now)
     return _opened(artifact)
 
 
