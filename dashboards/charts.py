@@ -515,6 +515,69 @@ def stacked(
     return Plot(configured(spec, tokens, height), head, table)
 
 
+@dataclass(frozen=True)
+class Span:
+    """A bar from one value to another: what speaks for, or against."""
+
+    name: str
+    start: float
+    end: float
+    more: Sequence[str] = ()
+    is_sum: bool = False
+
+
+def spans(
+    bars: Sequence[Span], head: Sequence[str], said: Callable[[float], str], tokens: Tokens
+) -> Plot:
+    """Bars lying one under the other, to the right what adds, to the left what takes away.
+
+    `head` names what a bar is, its length, and what `Span.more` holds.
+    """
+    values = [
+        {
+            "name": bar.name,
+            "start": bar.start,
+            "end": bar.end,
+            "colour": tokens.ink if bar.is_sum else tokens.good if bar.end >= bar.start
+            else tokens.bad,
+            "said": said(bar.end - bar.start),
+            **{f"more{i}": text for i, text in enumerate(bar.more)},
+        }
+        for bar in bars
+    ]  # fmt: skip
+    ends = [value for bar in bars for value in (bar.start, bar.end)] or [0.0]
+    low, high = min(0.0, *ends), max(0.0, *ends)
+    ticks = ticks_between(low, high)
+    spec = {
+        "data": {"values": values},
+        "mark": {"type": "bar", "cornerRadius": 2, "height": {"band": 0.7}},
+        "encoding": {
+            "y": {
+                "field": "name",
+                "type": "nominal",
+                "sort": None,
+                "axis": {"labelLimit": 210, "labelPadding": 6},
+            },
+            "x": {
+                "field": "start",
+                "type": "quantitative",
+                "scale": {"domain": [min(low, ticks[0]), max(high, ticks[-1])], "nice": False},
+                "axis": _value_axis(ticks, said) | {"grid": True},
+            },
+            "x2": {"field": "end"},
+            "color": {"field": "colour", "type": "nominal", "scale": None},
+            "tooltip": [
+                {"field": field, "type": "nominal", "title": title}
+                for field, title in zip(
+                    ("name", "said", *(f"more{i}" for i in range(len(head) - 2))), head, strict=True
+                )
+            ],
+        },
+    }
+    rows = [[bar.name, said(bar.end - bar.start), *bar.more] for bar in bars]
+    return Plot(configured(spec, tokens, 30 + 22 * len(bars)), head, rows)
+
+
 def alluvial(
     columns: Sequence[str],
     flows: Sequence[tuple[int, str, str, int]],

@@ -10,6 +10,9 @@ import pytest
 from cohorte.clock import now
 from cohorte.store import open_store
 from cohorte.workspace import Workspace, open_workspace
+from dashboards import link_model, theme
+from dashboards.language import words
+from models.identity.artifact import save_model
 from tests.dashboards.conftest import RunScreen, rows_of, said
 from tests.dashboards.test_screens import one
 
@@ -82,6 +85,49 @@ def test_the_settings_are_told(screen: RunScreen) -> None:
     assert not app.exception
     assert "shared keys and probable links" in said(app)
     assert "most trusted source" in said(app)
+
+
+def a_link_model(folder: Path) -> None:
+    level = {"comparison_name": "given", "label_for_charts": "same first name",
+        "log2_bayes_factor": 6.8, "m_probability": 0.91, "u_probability": 0.008}  # fmt: skip
+    start = dict.fromkeys(level) | {"comparison_name": "probability_two_random_records_match"}
+    charts = {
+        "match_weights": {"data": {"values": [start, level]}},
+        "unlinkables": {
+            "data": {
+                "values": [
+                    {"match_weight": -1.0, "cum_prop": 0.02},
+                    {"match_weight": 4.0, "cum_prop": 0.07},
+                    {"match_weight": 9.0, "cum_prop": 1.0},
+                ]
+            }
+        },
+    }
+    save_model(folder, {}, charts, columns=frozenset({"given"}), records=1200, now=now())
+
+
+def test_what_the_link_model_learned_is_drawn_with_tables(
+    screen: RunScreen, own: Workspace
+) -> None:
+    assert "Learned from" not in said(screen("identity", root=own.root, lang="en", view="settings"))
+    a_link_model(own.artifacts_dir / "identity")
+    app = screen("identity", root=own.root, lang="en", view="settings")
+    assert not app.exception
+    told = said(app)
+    assert "first name: same first name" in told
+    assert "7.0% of records could not be found again" in told
+    assert "where every pair starts" in told
+    assert "What another threshold would join" in told
+
+
+def test_the_parts_of_a_pair_add_up_to_its_weight() -> None:
+    row = {"match_weight": 3.0, "evidence": '{"given": 6.5, "tf_adj_given": 1.0, "email": -2.5}'}
+    drawn = link_model.waterfall(row, words(), theme.tokens("light"))
+    bars = drawn.spec["data"]["values"]
+    assert [(bar["start"], bar["end"]) for bar in bars] == [
+        (0.0, -2.0), (-2.0, 5.5), (5.5, 3.0), (0.0, 3.0),
+    ]  # fmt: skip
+    assert drawn.rows[-1][1] == "3"
 
 
 def test_an_old_id_leads_to_the_customer_it_was_merged_into(
