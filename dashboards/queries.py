@@ -704,8 +704,8 @@ def leads(cursor: Cursor, customer_id: str) -> list[Row]:
     """Leads of a customer with their score, the likeliest first."""
     return cursor.rows(
         """
-        select leads.*, conversion_probability, lead_grade, reasons, estimator_version
-        from leads left join lead_scores using (source, lead_id)
+        select leads.*, scored.* exclude (source, lead_id, as_of)
+        from leads left join lead_scores as scored using (source, lead_id)
         where customer_id = $customer_id
         order by conversion_probability desc nulls last, leads.created_at desc limit 10
         """,

@@ -27,6 +27,7 @@ from dashboards.markup import Html, div, join, span, tag
 from dashboards.queries import Row
 from dashboards.score_parts import person_scores, person_what_if
 from dashboards.vocabulary import named
+from models.leads import reason_sentence
 
 ORDERS_SHOWN = 10
 EVENTS_SHOWN = 30
@@ -358,6 +359,9 @@ def _lead(lead: Row, _: Words) -> Html:
                 cls="sub",
             )
         )
+        worth = lead.get("expected_value_amount")
+        if worth is not None and not lead["is_converted"]:
+            lines.append(div(_("{value} expected", value=_.money(worth, 0)), cls="sub"))
         lines += [div(reason, cls="sub") for reason in reasons(lead["reasons"], _)]
     return tag("li", lines)
 
@@ -369,6 +373,9 @@ def reasons(written: str | None, _: Words) -> list[str]:
         strongest = sorted(found, key=lambda r: -abs(float(r["contribution"])))[:3]
         said = []
         for reason in strongest:
+            if "rule" in reason:
+                said.append(reason_sentence(reason, _.code))
+                continue
             feature = named(vocabulary.LEAD_FEATURES, str(reason["feature"]), _).lower()
             value = reason.get("value")
             shown = _("unknown") if value in (None, "") else str(value)
