@@ -380,11 +380,14 @@ def cell(
     tone: str = "",
     colour: str | None = None,
     bar: float | None = None,
+    course: Sequence[float] = (),
     faint: bool = False,
 ) -> dict[str, Any]:
-    """A cell of `open_table`; every part is shown as text."""
+    """A cell of `open_table`; every part is shown as text, a course as a line under it."""
     parts = {"text": value, "sub": sub, "pill": pill, "tone": tone, "colour": colour, "bar": bar}
     kept = {name: part for name, part in parts.items() if part not in (None, "")}
+    if len(course) > 1:
+        kept["course"] = [float(point) for point in course]
     return kept | ({"faint": True} if faint else {})
 
 

@@ -17,6 +17,7 @@ import duckdb
 from cohorte.contracts import contracts
 from cohorte.formats import settle_format
 from cohorte.logs import log_about, log_to, logger
+from cohorte.segments.audience import PEOPLE_DAYS, PEOPLE_DIR
 from cohorte.settings import RetentionSettings
 from cohorte.warehouse import connect_raw, sync_folder, writer_config, writer_lock
 from cohorte.workspace import Workspace
@@ -120,6 +121,14 @@ def _trim_files(workspace: Workspace, retention: RetentionSettings, now: datetim
             path.unlink()
         if old:
             done.append(f"exports: {len(old)} files removed")
+    exported = workspace.exports_dir / PEOPLE_DIR
+    if exported.is_dir():
+        limit = (now - timedelta(days=PEOPLE_DAYS)).timestamp()
+        old = [path for path in exported.iterdir() if path.stat().st_mtime < limit]
+        for path in old:
+            path.unlink()
+        if old:
+            done.append(f"exports: who was in {len(old)} files forgotten")
     for path in workspace.dbt_target_dir.glob("*.log*"):
         if path.stat().st_size > BUILD_LOG_BYTES or path.suffix != ".log":
             path.unlink()

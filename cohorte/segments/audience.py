@@ -38,6 +38,9 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 FileFormat = Literal["csv", "xlsx", "parquet"]
 FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
 SHEET_ROWS = 1_048_576
+PEOPLE_DIR = ".people"
+PEOPLE_DAYS = 400
+"""How long it is kept who was in an exported file: longer than exports are compared."""
 
 _FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
 
@@ -197,7 +200,7 @@ def _beside(columns: Sequence[str]) -> list[str]:
 
 def _people_path(path: Path) -> Path:
     """Who was in an exported file: ids alone, kept beside the exports."""
-    return path.parent / ".people" / f"{path.name}.parquet"
+    return path.parent / PEOPLE_DIR / f"{path.name}.parquet"
 
 
 def _remember_people(path: Path, table: pl.DataFrame) -> None:

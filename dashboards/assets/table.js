@@ -13,6 +13,20 @@ export default function (component) {
     if (text !== undefined && text !== null) made.textContent = text;
     return made;
   };
+  const drawn = (course) => {
+    const space = "http://www.w3.org/2000/svg";
+    const low = Math.min(...course), high = Math.max(...course);
+    const points = course.map((value, place) =>
+      (place / (course.length - 1)) * 100 + "," + (17 - ((value - low) / (high - low || 1)) * 14));
+    const picture = document.createElementNS(space, "svg");
+    picture.setAttribute("class", "co-course");
+    picture.setAttribute("viewBox", "0 0 100 20");
+    picture.setAttribute("preserveAspectRatio", "none");
+    picture.setAttribute("aria-hidden", "true");
+    const line = picture.appendChild(document.createElementNS(space, "polyline"));
+    line.setAttribute("points", points.join(" "));
+    return picture;
+  };
   const table = element("table", "co-table" + (data.stack ? " co-stack" : ""));
   table.setAttribute("aria-label", data.label);
   const head = table.appendChild(element("thead")).appendChild(element("tr"));
@@ -51,6 +65,7 @@ export default function (component) {
         fill.style.width = Math.max(0, Math.min(100, value.bar * 100)) + "%";
         if (value.colour) fill.style.setProperty("--c", value.colour);
       }
+      if (value.course) cell.appendChild(drawn(value.course));
       if (value.sub) inside.appendChild(element("span", "sub", value.sub));
     });
     line.addEventListener("click", () => setTriggerValue("picked", row.id));

@@ -34,7 +34,7 @@ from cohorte.segments import (
 from cohorte.segments.describe import say_value
 from cohorte.segments.library import definition_changes, referring, segment_yaml
 from cohorte.segments.watch import StoppedError
-from dashboards import queries, segment_queries, theme, vocabulary
+from dashboards import person, queries, segment_queries, theme, vocabulary
 from dashboards.components import (
     Column,
     bar,
@@ -62,7 +62,10 @@ from dashboards.segment_draft import (
     open_draft,
 )
 
-AUTHOR = "screen"
+NOBODY = "screen"
+"""Who did what a screen did, where people do not sign in."""
+COURSE = 40
+"""How many runs the course of a size shows."""
 SAMPLE_SIZE = 8
 PAGE = 25
 EXPORT_COLUMNS = (
@@ -113,6 +116,11 @@ def _blank() -> Draft:
     draft = open_draft("", {"all": []})
     draft.rule.items.append(Line("days_since_last_order", "less_or_equal", None))
     return draft
+
+
+def _who_acts() -> str:
+    """The person signed in, for the log."""
+    return person.who() or NOBODY
 
 
 def _go(segment_id: str | None) -> None:
@@ -178,7 +186,7 @@ def _list(_: Words) -> None:
                         _.share(size, base) if size is not None else "–",
                         bar=(size or 0) / (base or 1),
                     ),
-                    cell(_moved(segment.segment_id, moved, histories, _), sub=_course(points)),
+                    cell(_moved(segment.segment_id, moved, histories, _), course=points[-COURSE:]),
                     cell(
                         segment.owner or "",
                         pill=_("file") if segment.origin == "file" else _("screen"),
@@ -252,18 +260,6 @@ def _freshness(segment: Segment, _: Words) -> str | None:
     if segment.updated_at is None:
         return None
     return _.day(_.local(segment.updated_at).date())
-
-
-def _course(points: list[float]) -> str | None:
-    """The course of a size as a line of blocks, the latest runs at the right."""
-    if len(points) < 2:
-        return None
-    latest = points[-16:]
-    low, high = min(latest), max(latest)
-    return "".join(_BLOCKS[round((point - low) / ((high - low) or 1) * 7)] for point in latest)
-
-
-_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def _moved(
@@ -362,7 +358,7 @@ def _archive(segment: Segment, segments: list[Segment], _: Words) -> None:
         sentence = _("It stays: the segments {names} refer to it.", names=names)
         draw(div(sentence, cls="co-warning", role="alert"))
         return
-    queries.store().archive_segment(segment.segment_id, who=AUTHOR, at=now())
+    queries.store().archive_segment(segment.segment_id, who=_who_acts(), at=now())
     _go(None)
 
 
@@ -805,7 +801,7 @@ def _versions(segment: Segment, segments: list[Segment], _: Words) -> None:
                     queries.store().save_segment(
                         definition.name,
                         definition.rule,
-                        author=AUTHOR,
+                        author=_who_acts(),
                         at=now(),
                         segment_id=segment.segment_id,
                         description=definition.description,
@@ -951,10 +947,11 @@ def _exporter(
     """What makes the file when it is asked for, from the version that the page shows."""
     space, store = queries.workspace(), queries.store()
     people, version = segment_queries.population(segments), queries.pinned().info.version
+    who = _who_acts()
 
     def make() -> bytes:
         path, _export_entry = export_audience(
-            space, store, people, segment, channel, purpose, who=AUTHOR, at=now(),
+            space, store, people, segment, channel, purpose, who=who, at=now(),
             columns=columns, file_format=file_format, version=version, language=_.code,
         )  # fmt: skip
         return path.read_bytes()
@@ -978,7 +975,7 @@ def _builder(draft: Draft, _: Words) -> None:
         with card("rule"):
             builder.edit()
         with card("save"):
-            saved = save_form(builder, AUTHOR)
+            saved = save_form(builder, _who_acts())
     if saved is not None:
         close_draft()
         st.toast(_("Saved."))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -15,6 +16,7 @@ import yaml
 
 from cohorte.errors import CohorteError, SettingsError
 from cohorte.segments import describe, open_population, parse_rule
+from cohorte.segments.audience import PEOPLE_DAYS, PEOPLE_DIR
 from cohorte.store import open_store
 from cohorte.warehouse import connect_raw, list_versions, open_served, sha256_of
 from cohorte.workspace import open_workspace
@@ -219,6 +221,18 @@ def test_housekeeping_keeps_what_is_declared_and_leaves_no_byte_of_the_rest(shop
     assert b"old-secret" not in workspace.raw_path.read_bytes()
     assert keep_house(workspace, NOW) == []
     assert sha256_of(workspace.versions_dir / "v2.duckdb") == report.version.sha256
+
+
+def test_who_was_in_old_exports_is_forgotten(tmp_path):
+    workspace = small_shop(tmp_path / "shop")
+    people = workspace.exports_dir / PEOPLE_DIR
+    people.mkdir(parents=True)
+    for name, days in (("old", PEOPLE_DAYS + 1), ("recent", PEOPLE_DAYS - 1)):
+        (people / name).touch()
+        at = (NOW - timedelta(days=days)).timestamp()
+        os.utime(people / name, (at, at))
+    keep_house(workspace, NOW)
+    assert [path.name for path in people.iterdir()] == ["recent"]
 
 
 def test_months_end_where_they_end():
