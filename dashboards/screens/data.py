@@ -26,6 +26,7 @@ from dashboards.markup import div, join, span, tag
 from dashboards.vocabulary import named
 
 STALE_AFTER = timedelta(days=3)
+BREAKABLE_DOT = ".\u200b"
 
 
 def render() -> None:
@@ -64,6 +65,9 @@ def render() -> None:
     with right:
         _reconciliation(gaps, _)
     _odd_deliveries(_)
+    if not queries.address_problems():
+        _columns(_)
+        return
     left, right = st.columns([7, 6], gap="small")
     with left:
         _columns(_)
@@ -203,7 +207,7 @@ def _rejects(_: Words) -> None:
                         span(named(vocabulary.REJECT_REASONS, row["reason"], _), cls="main"),
                         join(
                             span(
-                                ".".join(
+                                BREAKABLE_DOT.join(
                                     filter(None, [row["source"], row["entity"], row["column_name"]])
                                 ),
                                 cls="co-mono",

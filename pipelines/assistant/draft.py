@@ -137,6 +137,8 @@ def propose_columns(workspace: Workspace, source: Source) -> list[Proposal]:
         except SourceError:
             continue
         sample = next((s for s in samples if feed.sheet in (None, s.sheet)), samples[0])
+        if sample.format != feed.format:
+            continue
         profiles = profile_columns(sample)
         taken = {target for mapping in feed.entities.values() for target in mapping.columns}
         inner = [name for place, names in sample.lists.items() if place in mapped for name in names]

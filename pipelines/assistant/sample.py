@@ -14,6 +14,7 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -398,12 +399,9 @@ def _json(path: Path, text: str, stripped: str, is_whole: bool) -> Sample | None
     lines = [line for line in text.split("\n") if line.strip()]
     if not is_whole:
         lines = lines[:-1]
-    try:
-        records = [json.loads(line, parse_float=str) for line in lines[:SAMPLE_ROWS]]
-        declared: dict[str, Any] = {"format": "json_lines"}
-    except ValueError:
-        records, declared = [], {}
-    if not records or not all(isinstance(record, dict) for record in records):
+    records = _objects(lines[:SAMPLE_ROWS])
+    declared: dict[str, Any] = {"format": "json_lines"}
+    if not records:
         try:
             document = json.loads(
                 path.read_bytes() if is_whole else path.read_text(), parse_float=str
@@ -419,6 +417,16 @@ def _json(path: Path, text: str, stripped: str, is_whole: bool) -> Sample | None
         place, records = found
         declared = {"format": "json", "records": place}
     return _flattened(path, records, declared, is_whole and len(records) <= SAMPLE_ROWS)
+
+
+def _objects(lines: Sequence[str]) -> list[dict[str, Any]]:
+    """The lines that are JSON objects, where nearly all are; none where they are no JSON lines."""
+    found = []
+    for line in lines:
+        with suppress(ValueError):
+            found.append(json.loads(line, parse_float=str))
+    objects = [one for one in found if isinstance(one, dict)]
+    return objects if len(objects) >= SURE * len(lines) else []
 
 
 def _list_of_objects(value: Any, place: str) -> tuple[str, list[Any]] | None:

@@ -418,6 +418,13 @@ def test_a_rehearsal_shows_rows_rejects_and_writes_nothing(bench):
     assert list((bench.root / "sources").iterdir()) == []
 
 
+def test_a_broken_line_does_not_hide_that_lines_are_json(bench):
+    text = "".join(f'{{"id": "{n}", "ville": "Lyon, Rhône"}}\n' for n in range(30))
+    found = look(bench, "clients.jsonl", text + '{"id": "30", "vil')
+    assert found.sample.format == "json_lines"
+    assert found.column_names == ["$.id", "$.ville"]
+
+
 REAL = {
     "olist/olist_orders_dataset.csv": (
         "orders",
