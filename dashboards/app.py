@@ -12,7 +12,7 @@ from cohorte.errors import CohorteError
 from cohorte.i18n import LANGUAGES, N_, Language, language_of
 from cohorte.logs import logger
 from cohorte.settings import WorkspaceSettings
-from dashboards import address, components, language, person, reports
+from dashboards import address, components, language, person, reports, theme
 from dashboards.language import Words
 from dashboards.markup import div, span, tag
 from dashboards.queries import Served, pin, workspace
@@ -146,6 +146,7 @@ def _top_bar(
         if served is not None:
             _search(_)
             _report(served, here, _)
+        _scheme(_)
         chosen = st.segmented_control(
             _("Language"),
             LANGUAGES,
@@ -156,6 +157,21 @@ def _top_bar(
             label_visibility="collapsed",
         )
         address.keep(language.KEY, chosen, fallback)
+
+
+def _scheme(_: Words) -> None:
+    """Light, dark, or as the system has it."""
+    kept = person.scheme()
+    names = {"system": _("As the system"), "light": _("Light"), "dark": _("Dark")}
+    with st.popover("", icon=":material/contrast:", help=_("Appearance"), key="scheme"):
+        chosen = st.radio(
+            _("Appearance"), names, list(names).index(kept), format_func=names.__getitem__
+        )
+    worn = st.context.cookies.get(theme.COOKIE, "system")
+    if chosen != kept:
+        person.choose_scheme(str(chosen))
+    elif person.who() and kept != worn and "scheme_kept" not in st.session_state:
+        person.choose_scheme(kept)
 
 
 def _search(_: Words) -> None:
@@ -225,7 +241,7 @@ def _freshness(settings: WorkspaceSettings, served: Served | None, _: Words) -> 
             _("version {name}", name=served.info.version),
             cls="co-long",
         ),
-        span(data_to, " · ", served.info.version, cls="co-short"),
+        span(data_to, cls="co-short"),
         cls="co-fresh",
         title=_("published on {at}", at=_.at(published_at))
         + (" · " + _("not refreshed for two days or more") if stale else ""),

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import queries
+from dashboards import queries, theme
 
 HOMES = {"manager": "overview", "marketer": "customers", "data": "data", "admin": "data"}
 """The first page by role; the overview for whoever is not known."""
@@ -39,3 +39,28 @@ def home(pages: list[str]) -> str:
     roles = {user.user_id: user.role for user in queries.store().list_users()} if person else {}
     found = HOMES.get(roles.get(person, ""), "overview")
     return found if found in pages else "overview"
+
+
+def scheme() -> str:
+    """The colour scheme this person chose: here, else wherever they signed in; the system's."""
+    kept = preference("theme") if who() else st.context.cookies.get(theme.COOKIE)
+    chosen = st.session_state.get("scheme_kept", kept)
+    return str(chosen) if chosen in theme.SCHEMES else "system"
+
+
+def choose_scheme(chosen: str) -> None:
+    """Keep a colour scheme: in the browser, and with the person where people sign in."""
+    st.session_state["scheme_kept"] = chosen
+    if who():
+        keep("theme", chosen)
+    wear(chosen)
+
+
+def wear(chosen: str) -> None:
+    """Show a colour scheme: the browser keeps it and loads the page again."""
+    age = 0 if chosen == "system" else 31_536_000
+    st.html(
+        f"<script>document.cookie='{theme.COOKIE}={chosen}; path=/; max-age={age};"
+        " SameSite=Lax'; window.location.reload()</script>",
+        unsafe_allow_javascript=True,
+    )

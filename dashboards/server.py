@@ -29,6 +29,17 @@ HEADERS = [
 ]
 NOT_PASSED_ON = (b"accept-encoding", b"if-none-match", b"if-modified-since")
 OUTDATED = (b"content-length", b"etag", b"last-modified")
+# Streamlit keeps a colour scheme by path; ours is one for all pages, chosen in the header. It is
+# put in its place before Streamlit looks.
+_SCHEME = (
+    "<script>try{const c=(document.cookie.match(/(?:^|; )"
+    + theme.COOKIE
+    + "=(light|dark)/)||[])[1],k=`stActiveTheme-${location.pathname}-v2`;"
+    "if(c){localStorage.setItem(k,JSON.stringify(c==='dark'?'Dark':'Light'));"
+    "document.documentElement.style.background=c==='dark'?'"
+    + f"{theme.PAIRS['canvas'][1]}':'{theme.PAIRS['canvas'][0]}'"
+    + "}else localStorage.removeItem(k)}catch{}</script>"
+)
 _GROUND = (
     f"<style>html{{background:{theme.PAIRS['canvas'][0]}}}"
     f"@media(prefers-color-scheme:dark){{html{{background:{theme.PAIRS['canvas'][1]}}}}}</style>"
@@ -85,7 +96,8 @@ def language_asked(scope: Any) -> str:
 def page(html: str, language: str) -> str:
     """Streamlit's HTML shell made ours."""
     html = html.replace('<html lang="en">', f'<html lang="{language}">', 1)
-    html = re.sub(r"<title>.*?</title>", f"<title>Cohorte</title>{_GROUND}", html, count=1)
+    head = f"<title>Cohorte</title>{_GROUND}{_SCHEME}"
+    html = re.sub(r"<title>.*?</title>", lambda _found: head, html, count=1)
     html = html.replace("./favicon.png", "./app/static/icon.png", 1)
     html = re.sub(r'<link\s+rel="preload"[^>]*?as="font"[^>]*>', "", html, flags=re.DOTALL)
     needs = (

@@ -71,6 +71,10 @@ class Tokens:
     third: str
 
 
+COOKIE = "cohorte_theme"
+SCHEMES = ("system", "light", "dark")
+
+
 def tokens(mode: str | None) -> Tokens:
     """Tokens of `light` or `dark`; anything else is light."""
     dark = mode == "dark"

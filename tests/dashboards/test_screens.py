@@ -114,6 +114,20 @@ def publish_another(workspace: Workspace, version: str, customers: int) -> None:
     set_served(workspace, version)
 
 
+def test_a_colour_scheme_chosen_is_kept_by_the_browser(screen: RunScreen) -> None:
+    def scripts() -> str:
+        return " ".join(element.proto.body for element in app.get("html"))
+
+    app = screen("objectives", lang="fr")
+    (radio,) = [each for each in app.radio if each.label == "Apparence"]
+    assert radio.options == ["Comme le système", "Clair", "Sombre"]
+    assert "cohorte_theme=" not in scripts()
+    radio.set_value("dark").run()
+    assert "cohorte_theme=dark" in scripts()
+    app.run()
+    assert "cohorte_theme=" not in scripts()
+
+
 # Customers
 
 
