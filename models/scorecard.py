@@ -14,6 +14,8 @@ import numpy.typing as npt
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import SplineTransformer
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -35,6 +37,12 @@ NEWTON_TOLERANCE = 1e-10
 
 LEAST_SLOPE = 0.1
 """Calibration may flatten a score, not wipe out or turn round what it says."""
+
+SMOOTH_ROWS = 50_000
+"""Rows that the smooth part is learned from, at most, evenly spread."""
+
+SMOOTH_PENALTY = 0.1
+SPLINE_KNOTS = 5
 
 AGREEMENT = 1e-9
 """Largest difference allowed between the tables and the trees they were read from."""
@@ -158,6 +166,10 @@ class AdditiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 class AdditiveScorer(AdditiveClassifier):
     """Gradient-boosted trees of one feature each, collapsed into one table per feature.
 
+    Half of each table's log-odds come from a smooth part, a penalised logistic regression of
+    lines, splines and categories over the intervals that the trees found: trees follow steps,
+    splines carry trends, and their errors differ. The sum is a table as before.
+
     Parameters
     ----------
     max_iter : int
@@ -169,6 +181,8 @@ class AdditiveScorer(AdditiveClassifier):
         Intervals or categories per feature.
     categorical_features : array-like of int, or None
         Columns that hold category codes 0, 1, 2, ...
+    smooth_share : float
+        Share of the smooth part, from 0 (trees alone) to below 1.
     logit_slope : float
         Calibration: what the trees' logit is multiplied by, the mean probability on the training
         rows kept. Estimated by ``platt_slope`` on rows that came after those trained on.
@@ -205,6 +219,7 @@ class AdditiveScorer(AdditiveClassifier):
         l2_regularization: float = 20,
         max_bins: int = 128,
         categorical_features: Any = None,
+        smooth_share: float = 0.5,
         logit_slope: float = 1.0,
         random_state: Any = None,
     ) -> None:
@@ -214,6 +229,7 @@ class AdditiveScorer(AdditiveClassifier):
         self.l2_regularization = l2_regularization
         self.max_bins = max_bins
         self.categorical_features = categorical_features
+        self.smooth_share = smooth_share
         self.logit_slope = logit_slope
         self.random_state = random_state
 
@@ -232,6 +248,8 @@ class AdditiveScorer(AdditiveClassifier):
         gap = np.max(np.abs(self.decision_function(X) - boosting.decision_function(X)))
         if not gap <= AGREEMENT:
             raise RuntimeError(f"the tables differ from their trees by {gap:.3g}")
+        if self.smooth_share > 0:
+            self._smooth(X, target, weights)
         self._centre(X, weights)
         self.level_shift_ = 0.0
         if self.logit_slope != 1:
@@ -240,6 +258,69 @@ class AdditiveScorer(AdditiveClassifier):
             self._scale(self.logit_slope, self.level_shift_)
         self._round()
         return self
+
+    def _smooth(
+        self,
+        X: FloatArray,  # noqa: N803
+        target: npt.NDArray[np.int64],
+        weights: FloatArray,
+    ) -> None:
+        """Blend the smooth part into the tables, by its share of the logit."""
+        count = X.shape[1]
+        bases, places = [], []
+        for feature in range(count):
+            place = self._place(feature, X[:, feature])
+            bases.append(self._basis(feature, X[:, feature], place))
+            places.append(place)
+        rows = np.flatnonzero(weights > 0)
+        if len(rows) > SMOOTH_ROWS:
+            rows = rows[np.linspace(0, len(rows) - 1, SMOOTH_ROWS).astype(np.intp)]
+        design = np.hstack([basis[place[rows]] for basis, place in zip(bases, places, strict=True)])
+        if len(np.unique(target[rows])) < 2:
+            return
+        logistic = LogisticRegression(C=SMOOTH_PENALTY, max_iter=1000)
+        logistic.fit(design, target[rows], sample_weight=weights[rows] / weights[rows].mean())
+        share, effects, at = self.smooth_share, logistic.coef_[0], 0
+        for feature, basis in enumerate(bases):
+            smooth = basis @ effects[at : at + basis.shape[1]]
+            at += basis.shape[1]
+            self.values_[feature] = (1 - share) * self.values_[feature] + share * smooth[:-1]
+            self.missing_[feature] = (1 - share) * self.missing_[feature] + share * smooth[-1]
+        self.intercept_ = (1 - share) * self.intercept_ + share * float(logistic.intercept_[0])
+
+    def _place(self, feature: int, column: FloatArray) -> npt.NDArray[np.intp]:
+        """The interval or category of each value; the last place is that of missing ones."""
+        size = len(self.values_[feature])
+        known = ~np.isnan(column)
+        place = np.full(len(column), size, dtype=np.intp)
+        if self.is_categorical_[feature]:
+            place[known] = column[known].astype(np.intp)
+        else:
+            place[known] = np.searchsorted(self.edges_[feature], column[known], side="left")
+        return place
+
+    def _basis(self, feature: int, column: FloatArray, place: npt.NDArray[np.intp]) -> FloatArray:
+        """What the smooth part knows of each interval or category, and of missing values."""
+        size = len(self.values_[feature])
+        if self.is_categorical_[feature]:
+            return np.eye(size + 1)
+        counts = np.bincount(place, minlength=size + 1)[:size].astype(np.float64)
+        if size < 2 or (counts > 0).sum() < 2:
+            return np.eye(size + 1)[:, -1:]
+        known = place < size
+        sums = np.bincount(place[known], column[known], size)
+        middle = np.interp(
+            np.arange(size), np.flatnonzero(counts), sums[counts > 0] / counts[counts > 0]
+        )[:, None]
+        splines = SplineTransformer(SPLINE_KNOTS, knots="uniform", extrapolation="constant")
+        parts = np.column_stack((middle, splines.fit_transform(middle)))
+        mean = np.average(parts, axis=0, weights=counts)
+        spread = np.sqrt(np.average(np.square(parts - mean), axis=0, weights=counts))
+        told = (parts - mean) / np.where(spread > 1e-9, spread, 1.0)
+        basis = np.zeros((size + 1, parts.shape[1] + 1))
+        basis[:size, :-1] = told
+        basis[size, -1] = 1.0
+        return basis
 
     def _boosting(self) -> HistGradientBoostingClassifier:
         return HistGradientBoostingClassifier(

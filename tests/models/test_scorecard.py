@@ -49,7 +49,9 @@ def test_the_tables_equal_their_trees_on_rows_never_seen(seed: int, rows: int) -
     X, y = population(rows, seed)  # noqa: N806
     if len(np.unique(y)) < 2:
         return
-    scorer = AdditiveScorer(max_iter=30, categorical_features=[1], random_state=0).fit(X, y)
+    scorer = AdditiveScorer(
+        max_iter=30, categorical_features=[1], smooth_share=0.0, random_state=0
+    ).fit(X, y)
     trees = HistGradientBoostingClassifier(
         interaction_cst="no_interactions",
         early_stopping=False,
@@ -64,6 +66,23 @@ def test_the_tables_equal_their_trees_on_rows_never_seen(seed: int, rows: int) -
     fresh, _ = population(300, seed + 1)
     fresh[:5, 1] = 17
     assert np.abs(scorer.decision_function(fresh) - trees.decision_function(fresh)).max() < 1e-9
+
+
+def test_the_smooth_part_carries_a_trend_that_trees_cut_into_steps() -> None:
+    random = np.random.default_rng(8)
+    X = np.column_stack((random.normal(size=1500), random.normal(size=1500)))  # noqa: N806
+    logit = 1.2 * X[:, 0] - 0.8 * X[:, 1]
+    y = (random.random(1500) < 1 / (1 + np.exp(-logit))).astype(int)
+    fresh = random.normal(size=(4000, 2))
+    true = 1.2 * fresh[:, 0] - 0.8 * fresh[:, 1]
+    off = [
+        np.abs(
+            AdditiveScorer(smooth_share=share, random_state=0).fit(X, y).decision_function(fresh)
+            - true
+        ).mean()
+        for share in (0.0, 0.5)
+    ]
+    assert off[1] < 0.9 * off[0]
 
 
 def test_contributions_sum_to_the_logit() -> None:
