@@ -33,9 +33,8 @@ def person_scores(customer_id: str, _: Words) -> None:
         if score.propensity is not None
     }
     with card("person-scores", _("What to expect")):
-        if coming is not None:
-            draw(_next_order(coming, _))
-        draw(tag("ul", [_score(row, titles, _) for row in found], cls="co-list"))
+        told = [] if coming is None else [_next_order(coming, _)]
+        draw(tag("ul", told + [_score(row, titles, _) for row in found], cls="co-list"))
         for kind, label in (("again", _("Buys again")), ("new", _("Might like"))):
             names = [row["product_name"] for row in suggested if row["kind"] == kind]
             if names:
@@ -96,7 +95,7 @@ def _next_order(row: queries.Row, _: Words) -> Html:
         lines.append(div(after, cls="sub"))
     if row["category"]:
         lines.append(div(_("Likeliest category: {name}", name=row["category"]), cls="sub"))
-    return div(*lines, cls="co-next")
+    return tag("li", lines)
 
 
 def _score(row: queries.Row, titles: dict[str, str], _: Words) -> Html:

@@ -118,7 +118,7 @@ def _groups(today: list[Row], _: Words) -> None:
                 _("Group"), list(names), format_func=lambda key: f"{key} · {names[key]}"
             )
         with right:
-            asked = st.button(_("Save as a segment"), key="group-save", width="stretch")
+            asked = st.button(_("Save as a segment"), key="save-group", width="stretch")
         if asked:
             queries.store().save_segment(
                 names[picked][:120],

@@ -66,7 +66,7 @@ def test_a_group_is_saved_as_a_segment_that_follows_it(
 ) -> None:
     app = screen("groups", root=company.root, lang="en")
     assert "2 groups of buyers" in said(app)
-    app.button(key="group-save").click().run()
+    app.button(key="save-group").click().run()
     assert not app.exception
     with open_store(company.store_url) as store:
         (saved,) = store.list_segments()
