@@ -50,6 +50,9 @@ GoldenField = Literal[
     "name", "email", "phone", "address", "birth_date", "gender", "language", "company"
 ]
 SurvivorshipRule = Literal["most_trusted", "most_recent", "most_complete", "most_frequent"]
+Comparison = Literal[
+    "given", "family", "birth_date", "email", "phone", "postcode", "address", "city", "occupation",
+]  # fmt: skip
 ExactKey = Literal["person_id", "external_id", "loyalty_number", "email", "phone"]
 
 
@@ -76,6 +79,8 @@ class IdentitySettings(Declared):
     a customer's value is taken from; the most trusted one unless stated. ``false_merge_cost`` is
     how many missed links one false merge costs: two records are joined when they are one person
     with odds of that much. Pairs below, down to ``review_probability``, wait for a person.
+    ``comparison_weights`` makes what a comparison says count for less or more than was learned; 0
+    leaves it out.
     """
 
     method: Literal["exact", "full"] = "full"
@@ -85,6 +90,7 @@ class IdentitySettings(Declared):
     survivorship: dict[GoldenField, SurvivorshipRule] = {}
     false_merge_cost: float = Field(default=19.0, ge=1, le=10_000)
     review_probability: float = Field(default=0.5, gt=0, lt=1)
+    comparison_weights: dict[Comparison, Annotated[float, Field(ge=0, le=3)]] = {}
     gates: IdentityGates = IdentityGates()
 
 

@@ -87,6 +87,10 @@ def simulate(
     without: Annotated[
         list[str] | None, typer.Option(help="An exact key that would no longer link.")
     ] = None,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(help="What a comparison would count for, as in occupation=0.5; 0: nothing."),
+    ] = None,
     unique_source: Annotated[
         list[str] | None, typer.Option(help="A source whose ids would be unique people.")
     ] = None,
@@ -104,6 +108,8 @@ def simulate(
         "max_names_per_value": max_names_per_value,
         "exact_keys": [key for key in current.exact_keys if key not in without]
         if without else None,
+        "comparison_weights": {**current.comparison_weights, **_factors(weight)}
+        if weight else None,
         "unique_sources": [*current.unique_sources, *unique_source] if unique_source else None,
     }  # fmt: skip
     settings = IdentitySettings.model_validate(
@@ -127,6 +133,10 @@ def simulate(
             typer.echo(f"{title}:")
             for old, new, source, contact_id, name, email in sample:
                 typer.echo(f"  {source}:{contact_id} {name or '-'} {email or '-'} {old} -> {new}")
+
+
+def _factors(said: list[str]) -> dict[str, str]:
+    return {name: factor for name, _, factor in (text.partition("=") for text in said)}
 
 
 @app.command()

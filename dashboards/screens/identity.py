@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import date
+from typing import get_args
 
 import duckdb
 import streamlit as st
@@ -11,7 +12,7 @@ import streamlit as st
 from cohorte.clock import now
 from cohorte.errors import CohorteError
 from cohorte.i18n import N_
-from cohorte.settings import IdentitySettings
+from cohorte.settings import Comparison, IdentitySettings
 from cohorte.store import IdentityDecision, IdentityVerdict
 from dashboards import identities, link_model, queries, theme
 from dashboards.components import (
@@ -29,7 +30,7 @@ from dashboards.components import (
     table,
     warning,
 )
-from dashboards.identities import Pair, pair_key
+from dashboards.identities import COMPARED, Pair, pair_key
 from dashboards.identity_parts import KEYS, event_table, side_by_side, why
 from dashboards.language import Words, words
 from dashboards.markup import div, span, tag
@@ -486,9 +487,20 @@ def _asked(held: IdentitySettings, _: Words) -> IdentitySettings:
         _("Keys that link by themselves"), list(KEYS), default=list(held.exact_keys),
         format_func=lambda name: _(KEYS[name]), key="sim-keys", placeholder=_("None"),
     )  # fmt: skip
+    with st.expander(_("What each comparison counts for")):
+        note(_("1 is what was learned; 0 leaves the comparison out."))
+        columns = st.columns(3)
+        factors = {
+            name: columns[place % 3].number_input(
+                _(COMPARED[name]), min_value=0.0, max_value=3.0, step=0.25,
+                value=float(held.comparison_weights.get(name, 1.0)), key=f"sim-weight-{name}",
+            )
+            for place, name in enumerate(get_args(Comparison))
+        }  # fmt: skip
     return IdentitySettings.model_validate(
         held.model_dump()
         | {
+            "comparison_weights": {name: factor for name, factor in factors.items() if factor != 1},
             "method": method,
             "false_merge_cost": cost,
             "max_names_per_value": names,
@@ -567,12 +579,14 @@ def _signed(change: int, _: Words) -> str:
 
 
 def _as_yaml(asked: IdentitySettings) -> str:
+    factors = ", ".join(f"{name}: {factor:g}" for name, factor in asked.comparison_weights.items())
     return (
         "identity:\n"
         f"  method: {asked.method}\n"
         f"  exact_keys: [{', '.join(asked.exact_keys)}]\n"
         f"  max_names_per_value: {asked.max_names_per_value}\n"
         f"  false_merge_cost: {asked.false_merge_cost:g}\n"
+        + (f"  comparison_weights: {{{factors}}}\n" if factors else "")
     )
 
 

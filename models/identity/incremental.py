@@ -36,7 +36,6 @@ from models.identity.joining import (
     collect_links,
     decide,
     join_records,
-    log_odds,
     relink_around_decisions,
 )
 from models.identity.standardise import find_shared_values, name_records, standardise
@@ -97,7 +96,7 @@ def advance(
         _keep_exact(con, census)
     with scratch_tables(con):
         _propose(con, census)
-        _weigh(con, model, census)
+        _weigh(con, model, census, limits)
     with scratch_tables(con):
         regrouped = _regroup(con, decisions, unique_sources, limits)
     return Advance(records, changed, gone, regrouped)
@@ -370,7 +369,9 @@ def _propose_again(con: duckdb.DuckDBPyConnection, used: Sequence[linking.Blocki
     con.execute("drop table present")
 
 
-def _weigh(con: duckdb.DuckDBPyConnection, model: LinkModel, census: Census) -> None:
+def _weigh(
+    con: duckdb.DuckDBPyConnection, model: LinkModel, census: Census, limits: FullLimits
+) -> None:
     """``new_pairs``: the proposals weighed; ``old_pairs``: those of the state that go."""
     con.execute("""
         create or replace temp table old_pairs as
@@ -396,7 +397,8 @@ def _weigh(con: duckdb.DuckDBPyConnection, model: LinkModel, census: Census) -> 
     linking.leave_out_unlike(con)
     linking.score(
         con, model.settings, census.start, census.totals,
-        shift=log_odds(census.prior) - log_odds(census.start),
+        shift=linking.log_odds(census.prior) - linking.log_odds(census.start),
+        factors=limits.comparison_weights,
     )  # fmt: skip
     veto_pairs(con, census.reliability)
     con.execute("""

@@ -17,7 +17,7 @@ from models.identity.clusters import ClusterLimits, cluster
 from models.identity.exact import RULES, IdentityLimits, connected_records
 
 __all__ = [
-    "Decision", "FullLimits", "collect_links", "decide", "join_records", "log_odds", "no_pairs",
+    "Decision", "FullLimits", "collect_links", "decide", "join_records", "no_pairs",
     "relink_around_decisions",
 ]  # fmt: skip
 
@@ -58,6 +58,9 @@ class FullLimits:
     review_probability: float = 0.5
     """Probability from which a pair that was not joined waits for a person."""
 
+    comparison_weights: dict[str, float] = field(default_factory=dict)
+    """What a comparison's weight is multiplied by, where that is not 1."""
+
     gates: IdentityGates | None = None
     """What stops the pass before an id is changed; None when nothing does."""
 
@@ -68,13 +71,11 @@ class FullLimits:
             exact=IdentityLimits(rules=settings.exact_keys, max_names=settings.max_names_per_value),
             clusters=ClusterLimits(join_weight=math.log2(settings.false_merge_cost)),
             review_probability=settings.review_probability,
+            comparison_weights={
+                name: factor for name, factor in settings.comparison_weights.items() if factor != 1
+            },
             gates=None if accept_changes else settings.gates,
         )
-
-
-def log_odds(probability: float) -> float:
-    """Log2 of the odds, the unit of weights."""
-    return math.log2(probability / (1 - probability))
 
 
 def no_pairs(con: duckdb.DuckDBPyConnection) -> None:
@@ -239,7 +240,7 @@ def join_records(
 
 def _write_clusters(con: duckdb.DuckDBPyConnection, limits: FullLimits) -> None:
     rules = " ".join(f"when {index} then '{rule}'" for index, rule in enumerate(RULES))
-    review = log_odds(limits.review_probability)
+    review = linking.log_odds(limits.review_probability)
     con.execute(f"""
         create or replace table identity_edges as
         with weighed as (

@@ -7,7 +7,8 @@ each one column, so that no name shared by thousands can make the pairs explode.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -211,6 +212,11 @@ def _alike(name: str) -> str:
         f" or length(l.{name}) < 4 or length(r.{name}) < 4"
         f" or jaro_winkler_similarity(l.{name}, r.{name}) >= 0.7"
     )
+
+
+def log_odds(probability: float) -> float:
+    """Log2 of the odds, the unit of weights."""
+    return math.log2(probability / (1 - probability))
 
 
 Level = dict[str, Any]
@@ -565,31 +571,44 @@ def score(
     totals: dict[str, int],
     *,
     shift: float | None = None,
+    factors: Mapping[str, float] | None = None,
     threshold: float = 1e-3,
 ) -> None:
     """Weigh ``identity_candidates``: ``identity_pairs``, those of ``threshold`` or more.
 
     The evidence is the weight of each comparison; with the log-odds of the prior ``start`` they
     are the pair's; with ``shift`` that is added and the sum rounded.
+    ``factors`` multiply what some comparisons weigh.
     """
     linker = linker_of(con, model, start)
     with quiet():
         _register_terms(con, linker, model, totals)
         pairs = linker._db_api.register("identity_candidates")
         linker.table_management.register_blocked_pairs_for_predict(pairs)
-        found = linker.inference.predict(threshold_match_probability=threshold)
+        found = linker.inference.predict(threshold_match_probability=None if factors else threshold)
     weights = [
         name
         for name, *_ in con.execute(f"select * from {found.physical_name} limit 0").description
         if name.startswith("mw_")
     ]
-    weight = "match_weight" if shift is None else f"round(match_weight + {shift}, 4)"
+    parts = {
+        name[3:]: f"{(factors or {}).get(name[3:].removeprefix('tf_adj_'), 1.0)} * {name}"
+        for name in weights
+    }
+    evidence = ", ".join(f"{name} := round({part}, 4)" for name, part in parts.items())
+    total, enough = "match_weight", "true"
+    if factors:
+        total = " + ".join(
+            [str(log_odds(start)), *(f"coalesce({part}, 0)" for part in parts.values())]
+        )
+        enough = f"{total} >= {log_odds(threshold)}"
+    weight = total if shift is None else f"round({total} + {shift}, 4)"
     con.execute(f"""
         create or replace table identity_pairs as
         select record_l, record_r, {weight} as match_weight,
-            to_json(struct_pack({", ".join(f"{name[3:]} := round({name}, 4)" for name in weights)}))
-                as evidence
+            to_json(struct_pack({evidence})) as evidence
         from {found.physical_name}
+        where {enough}
         order by record_l, record_r
     """)
     found.drop_table_from_database_and_remove_from_cache()

@@ -46,7 +46,6 @@ from models.identity.joining import (
     collect_links,
     decide,
     join_records,
-    log_odds,
     no_pairs,
     relink_around_decisions,
 )
@@ -444,10 +443,13 @@ def _find_pairs(
         if retrain:
             return _Found(records, verdict, model)
     if census is None:
-        census = _take_census(con, folder, model, columns, blocking, references)
+        census = _take_census(con, folder, model, columns, blocking, references, limits)
     else:
-        shift = log_odds(census.prior) - log_odds(census.start)
-        linking.score(con, model.settings, census.start, census.totals, shift=shift)
+        shift = linking.log_odds(census.prior) - linking.log_odds(census.start)
+        linking.score(
+            con, model.settings, census.start, census.totals, shift=shift,
+            factors=limits.comparison_weights,
+        )  # fmt: skip
     veto_pairs(con, census.reliability)
     return _Found(records, verdict or _model_verdict(model, census), model, census, blocking)
 
@@ -459,6 +461,7 @@ def _take_census(
     columns: frozenset[str],
     blocking: tuple[linking.Blocking, ...],
     references: dict[str, str],
+    limits: FullLimits,
 ) -> Census:
     """Count what is common, weigh the candidate pairs by it, and keep the count.
 
@@ -467,13 +470,13 @@ def _take_census(
     """
     totals = linking.count_terms(con, model.settings)
     start = linking.matching_prior(con, columns)
-    linking.score(con, model.settings, start, totals)
+    linking.score(con, model.settings, start, totals, factors=limits.comparison_weights)
     records = int(con.execute("select count(*) from identity_records").fetchall()[0][0])
     prior = _fit_prior(
         con.execute("select match_weight from identity_pairs").fetchnumpy()["match_weight"],
         start, records,
     )  # fmt: skip
-    shift = log_odds(prior) - log_odds(start)
+    shift = linking.log_odds(prior) - linking.log_odds(start)
     con.execute(f"update identity_pairs set match_weight = round(match_weight + {shift}, 4)")
     census = Census(
         model=model.version,
@@ -515,6 +518,7 @@ def _settings_used(
             "join_weight": limits.clusters.join_weight,
             "model": model.version if model else None,
         }
+        | ({"weights": limits.comparison_weights} if limits.comparison_weights else {})
     )
 
 
@@ -627,12 +631,12 @@ def _model_verdict(model: LinkModel, census: Census) -> str:
 def _fit_prior(weights: Any, start: float, records: int) -> float:
     """Share of all pairs that are one person, such that the weights' probabilities add up to it."""
     pairs = records * (records - 1) / 2
-    evidence = np.asarray(weights, np.float64) - log_odds(start)
+    evidence = np.asarray(weights, np.float64) - linking.log_odds(start)
     prior = start
     for _ in range(25):
-        expected = (1 / (1 + np.exp2(-(evidence + log_odds(prior))))).sum() / pairs
+        expected = (1 / (1 + np.exp2(-(evidence + linking.log_odds(prior))))).sum() / pairs
         fitted = float(min(max(expected, 1e-12), 0.5))
-        if abs(log_odds(fitted) - log_odds(prior)) < 0.01:
+        if abs(linking.log_odds(fitted) - linking.log_odds(prior)) < 0.01:
             break
         prior = min(max(fitted, start / 4), start * 4)
     return prior

@@ -85,6 +85,7 @@ def test_the_settings_are_told(screen: RunScreen) -> None:
     assert not app.exception
     assert "shared keys and probable links" in said(app)
     assert "most trusted source" in said(app)
+    assert app.number_input(key="sim-weight-email").value == 1
 
 
 def a_link_model(folder: Path) -> None:

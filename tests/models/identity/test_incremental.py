@@ -22,7 +22,10 @@ from models.identity.linking import LinkLimits
 from tests.models.identity.people import NOW, Company, Record, invented
 
 TIGHT = FullLimits(
-    exact=IdentityLimits(max_names=3), links=LinkLimits(max_block=9), review_probability=0.2
+    exact=IdentityLimits(max_names=3),
+    links=LinkLimits(max_block=9),
+    review_probability=0.2,
+    comparison_weights={"postcode": 0.5},
 )
 """Limits that a few records of one value pass, so that a batch changes what older records are."""
 

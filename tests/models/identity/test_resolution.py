@@ -96,6 +96,34 @@ def test_the_evidence_of_a_link_adds_up_to_its_weight(learned: Company) -> None:
         assert probability == pytest.approx(1 / (1 + 2**-weight))
 
 
+def test_a_comparison_counts_for_as_much_as_the_settings_say(learned: Company) -> None:
+    learned.stage(invented()[0])
+    weighed = []
+    for factors in ({}, {"postcode": 0.5, "email": 0.0}):
+        limits = FullLimits(review_probability=0.01, comparison_weights=factors)
+        learned.resolve(limits=limits)
+        weighed.append(
+            {
+                (one, other): (weight, json.loads(evidence))
+                for one, other, weight, evidence in learned.con.execute(
+                    "select contact_a, contact_b, match_weight, evidence from identity_edges"
+                    " where evidence is not null"
+                ).fetchall()
+            }
+        )
+    plain, other = weighed
+    both = plain.keys() & other.keys()
+    assert len(both) > 100
+    for pair in both:
+        (weight, parts), (then, left) = plain[pair], other[pair]
+        postcode, email = (
+            (parts[name] or 0) + (parts.get(f"tf_adj_{name}") or 0)
+            for name in ("postcode", "email")
+        )
+        assert then == pytest.approx(weight - postcode / 2 - email, abs=0.01)
+        assert not left["email"]
+
+
 def test_a_household_is_not_one_person(learned: Company) -> None:
     home = {
         "last_name_key": "tourgnace", "postcode": "44000", "address_line": "3 rue des Lilas",
