@@ -50,6 +50,18 @@ READ_FROM_WORK = {
 }
 
 PUBLISHED = {
+    "scores.lead_score_history": """
+        select source, lead_id, as_of, conversion_probability, lead_grade, estimator_version
+        from (
+            select *, lag(conversion_probability) over of_lead as probability_before,
+                lag(estimator_version) over of_lead as version_before
+            from history.lead_score_history
+            window of_lead as (partition by source, lead_id order by as_of)
+        )
+        where conversion_probability is distinct from probability_before
+            or estimator_version is distinct from version_before
+        order by source, lead_id, as_of
+    """,
     "segments.segment_size_history": "select segment_id, segment_name, as_of, customers_count"
     " from history.segment_size_history order by as_of, segment_id",
     "scores.score_history": """
@@ -66,7 +78,8 @@ PUBLISHED = {
         order by as_of, score, estimator_version
     """,
 }
-"""What versions show of it: sizes, and one row a score, day and estimator."""
+"""What versions show of it: sizes, one row a score, day and estimator, and one row a lead and day
+on which its score was another than the day before."""
 
 
 def history_path(workspace: Workspace) -> Path:

@@ -40,6 +40,7 @@ PUBLISHED_SCHEMAS = ("marts", "scores", "segments")
 
 TOLD_OF_RUNS = frozenset(
     {
+        "lead_score_history",
         "clusters",
         "day_sql",
         "score_checks",

@@ -16,7 +16,7 @@ from cohorte.segments.population import Population
 from cohorte.segments.score_days import TRACKED, days_carried
 from cohorte.warehouse import connect_writer
 from cohorte.workspace import Workspace
-from pipelines.history import lay_score_days, remember
+from pipelines.history import lay_score_days, remember, show_history
 
 DAY = date(2026, 10, 31)
 
@@ -96,3 +96,28 @@ def test_versions_carry_few_days_and_the_newest_of_each_age() -> None:
     assert carried == [365, 180, 90, 60, 28, 21, 14, 7, 6, 5, 4, 3, 2, 1]
     weekly = [DAY - timedelta(days=7 * week) for week in range(9)]
     assert [(DAY - day).days for day in days_carried(weekly, DAY)] == [28, 21, 14, 7]
+
+
+def test_a_lead_has_a_row_a_day_on_which_its_score_was_another(
+    workspace: Workspace, work: duckdb.DuckDBPyConnection
+) -> None:
+    told = (0.2, 0.2, 0.5, 0.5)
+    for number, probability in enumerate(told):
+        work.execute("delete from scores.lead_scores")
+        work.execute(
+            "insert into scores.lead_scores values ('crm', 'moves', ?, 'B', 'v1'),"
+            " ('crm', 'stays', 0.1, 'E', 'v1')",
+            [probability],
+        )
+        day = DAY - timedelta(days=len(told) - number)
+        lay_score_days(workspace, work, day)
+        remember(workspace, work, day)
+    show_history(workspace, work)
+    rows = work.execute("""
+        select lead_id, as_of, conversion_probability from scores.lead_score_history order by all
+    """).fetchall()
+    assert rows == [
+        ("moves", DAY - timedelta(days=4), 0.2),
+        ("moves", DAY - timedelta(days=2), 0.5),
+        ("stays", DAY - timedelta(days=4), 0.1),
+    ]
