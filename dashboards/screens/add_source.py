@@ -159,6 +159,8 @@ def _left_out(space: Workspace, _: Words) -> None:
                 for column in contract(entity).column_names
                 if column not in mapping.columns
             ]
+            if number == 0 or proposals[number - 1].feed != one.feed:
+                draw(div(_("Feed {feed}", feed=one.feed), cls="co-note"))
             left, right = st.columns([6, 5], gap="medium", vertical_alignment="center")
             with left:
                 draw(_column_line(one.profile, False, _))
