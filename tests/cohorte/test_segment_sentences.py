@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -23,7 +24,8 @@ COLUMNS = {
     "sources": "VARCHAR",
     "shoe_size": "INTEGER",
 }
-CATALOGUE = build_catalogue(COLUMNS, time_zone="Europe/Paris", currency="EUR")
+PRESENT = build_catalogue(COLUMNS, time_zone="Europe/Paris", currency="EUR")
+CATALOGUE = replace(PRESENT, moved_fields=PRESENT.fields)
 
 
 def clause(field: str, op: str, value: Any = None, **more: Any) -> dict[str, Any]:
@@ -182,6 +184,52 @@ SENTENCES = [
         (
             "Clients dont la date de dernière commande tombe entre le 1er janvier 2026 et le 30 "
             "juin 2026 inclus."
+        ),
+    ),
+    (
+        {"moved": "lifecycle_status", "was": ["customer"], "now": ["lapsed"], "days_ago": 30},
+        "Customers whose lifecycle status went from “customer” to “lapsed” since 1 October 2026.",
+        "Clients dont le statut passe de « client » à « perdu de vue » depuis le 1er octobre 2026.",
+    ),
+    (
+        {"any": [{"moved": "lifecycle_status", "now": ["lapsed"]}, {"moved": "city"}]},
+        (
+            "Customers whose lifecycle status became “lapsed” since the run before or whose city "
+            "has changed since the run before."
+        ),
+        (
+            "Clients dont le statut passe à « perdu de vue » depuis l'exécution précédente ou dont "
+            "la ville a changé depuis l'exécution précédente."
+        ),
+    ),
+    (
+        {"moved": "net_revenue", "fell": 20, "percent": True, "since": "2026-06-30"},
+        (
+            "Customers whose net revenue in the RFM window has fallen by at least 20% since 30 June "
+            "2026."
+        ),
+        "Clients dont le CA net de la période RFM a baissé d'au moins 20 % depuis le 30 juin 2026.",
+    ),
+    (
+        {"moved": "net_revenue", "rose": 12.5},
+        (
+            "Customers whose net revenue in the RFM window has risen by at least €12.50 since the "
+            "run before."
+        ),
+        (
+            "Clients dont le CA net de la période RFM a augmenté d'au moins 12,50 € depuis "
+            "l'exécution précédente."
+        ),
+    ),
+    (
+        {"moved": "lifecycle_status", "was": ["customer", "lead"]},
+        (
+            "Customers whose lifecycle status was “customer” or “lead” and has changed since the "
+            "run before."
+        ),
+        (
+            "Clients dont le statut était « client » ou « piste » et a changé depuis "
+            "l'exécution précédente."
         ),
     ),
 ]
