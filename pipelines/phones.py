@@ -7,6 +7,7 @@ As a dbt-duckdb plugin this module gives that question to SQL as ``phone_e164``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -27,6 +28,9 @@ KINDS = (
     "pager", "uan", "voicemail",
 )  # fmt: skip
 REMEMBERED = 500_000
+LOOKAROUND = re.compile(
+    r"\(\?[^:]"
+)  # SQL's patterns know none: such a country is asked of the library
 ODD_SPACES = str.maketrans({"\u202f": " ", "\t": " ", "\n": " ", "\r": " "})
 
 
@@ -60,13 +64,16 @@ def numbering_plans(countries: Iterable[str | None] = ()) -> dict[str, dict[str,
             continue
         kinds = [getattr(known, kind) for kind in KINDS]
         patterns = {kind.national_number_pattern for kind in kinds if kind is not None}
+        general = known.general_desc.national_number_pattern
+        if any(LOOKAROUND.search(pattern or "") for pattern in (*patterns, general)):
+            continue
         prefix = known.national_prefix_for_parsing or ""
         plans[country] = {
             "code": str(known.country_code),
             "has_trunk": known.national_prefix == "0" and "0" in prefix.split("|"),
             "is_double_zero": known.international_prefix == "00",
             "kinds": "|".join(sorted(filter(None, patterns))),
-            "general": known.general_desc.national_number_pattern,
+            "general": general,
         }
     return plans
 

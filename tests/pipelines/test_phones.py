@@ -131,6 +131,15 @@ def test_common_shapes_need_no_question():
     assert len(asked) <= 3
 
 
+def test_the_plans_of_every_country_are_patterns_that_sql_knows():
+    plans = numbering_plans(phonenumbers.SUPPORTED_REGIONS)
+    assert len(plans) > 200
+    patterns = [plan[part] for plan in plans.values() for part in ("kinds", "general")]
+    with duckdb.connect() as connection:
+        for pattern in patterns:
+            connection.execute(f"select regexp_full_match('1', '{pattern}')")
+
+
 @pytest.mark.parametrize(
     ("text", "country", "usual", "answer"),
     [
