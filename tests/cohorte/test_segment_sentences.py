@@ -205,8 +205,8 @@ SENTENCES = [
     (
         {"moved": "net_revenue", "fell": 20, "percent": True, "since": "2026-06-30"},
         (
-            "Customers whose net revenue in the RFM window has fallen by at least 20% since 30 June "
-            "2026."
+            "Customers whose net revenue in the RFM window has fallen by at least 20% since "
+            "30 June 2026."
         ),
         "Clients dont le CA net de la période RFM a baissé d'au moins 20 % depuis le 30 juin 2026.",
     ),
