@@ -1,7 +1,8 @@
 """Who should take an open lead: whoever has done best with such leads, as far as they have time.
 
 From the past: whose leads were won (or converted, where no deal is on record), overall, of the
-lead's place and of its industry, each drawn towards the wider figure by the weight of 20 leads.
+lead's place, industry and channel, each drawn towards the wider figure by the weight of 20 leads;
+the mean of those that say something.
 From today: how many open leads each person follows. A person with more than the others' usual
 load gives each lead less attention, in proportion. The lead worth most is routed first,
 and every lead routed adds to the load.
@@ -33,8 +34,6 @@ ACTIVE_DAYS = 180
 LOAD_DAYS = 365
 """Older leads that nobody closed are no load any more."""
 
-MOST_EXPECTED = 0.95
-
 BY = ("postcode_area", "industry", "channel")
 SCHEMA: dict[str, Any] = {
     "source": pl.String,
@@ -52,10 +51,10 @@ _WORDS = {
     "overall": {"en": "of all leads", "fr": "de tous les leads"},
 }
 _SENTENCES = {
-    "en": "{rate} of such leads won ({won} of {handled} {what}), {usual} by the others; follows"
-    " {load} open, the others {mean} on average",
-    "fr": "{rate} de tels leads gagnés ({won} sur {handled} {what}), {usual} par les autres ;"
-    " {load} ouverts en charge, les autres {mean} en moyenne",
+    "en": "{rate} of such leads expected to be won, {usual} by the others (won {won} of {handled}"
+    " {what}); follows {load} open, the others {mean} on average",
+    "fr": "{rate} de tels leads attendus gagnés, {usual} par les autres ({won} sur {handled} gagnés"
+    " {what}) ; suit {load} ouverts, les autres {mean} en moyenne",
 }
 
 
@@ -194,7 +193,7 @@ def _routed(
     load = owners["load"].to_numpy().astype(float)
     said, whom = [], []
     for lead in waiting.iter_rows(named=True):
-        expected, told = rate, ("overall", None, won, handled)
+        rates, told = [], ("overall", None, won, handled)
         strength = 0.0
         for column, classes in by_class.items():
             known = classes.get(lead[column])
@@ -202,9 +201,10 @@ def _routed(
                 continue
             won_here, handled_here = known
             here = (won_here + STRENGTH * rate) / (handled_here + STRENGTH)
-            expected = np.minimum(expected * here / rate, MOST_EXPECTED)
+            rates.append(here)
             if handled_here.max() > strength:
                 strength, told = handled_here.max(), (column, lead[column], won_here, handled_here)
+        expected = np.mean(rates, axis=0) if rates else rate
         usual = (load.sum() - load) / max(len(load) - 1, 1) if len(load) > 1 else load
         attention = np.minimum(1.0, np.maximum(usual, 1.0) / np.maximum(load, 1.0))
         best = int(np.argmax(expected * attention))
