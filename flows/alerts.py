@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from cohorte.errors import CohorteError
+from cohorte.i18n import language_of, translator
 from cohorte.logs import logger
+from cohorte.said import said, told
 from cohorte.store import Alert, open_store
 from cohorte.warehouse import VersionInfo, connect_reader, served_version, version_path
 from cohorte.workspace import Workspace
@@ -66,8 +68,18 @@ def failures(context: RunContext, report: RunReport) -> Problems:
     if context.gates_failed:
         return {f"gate:{gate.gate}": ("gate", gate.told) for gate in context.gates_failed}
     error = type(report.error).__name__ if report.error else report.message
-    where = f"at {context.station}" if context.station else "before its first station"
-    told = f"run {context.run_id} stopped {where}: {error}"
+    told = (
+        said(
+            "run {run} stopped at {station}: {error}",
+            run=context.run_id,
+            station=context.station,
+            error=error,
+        )
+        if context.station
+        else said(
+            "run {run} stopped before its first station: {error}", run=context.run_id, error=error
+        )
+    )
     return {f"failure:{context.kind}": ("failure", told)}
 
 
@@ -94,17 +106,28 @@ def of_served(workspace: Workspace, now: datetime) -> Problems:
         last = max((row[3] for row in days), default=None)
         if settings.as_of is None:
             if last is None:
-                problems[f"stale:{source.source}"] = ("stale", f"{source.source} never delivered")
+                never = said("{source} never delivered", source=source.source)
+                problems[f"stale:{source.source}"] = ("stale", never)
             elif now - last.replace(tzinfo=UTC) > timedelta(days=limit):
                 problems[f"stale:{source.source}"] = (
                     "stale",
-                    f"nothing from {source.source} since {last:%Y-%m-%d %H:%M} UTC",
+                    said(
+                        "nothing from {source} since {at} UTC",
+                        source=source.source,
+                        at=f"{last:%Y-%m-%d %H:%M}",
+                    ),
                 )
         usual = _unusual([int(row[2]) for row in days], settings.alerts.volume)
         told = unusual.get(source.source)
         if told is None and usual is not None:
             _, day, rows, _ = days[-1]
-            told = f"{source.source} brought {int(rows):,} rows on {day}, usually {usual:,}"
+            told = said(
+                "{source} brought {rows:,} rows on {day}, usually {usual:,}",
+                source=source.source,
+                rows=int(rows),
+                day=str(day),
+                usual=usual,
+            )
         if told is not None:
             problems[f"volume:{source.source}"] = ("volume", told)
     return problems
@@ -122,7 +145,13 @@ def _doubts(served: duckdb.DuckDBPyConnection) -> Problems:
     return {
         f"scores:{score}:{measure}:{subject or ''}": (
             "scores",
-            f"{measure.replace('_', ' ')} of {subject or score} is {value:.2f}, limit {limit:.2f}",
+            said(
+                "{measure} of {subject} is {value:.2f}, limit {limit:.2f}",
+                measure=measure.replace("_", " "),
+                subject=subject or score,
+                value=float(value),
+                limit=float(limit),
+            ),
         )
         for score, measure, subject, value, limit in rows
     }
@@ -139,7 +168,14 @@ def _unusual_days(served: duckdb.DuckDBPyConnection) -> dict[str, str]:
     except duckdb.CatalogException:
         return {}
     return {
-        source: f"{source} brought {records:,} records on {day}, usually {low:,.0f} to {high:,.0f}"
+        source: said(
+            "{source} brought {records:,} records on {day}, usually {low:,} to {high:,}",
+            source=source,
+            records=int(records),
+            day=str(day),
+            low=round(low),
+            high=round(high),
+        )
         for source, day, records, low, high in rows
     }
 
@@ -163,8 +199,15 @@ def drift(workspace: Workspace, before: VersionInfo | None, after: VersionInfo) 
     for what in shares[1]:
         index = stability_index(shares[0].get(what, {}), shares[1][what])
         if index > limit:
-            between = f"between {before.version} and {after.version}"
-            told = f"{what} moved {between}: stability index {index:.2f}, limit {limit:.2f}"
+            told = said(
+                "{what} moved between {before} and {after}: stability index {index:.2f},"
+                " limit {limit:.2f}",
+                what=what,
+                before=before.version,
+                after=after.version,
+                index=index,
+                limit=limit,
+            )
             problems[f"drift:{what}"] = ("drift", told)
     return problems
 
@@ -214,7 +257,7 @@ def _message(workspace: Workspace, alert: Alert, is_over: bool) -> Message:
         company=workspace.settings.company,
         problem=alert.problem,
         kind=alert.kind,
-        detail=alert.detail,
+        detail=told(alert.detail, translator(language_of(workspace.settings.language))),
         run_id=alert.run_id,
         began_at=alert.began_at,
         ended_at=alert.ended_at if is_over else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -21,6 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from cohorte.said import Said, packed, unpacked
 
 RunStatus = Literal["running", "succeeded", "failed", "interrupted"]
 IdentityVerdict = Literal["same", "not_same", "unknown"]
@@ -44,6 +47,22 @@ class Instant(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+class Telling(TypeDecorator[str]):
+    """A text that keeps what it was made of, so that it can be told in another language."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return json.dumps(packed(value)) if isinstance(value, Said) else value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None or not value.startswith('{"said": '):
+            return value
+        found: str = unpacked(json.loads(value))
+        return found
 
 
 class ExactDecimal(TypeDecorator[Decimal]):
@@ -158,7 +177,7 @@ class Alert(Base):
     alert_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     problem: Mapped[str] = mapped_column(String(200))
     kind: Mapped[str] = mapped_column(String(40))
-    detail: Mapped[str]
+    detail: Mapped[str] = mapped_column(Telling)
     run_id: Mapped[str | None] = mapped_column(String(80))
     began_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]

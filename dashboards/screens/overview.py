@@ -170,7 +170,7 @@ def _alerts(as_of: date, _: Words) -> None:
                         target=_.figure(target.target_value, defined.unit),
                     )
                 )
-    said += [alert.detail for alert in queries.store().list_alerts(only_open=True, limit=3)]
+    said += [_.told(alert.detail) for alert in queries.store().list_alerts(only_open=True, limit=3)]
     late = queries.kpi_figures(("freshness_hours",), last_days(1, as_of))["freshness_hours"].value
     if late is not None and late > LATE_HOURS:
         said.append(_("A source has brought nothing for {time}.", time=_.hours(late)))

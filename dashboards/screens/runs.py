@@ -201,7 +201,7 @@ def _alerts(alerts: list[Alert], _: Words) -> None:
                             span(_("since {at}", at=_.at(alert.began_at)), cls="sub"),
                         ),
                         join(
-                            span(alert.detail, cls="wrap"),
+                            span(_.told(alert.detail), cls="wrap"),
                             span(alert.problem, cls="sub co-mono"),
                         ),
                     ]

@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from cohorte.i18n import translator
+from cohorte.said import said, told
 from cohorte.store import Store, open_store
 
 NOW = datetime(2026, 11, 21, 5, tzinfo=UTC)
@@ -30,6 +32,14 @@ def test_a_problem_is_told_once_and_its_end_once(store):
     assert store.keep_alerts({}, looked_at={"stale:"}, at=NOW) == ([], [])
     assert store.list_alerts(only_open=True) == []
     assert names(store.list_alerts()) == ["stale:shop"]
+
+
+def test_an_alert_is_told_in_the_language_of_who_reads_it(store):
+    told_so = said("nothing from {source} since {at} UTC", source="{shop}", at="2026-11-17 05:00")
+    store.keep_alerts({"stale:shop": ("stale", told_so)}, looked_at={"stale:"}, at=NOW)
+    (alert,) = store.list_alerts(only_open=True)
+    assert alert.detail == "nothing from {shop} since 2026-11-17 05:00 UTC"
+    assert told(alert.detail, translator("fr")) == "rien de {shop} depuis le 2026-11-17 05:00 UTC"
 
 
 def test_an_alert_that_was_not_looked_for_stays(store):
