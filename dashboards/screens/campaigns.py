@@ -231,7 +231,6 @@ def _ranking(told: Targeting, _: Words) -> None:
         ),
     }[told.outcome]
     insight(draw_sentence)
-    labels = [_.percent(share, 0) if at % 4 == 0 else "" for at, share in enumerate(told.shares)]
     names = [_.percent(share, 0) for share in told.shares]
     end = told.curves["uplift"][-1]
     lines = [
@@ -240,7 +239,7 @@ def _ranking(told: Targeting, _: Words) -> None:
         Line(_("at random"), [end * share for share in told.shares], GREY, dashed=True),
     ]
     drawn = charts.course(
-        labels,
+        names,
         names,
         lines,
         lambda value, short: _.number(value, 0 if short else 1),
@@ -280,7 +279,7 @@ def _qini_table(told: Targeting, _: Words) -> object:
 def _save(ranked: pl.DataFrame, _: Words) -> None:
     """The people to gain from first, as a segment."""
     sizes = [size for size in CONTACTED if size < ranked.height] or [ranked.height]
-    left, middle, right = st.columns([2, 3, 1], vertical_alignment="bottom")
+    left, middle, right = st.columns([2, 3, 2], vertical_alignment="bottom")
     with left:
         size = st.selectbox(
             _("Write to the first"), sizes, format_func=lambda each: _.number(each), key="first"

@@ -191,7 +191,7 @@ def _likest(found: Lookalikes, _: Words) -> None:
 def _save(segment: Segment, found: Lookalikes, _: Words) -> None:
     sizes = [int(row["size"]) for row in found.expected if row["size"] <= 25_000]
     with card("save", _("Save them as a segment"), _("A list of customers as of today.")):
-        left, middle, right = st.columns([2, 3, 1], vertical_alignment="bottom")
+        left, middle, right = st.columns([2, 3, 2], vertical_alignment="bottom")
         with left:
             size = st.selectbox(_("The first"), sizes, format_func=lambda each: _.number(each))
         with middle:

@@ -9,6 +9,9 @@ from cohorte.i18n import language_of
 
 __all__ = ["model_card", "verdict_sentence"]
 
+LEAST_TO_TELL = 30
+"""Customers whose whole interval is over, from which its share is told."""
+
 _VERDICTS = {
     "rhythm": {
         "en": "day of the next order by customers of a like rhythm: tested on {customers} customers"
@@ -74,8 +77,12 @@ def verdict_sentence(outcome: str, facts: Mapping[str, Any], language: str) -> s
 def _coverage(own: Mapping[str, Any], code: str) -> str:
     """How often the interval held, among those whose whole interval lay in the days watched."""
     coverage, count = own.get("coverage"), own.get("interval_customers", 0)
-    if coverage is None:
-        return "chez personne à terme" if code == "fr" else "for nobody in time"
+    if coverage is None or count < LEAST_TO_TELL:
+        return (
+            "on ne sait quelle part, trop peu étant à terme"
+            if code == "fr"
+            else "a share not known yet, as too few had ended"
+        )
     of = "clients dont il était à terme" if code == "fr" else "customers for whom it had ended"
     among = "parmi les" if code == "fr" else "of the"
     return f"{100 * coverage:.0f} % {among} {count} {of}"

@@ -133,6 +133,13 @@ def test_a_verdict_is_said_in_both_languages(outcome: str) -> None:
     assert "{" not in french + english
 
 
+def test_a_share_of_four_customers_is_not_told() -> None:
+    judged = {"brier": 0.1, "coverage": 1.0, "interval_customers": 4, "ends": {}}
+    facts = {"evaluation": {"customers": 500, "days": 182, "rhythm": judged, "recency": judged}}
+    assert "100 %" not in verdict_sentence("rhythm", facts, "en")
+    assert "100 %" not in verdict_sentence("rhythm", facts, "fr")
+
+
 def test_the_median_of_a_curve_is_kaplan_and_meiers() -> None:
     """Ten customers of one cell: three ordered after 10, 20 and 30 days, one left at 15."""
     histories = np.tile([0.0, 0.0, 5.0], (10, 1))
