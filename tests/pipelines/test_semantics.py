@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+import polars as pl
 import pytest
 
 from cohorte.contracts import contracts
@@ -157,6 +158,24 @@ def test_rows_of_other_formats_are_replayed_from_raw(bench, feed, name, text, me
     bench.ingest()
     assert bench.ask(query) == replayed
     assert bench.ask("select rejected, accepted from files") == [(0, 2)]
+
+
+def test_a_typed_row_is_replayed_from_the_text_that_raw_keeps_of_it(bench):
+    columns = {"order_id": "id", "ordered_at": "at", "gross_amount": "amount", "store": "shop"}
+    feed = {"feed": "p", "files": "p*.parquet", "format": "parquet"}
+    bench.source(feed | {"entities": {"orders": {"columns": columns}}}, reject_limit=1)
+    path = bench.inbox / "p1.parquet"
+    rows = {"id": [1, 2], "at": ["2026-01-01", "soon"], "amount": [1.5, 2.25], "shop": [None, "x"]}
+    pl.DataFrame(rows).write_parquet(path)
+    assert bench.ingest().rejected == 1
+    path.unlink()
+    columns["ordered_at"] = {"column": "at", "values": {"soon": "2026-02-01"}}
+    bench.source(feed | {"entities": {"orders": {"columns": columns}}}, reject_limit=1)
+    bench.ingest()
+    assert bench.ask(
+        "select order_id, ordered_at::date::varchar, gross_amount::double, store from orders"
+        " order by 1"
+    ) == [("1", "2026-01-01", 1.5, None), ("2", "2026-02-01", 2.25, "x")]
 
 
 def test_a_replay_keeps_the_order_in_which_deliveries_arrived(bench):
