@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from datetime import UTC, date, datetime
 
 import duckdb
 import pytest
 
+from cohorte import warehouse
 from cohorte.errors import LockedError, NotFoundError
 from cohorte.warehouse import (
     TableInfo,
@@ -21,6 +23,7 @@ from cohorte.warehouse import (
     served_version,
     set_served,
     sha256_of,
+    shown_version,
     version_path,
     writer_lock,
 )
@@ -170,3 +173,25 @@ def test_an_unknown_template_and_an_empty_folder_are_told(tmp_path):
         make_workspace(tmp_path, "nope")
     with pytest.raises(NotFoundError, match="cohorte init"):
         open_workspace(tmp_path / "nothing")
+
+
+def test_a_large_new_version_is_read_through_while_the_one_before_is_shown(workspace, monkeypatch):
+    keep_version(workspace, 1)
+    set_served(workspace, "v1")
+    assert shown_version(workspace).version == "v1"
+    keep_version(workspace, 2)
+    may_end = threading.Event()
+    hashed = warehouse.sha256_of
+
+    def slowly(path):
+        assert may_end.wait(120)
+        return hashed(path)
+
+    monkeypatch.setattr(warehouse, "AT_ONCE_BYTES", 0)
+    pointer = json.dumps({"version": "v2", "sha256": "not read"})
+    workspace.pointer_path.write_text(pointer, encoding="utf-8")
+    monkeypatch.setattr(warehouse, "sha256_of", slowly)
+    assert shown_version(workspace).version == "v1"
+    may_end.set()
+    warehouse._checking[workspace.root].join(120)
+    assert shown_version(workspace).version == "v2"
