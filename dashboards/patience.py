@@ -10,10 +10,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ctx
 
 from cohorte.segments.watch import WATCH, StoppedError
@@ -26,6 +28,17 @@ SHOWN_AFTER = 0.7
 LOOK_SECONDS = 0.2
 _STOPPED = "question_stopped"
 _inside = threading.local()
+_PLACE: ContextVar[tuple[Any, DeltaGenerator] | None] = ContextVar("place", default=None)
+
+
+def show_here() -> None:
+    """What is waited for on this page is told here, so that nothing below it moves."""
+    _PLACE.set((get_script_run_ctx(), st.empty()))
+
+
+def _place() -> DeltaGenerator:
+    held = _PLACE.get()
+    return held[1] if held is not None and held[0] is get_script_run_ctx() else st.empty()
 
 
 def stoppable(query: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
@@ -68,7 +81,7 @@ def _asked(ask: Callable[[], Result], question: str) -> Result:
 
 def _wait(asking: threading.Thread, question: str) -> None:
     """Until the answer is there; what interrupts the script interrupts the question."""
-    _, begun, place = words(), time.monotonic(), st.empty()
+    _, begun, place = words(), time.monotonic(), _place()
     try:
         with place.container(key=f"waiting-{question}", horizontal=True):
             told = st.empty()
@@ -98,7 +111,9 @@ def _go_on() -> None:
 
 def _tell_stopped(question: str) -> None:
     _ = words()
-    with st.container(key=f"stopped-{question}", horizontal=True, vertical_alignment="center"):
+    with _place().container(
+        key=f"stopped-{question}", horizontal=True, vertical_alignment="center"
+    ):
         st.caption(_("Stopped."))
         st.button(
             _("Ask again"), icon=":material/replay:", key=f"again-{question}", type="tertiary",

@@ -34,7 +34,7 @@ from cohorte.segments import (
 from cohorte.segments.describe import say_value
 from cohorte.segments.library import definition_changes, referring, segment_yaml
 from cohorte.segments.watch import StoppedError
-from dashboards import person, queries, segment_queries, theme, vocabulary
+from dashboards import patience, person, queries, segment_queries, theme, vocabulary
 from dashboards.components import (
     Column,
     bar,
@@ -102,6 +102,7 @@ BREAKDOWNS = (
 def render() -> None:
     _ = words()
     st.html(f"<style>{(theme.ASSETS / 'segments.css').read_text(encoding='utf-8')}</style>")
+    patience.show_here()
     asked = str(st.query_params.get("id") or "")
     with suppress(StoppedError):  # told where the answer would have been
         if asked == "new":
