@@ -16,8 +16,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from cohorte.i18n import LANGUAGES
 from cohorte.segments import describe
 from models.asof import CustomersAt, population_of, write_members
+from models.challenge import Reason, contest
 from models.encoding import FeatureEncoder, Kind
-from models.measures import paired_gain
 from models.monitoring import (
     REFUSAL_LIMIT,
     Check,
@@ -46,9 +46,6 @@ FloatArray = npt.NDArray[np.float64]
 
 TRUSTED_TYPES = ("models.scorecard.AdditiveScorer",)
 RECIPE = 1
-NOISE = 2.0
-"""Standard errors by which a challenger must do better than what serves."""
-
 LOOKED_AT = 50_000
 """Customers whose features are compared with those learned from, at most."""
 
@@ -135,7 +132,12 @@ def train_propensity(
     else:
         registry.keep_back(asked.estimator_name, artifact.version, reason=reason, now=now)
     return TrainReport(
-        training.outcome, verdict, artifact.version, promoted, reason, training.evaluation
+        training.outcome,
+        verdict,
+        artifact.version,
+        promoted,
+        reason.sentence("en"),
+        training.evaluation,
     )
 
 
@@ -193,37 +195,32 @@ def _keep(
 
 def _decide(
     asked: Propensity, training: Training, artifact: Artifact, registry: Registry
-) -> tuple[bool, str]:
+) -> tuple[bool, Reason]:
     """Whether the new version serves, and why."""
     if registry.is_retired(asked.estimator_name):
-        return False, "the score was retired; promote this version to serve it again"
+        return False, Reason("retired")
     champion = registry.usable(asked.estimator_name, opened)
     if champion is None:
-        return True, "nothing served"
+        return True, Reason("nothing_served")
     if champion.facts["question"] != asked.question() or champion.facts["recipe"] != RECIPE:
-        return True, "the question changed"
+        return True, Reason("question_changed")
     if champion.version == artifact.version:
-        return True, "nothing new: the same version as before"
+        return True, Reason("same_version")
     if champion.learned_until > opened(artifact).learned_until:
-        return False, "it looks from an earlier day than what serves; it scores days past"
+        return False, Reason("earlier_day")
     if training.newest is None:
-        return False, "there is no day to compare on"
+        return False, Reason("no_day")
     return compare(champion, training.newest, training.challenge)
 
 
-def compare(champion: Served, newest: Day, challenge: FloatArray) -> tuple[bool, str]:
+def compare(champion: Served, newest: Day, challenge: FloatArray) -> tuple[bool, Reason]:
     """On the newest day, what a fit that had not seen it says against what serves."""
+    day = newest.day.isoformat()
     if champion.learned_until > newest.day:
         until = champion.learned_until + timedelta(days=int(champion.facts["horizon_days"]))
-        return False, (
-            "nothing to tell them apart yet: what serves has learned from outcomes after"
-            f" {newest.day}; compare from {until} on"
-        )
-    gain, error = paired_gain(newest.did, challenge, champion.probability(newest.frame))
-    figures = f"Brier score {-gain:+.5f} on {len(newest.did)} customers, noise {NOISE * error:.5f}"
-    if gain > NOISE * error:
-        return True, f"better than {champion.version} on {newest.day}: {figures}"
-    return False, f"no better than {champion.version} on {newest.day}: {figures}"
+        return False, Reason("not_yet", {"day": day, "until": until.isoformat()})
+    said = champion.probability(newest.frame)
+    return contest(newest.did, challenge, said, version=champion.version, day=day)
 
 
 def create_table(con: duckdb.DuckDBPyConnection) -> None:

@@ -330,7 +330,9 @@ def test_a_challenger_serves_only_when_it_beats_the_champion_by_more_than_the_no
     challenge = 1 / (1 + np.exp(-truth))
     promoted, reason = compare(champion, Day(day, frame, did), challenge)
     assert promoted == is_better, reason
-    assert ("no better than" in reason) != is_better
+    assert ("no better than" in reason.sentence("en")) != is_better
+    assert reason.code == ("better" if is_better else "no_better")
+    assert "score de Brier" in reason.sentence("fr")
 
 
 def test_the_select_equals_the_estimator_and_its_reasons_sum(
