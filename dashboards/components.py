@@ -369,7 +369,7 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[Any]], label: str) 
     made = tag(
         "table", tag("thead", head), tag("tbody", body), cls="co-table co-stack", aria_label=label
     )
-    return div(made, cls="co-table-box")
+    return div(made, cls="co-table-box", tabindex=0, role="region", aria_label=label)
 
 
 def cell(

@@ -169,3 +169,22 @@ def test_rejects_over_a_sources_limit_close_the_gate(workspace, work, limit, pas
 def test_a_failed_test_of_dbt_closes_the_gate():
     assert dbt_gate([]).passed
     assert not dbt_gate(["assert_x fail: 3 rows"]).passed
+
+
+def test_a_large_table_is_written_in_the_order_of_its_customers_range_by_range(
+    workspace, work, monkeypatch
+):
+    monkeypatch.setattr(publishing, "SORTED_ROWS", 1_000)
+    work.execute(
+        "create or replace table marts.carts as select range as cart_id,"
+        " case when range % 50 > 0 then 'C' || lpad((hash(range) % 97)::varchar, 3, '0') end"
+        " as customer_id from range(10500)"
+    )
+    expected = table_hash(work, "marts.carts")
+    info = publish(workspace, work, PUBLICATION)
+    with closing(connect_reader(version_path(workspace, info.version))) as reader:
+        assert table_hash(reader, "carts") == expected
+        found = [row[0] for row in reader.execute("select customer_id from carts").fetchall()]
+    known = [each for each in found if each is not None]
+    assert known == sorted(known)
+    assert len(found) - len(known) == 210
