@@ -22,6 +22,7 @@ from pipelines.publish import published_hashes
 from tests.support.workspaces import MEMBERS, ORDERS, small_shop
 
 NOW = datetime(2026, 11, 21, 5, tzinfo=UTC)
+SAMPLED = ("publish",)
 
 
 def run(workspace, **options):
@@ -192,11 +193,13 @@ execute(new_context(open_workspace(sys.argv[1]), options, now), options)
 @pytest.mark.parametrize(
     ("station", "moment"),
     [
-        ("ingest", "before"),
-        *((name, "after") for name in STATIONS),
+        pytest.param("ingest", "before", marks=pytest.mark.full),
+        *(
+            pytest.param(name, "after", marks=() if name in SAMPLED else pytest.mark.full)
+            for name in STATIONS
+        ),
     ],
 )
-@pytest.mark.full
 def test_a_run_killed_at_a_station_loses_nothing(shop, tmp_path, station, moment):
     _, report = shop
     workspace = small_shop(tmp_path)
