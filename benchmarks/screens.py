@@ -4,6 +4,9 @@
 speaks Streamlit's own protocol, so that no browser competes for the machine: a session opens a
 page, waits until its script has run, thinks for a moment, and opens the next. Printed are the
 times until a page was whole, by page, and what failed.
+
+``--sessions 1`` says what a page costs instead: processor time and bytes sent, at the first look and
+at the later ones.
 """
 
 from __future__ import annotations
@@ -32,17 +35,23 @@ PAGES = {
     "customers": "",
     "customers, searched": "q={name}",
     "customer": "id={customer_id}",
+    "identity": "",
     "rfm": "",
     "segments": "",
+    "scores": "",
     "explore": "kpi=net_revenue&by=channel",
     "retention": "",
     "products": "",
     "sales": "",
     "service": "",
+    "geography": "",
+    "campaigns": "",
     "data": "",
+    "runs": "",
 }
 THINKING_SECONDS = (1.0, 4.0)
 PATIENCE_SECONDS = 120
+FAILED = "co-empty failure"
 
 
 def people(workspace: Path, count: int) -> list[tuple[str, str]]:
@@ -77,32 +86,60 @@ async def session(
                 asked = PAGES[page].format(customer_id=customer_id, name=name)
                 begun = time.perf_counter()
                 try:
-                    said = await asyncio.wait_for(
+                    said, _size = await asyncio.wait_for(
                         show(wire, page.split(",")[0], asked), PATIENCE_SECONDS
                     )
                 except Exception as error:
                     failures.append(f"{page}: {type(error).__name__}")
                     return
                 times[page].append(time.perf_counter() - begun)
-                if "co-empty failure" in said:
+                if FAILED in said:
                     failures.append(f"{page}: the page says that it failed")
                 await asyncio.sleep(luck.uniform(*THINKING_SECONDS))
 
 
-async def show(wire: websockets.ClientConnection, page: str, query: str) -> str:
-    """Run a page's script and return the markup that came, once it has ended."""
+async def alone(
+    url: str, server: psutil.Process, rounds: int, known: Sequence[tuple[str, str]]
+) -> bool:
+    """Print what each page costs the server, by round, with nobody else there."""
+    print(f"{'page':<22}{'CPU-s at first':>15}{'then':>8}{'kB':>8}")
+    spent: dict[str, list[float]] = defaultdict(list)
+    sizes: dict[str, int] = {}
+    good = True
+    async with websockets.connect(url, subprotocols=["streamlit"], max_size=None) as wire:
+        for turn in range(rounds):
+            customer_id, name = known[0]
+            for page, query in PAGES.items():
+                before = server.cpu_times()
+                said, size = await show(
+                    wire, page.split(",")[0], query.format(customer_id=customer_id, name=name)
+                )
+                good = good and FAILED not in said
+                after = server.cpu_times()
+                spent[page].append(after.user + after.system - before.user - before.system)
+                sizes[page] = size
+                if turn == rounds - 1:
+                    then = sorted(spent[page][1:])[(rounds - 1) // 2] if rounds > 1 else 0.0
+                    print(f"{page:<22}{spent[page][0]:>15.2f}{then:>8.2f}{sizes[page] / 1e3:>8.0f}")
+    return good
+
+
+async def show(wire: websockets.ClientConnection, page: str, query: str) -> tuple[str, int]:
+    """Run a page's script; the markup that came and the bytes of all that came, once it ended."""
     message = BackMsg()
     message.rerun_script.page_name = "" if page == "overview" else page
     message.rerun_script.query_string = query
     await wire.send(message.SerializeToString())
-    markup = []
+    markup, size = [], 0
     while True:
         answer = ForwardMsg()
-        answer.ParseFromString(await wire.recv())
+        came = await wire.recv()
+        size += len(came)
+        answer.ParseFromString(came)
         if answer.WhichOneof("type") == "delta":
             markup.append(answer.delta.new_element.html.body)
         if answer.WhichOneof("type") == "script_finished":
-            return "".join(markup)
+            return "".join(markup), size
 
 
 def quantile(values: Sequence[float], portion: float) -> float:
@@ -142,8 +179,12 @@ def main() -> int:
     process = serve.start(asked.workspace, port=port)
     try:
         url = f"ws://127.0.0.1:{port}/_stcore/stream"
-        good = asyncio.run(drive(url, asked.sessions, asked.rounds, known))
         server = psutil.Process(process.pid)
+        good = asyncio.run(
+            alone(url, server, asked.rounds, known)
+            if asked.sessions == 1
+            else drive(url, asked.sessions, asked.rounds, known)
+        )
         spent = server.cpu_times()
         memory = server.memory_info().rss / 1e6
         print(f"server: {spent.user + spent.system:.1f} CPU-s, {memory:.0f} MB")
