@@ -181,6 +181,18 @@ def connect_work(workspace: Workspace, path: Path | None = None) -> duckdb.DuckD
     return connection
 
 
+@contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """What the block writes is there as a whole, or not at all when it raises."""
+    connection.begin()
+    try:
+        yield
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
 def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
 

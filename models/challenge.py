@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from models.measures import paired_gain
 
-__all__ = ["NOISE", "Reason", "contest", "gain_and_noise"]
+__all__ = ["NOISE", "Reason", "compared", "contest", "gain_and_noise"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -149,6 +149,20 @@ def gain_and_noise(off: FloatArray, rival_off: FloatArray) -> tuple[float, float
     return float(gain.mean()), NOISE * float(error)
 
 
+def compared(
+    gain: float, noise: float, *, version: str, day: str, measure: str, rows: int
+) -> dict[str, Any]:
+    """The values of a sentence about a contest with a version that serves."""
+    return {
+        "champion": version,
+        "day": day,
+        "measure": measure,
+        "change": round(-gain, 9),
+        "rows": rows,
+        "noise": round(noise, 9),
+    }
+
+
 def contest(
     truth: npt.NDArray[np.bool_],
     challenge: FloatArray,
@@ -160,13 +174,6 @@ def contest(
     """Whether probabilities beat those of the version that serves, by the Brier score."""
     gain, error = paired_gain(truth, challenge, champion)
     noise = NOISE * error
-    values = {
-        "champion": version,
-        "day": day,
-        "measure": "brier",
-        "change": round(-gain, 9),
-        "rows": len(truth),
-        "noise": round(noise, 9),
-    }
+    values = compared(gain, noise, version=version, day=day, measure="brier", rows=len(truth))
     is_better = gain > noise
     return is_better, Reason("better" if is_better else "no_better", values)

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from cohorte.segments.score_days import SCORE_DAYS, TRACKED, days_carried, scores_today
-from cohorte.warehouse import connect_writer
+from cohorte.warehouse import connect_writer, transaction
 from cohorte.workspace import Workspace
 
 DDL = """
@@ -98,8 +98,7 @@ def remember(workspace: Workspace, work: duckdb.DuckDBPyConnection, as_of: date)
     _attach(work, path, "")
     rows = 0
     try:
-        work.execute("begin")
-        try:
+        with transaction(work):
             for table, query in READ_FROM_WORK.items():
                 work.execute(f"delete from history.{table} where as_of = $as_of", {"as_of": as_of})
                 work.execute(f"insert into history.{table} by name {query}", {"as_of": as_of})
@@ -107,10 +106,6 @@ def remember(workspace: Workspace, work: duckdb.DuckDBPyConnection, as_of: date)
                     f"select count(*) from history.{table} where as_of = $as_of", {"as_of": as_of}
                 )
                 rows += int(counted.fetchall()[0][0])
-        except BaseException:
-            work.execute("rollback")
-            raise
-        work.execute("commit")
     finally:
         work.execute("detach history")
     return rows

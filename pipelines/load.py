@@ -19,6 +19,7 @@ from cohorte.contracts import contracts
 from cohorte.i18n import N_
 from cohorte.said import said
 from cohorte.sources import Feed
+from cohorte.warehouse import transaction
 from pipelines.check import Projection
 from pipelines.connectors.extract import READER_REJECTS_TABLE, QuarantineError
 from pipelines.connectors.quoting import identifier, literal
@@ -257,8 +258,7 @@ def load(
             ],
         )
     rows: dict[int, dict[str, int]] = {}
-    connection.begin()
-    try:
+    with transaction(connection):
         _take_out(connection, replaced)
         for one in typed:
             for file_id, count in _insert_rows(connection, one, snapshots):
@@ -277,10 +277,6 @@ def load(
             )
         _insert_rejects(connection)
         _insert_files(connection, files)
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
     for one in typed:
         connection.execute(f"drop table {one.table}")
     return rows
@@ -302,8 +298,7 @@ def load_replayed(
         " ? as feed, ?::timestamp as loaded_at, true as enters",
         [file.file_id, file.source, file.feed, file.loaded_at],
     )
-    connection.begin()
-    try:
+    with transaction(connection):
         for one in typed:
             entity = one.projection.entity
             given = [file.file_id, entity]
@@ -334,10 +329,6 @@ def load_replayed(
         file.accepted = file.records - file.rejected
         connection.execute("delete from files where file_id = ?", [file.file_id])
         _insert_files(connection, [file])
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
     for one in typed:
         connection.execute(f"drop table {one.table}")
 
@@ -379,8 +370,7 @@ def load_quarantined(
     replaced: Collection[int] = (),
 ) -> None:
     """Record a delivery that was refused as a whole, before its rows were read."""
-    connection.begin()
-    try:
+    with transaction(connection):
         _take_out(connection, replaced)
         connection.execute(
             "insert into rejected_rows values (?, ?, ?, null, ?, ?, ?, null, null, ?)",
@@ -395,10 +385,6 @@ def load_quarantined(
             ],
         )
         _insert_files(connection, [file])
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
 
 
 def _take_out(connection: duckdb.DuckDBPyConnection, file_ids: Collection[int]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import duckdb
 from pydantic import BaseModel, ConfigDict
@@ -26,6 +26,7 @@ from cohorte.yamlfile import read_yaml
 
 FieldType = Literal["text", "integer", "number", "boolean", "date", "timestamp", "list"]
 Unit = Literal["money", "days", "share", "score", "year"]
+Named = TypeVar("Named")
 
 PROFILES = "customer_profiles"
 ACTIVITIES = "activities"
@@ -208,27 +209,21 @@ class Catalogue:
 
     def behaviour(self, name: str) -> ActivityKind:
         """What customers do under that name; SettingsError when nothing has it."""
-        try:
-            return self.behaviours[name]
-        except KeyError:
-            remedy = (
-                f"use one of {', '.join(self.behaviours)}"
-                if self.behaviours
-                else "run the pipeline: the version served knows no activities yet"
-            )
-            raise SettingsError(f'there is no behaviour "{name}"', remedy=remedy) from None
+        return _found(
+            self.behaviours,
+            name,
+            f'there is no behaviour "{name}"',
+            "run the pipeline: the version served knows no activities yet",
+        )
 
     def moving(self, name: str) -> ProfileField:
         """A score that earlier days are known of; SettingsError when it is none."""
-        try:
-            return self.moved_fields[name]
-        except KeyError:
-            remedy = (
-                f"use one of {', '.join(self.moved_fields)}"
-                if self.moved_fields
-                else "run the pipeline: the version served knows no scores of earlier days yet"
-            )
-            raise SettingsError(f'earlier values of "{name}" are not kept', remedy=remedy) from None
+        return _found(
+            self.moved_fields,
+            name,
+            f'earlier values of "{name}" are not kept',
+            "run the pipeline: the version served knows no scores of earlier days yet",
+        )
 
     def segment_name(self, segment_id: str, language: str) -> str:
         """What another segment is called; its id when it is not known."""
@@ -358,6 +353,14 @@ def build_catalogue(
     return Catalogue(
         fields, time_zone=time_zone, currency=currency, is_numbered="customer_number" in columns
     )
+
+
+def _found(known: Mapping[str, Named], name: str, message: str, without: str) -> Named:
+    """What has the name; SettingsError with the names there are, or what to do ``without`` any."""
+    if name in known:
+        return known[name]
+    remedy = f"use one of {', '.join(known)}" if known else without
+    raise SettingsError(message, remedy=remedy)
 
 
 def sibling(relation: str, name: str) -> str:

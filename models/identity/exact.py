@@ -28,6 +28,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from cohorte.errors import CohorteError, GateError
+from cohorte.warehouse import transaction
 
 __all__ = ["RULES", "IdentityLimits", "IdentityReport", "resolve"]
 
@@ -519,8 +520,7 @@ def _assert_distinct_ids(con: duckdb.DuckDBPyConnection) -> None:
 
 def _write(con: duckdb.DuckDBPyConnection) -> None:
     rules = " ".join(f"when {index} then '{rule}'" for index, rule in enumerate(RULES))
-    con.execute("begin transaction")
-    try:
+    with transaction(con):
         con.execute("create schema if not exists identity")
         con.execute("""
             create or replace table identity.identity_map as
@@ -534,10 +534,6 @@ def _write(con: duckdb.DuckDBPyConnection) -> None:
             from _identity_refused
             order by all
         """)
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
 
 
 def _report(con: duckdb.DuckDBPyConnection) -> IdentityReport:

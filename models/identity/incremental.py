@@ -18,6 +18,7 @@ import pyarrow as pa
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from cohorte.warehouse import transaction
 from models.identity import linking
 from models.identity.artifact import LinkModel
 from models.identity.census import Census
@@ -36,10 +37,17 @@ from models.identity.joining import (
     collect_links,
     decide,
     join_records,
+    register_said,
     relink_around_decisions,
 )
 from models.identity.standardise import find_shared_values, name_records, standardise
-from models.identity.state import held_values, map_mark
+from models.identity.state import (
+    EDGES_KEPT,
+    REFUSED_KEPT,
+    held_values,
+    map_mark,
+    records_kept,
+)
 
 __all__ = ["Advance", "advance", "keep_state"]
 
@@ -145,13 +153,7 @@ def _compare(con: duckdb.DuckDBPyConnection, max_share: float) -> tuple[int, int
 
 def _compare_decisions(con: duckdb.DuckDBPyConnection, decisions: Sequence[Decision]) -> None:
     """``new_decided``: decisions on records that are there; ``redecided``: keys with others."""
-    said = pa.table(
-        {
-            name: pa.array([getattr(decision, name) for decision in decisions], pa.string())
-            for name in ("source_a", "contact_a", "source_b", "contact_b", "verdict")
-        }
-    )
-    con.register("_identity_said", said)
+    register_said(con, decisions)
     con.execute("""
         create or replace temp table new_decided as
         with said as (
@@ -260,31 +262,16 @@ def _update_shared_values(con: duckdb.DuckDBPyConnection, limits: FullLimits) ->
 
 def _keep_exact(con: duckdb.DuckDBPyConnection, census: Census) -> None:
     """What the state's exact part becomes: ``new_records``, ``new_edges``, ``new_refused``."""
-    held = held_values(census.references)
-    con.execute(f"""
-        create or replace temp table new_records as
-        select records.key, row_hash,
-            {", ".join(f"{value} as {name}" for name, (_, value) in held.items())},
-            hashes.* exclude (record, key)
-        from _identity_records as records join identity_hashes as hashes using (record)
-        where records.key in (from restandardised)
-    """)
-    con.execute("""
-        create or replace temp table new_edges as
-        select rule, hash(value) as value, a.key as key_a, b.key as key_b
-        from _identity_edges
-        join _identity_records as a on a.record = record_a
-        join _identity_records as b on b.record = record_b
-        where record_a <> record_b
-    """)
+    con.execute(
+        f"create or replace temp table new_records as {records_kept(census.references)}"
+        " where records.key in (from restandardised)"
+    )
+    con.execute(f"create or replace temp table new_edges as {EDGES_KEPT}")
     con.execute("""
         create or replace temp table old_edges as
         from state.edges where (rule, value) in (from touched_values)
     """)
-    con.execute(
-        "create or replace temp table new_refused as select *, hash(value) as value_hash"
-        " from _identity_refused"
-    )
+    con.execute(f"create or replace temp table new_refused as {REFUSED_KEPT}")
     con.execute("""
         create or replace temp table outdated as
         from left_over union select key from restandardised
@@ -536,8 +523,7 @@ def _reach(con: duckdb.DuckDBPyConnection, seeds: KeyArray, limits: FullLimits) 
 def keep_state(con: duckdb.DuckDBPyConnection) -> None:
     """Bring the state to what the pass found, in one transaction, when the map is written."""
     mark = map_mark(con)
-    con.execute("begin transaction")
-    try:
+    with transaction(con):
         con.execute("delete from state.records where key in (from outdated)")
         con.execute("insert into state.records by name from new_records")
         con.execute("delete from state.edges where (rule, value) in (from touched_values)")
@@ -557,10 +543,6 @@ def keep_state(con: duckdb.DuckDBPyConnection) -> None:
         con.execute("delete from state.shared_values")
         con.execute("insert into state.shared_values from new_shared_values")
         con.execute("update state.meta set mark = ?", [mark])
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
 
 
 def tidy(con: duckdb.DuckDBPyConnection) -> None:

@@ -18,7 +18,7 @@ from models.identity.exact import RULES, IdentityLimits, connected_records
 
 __all__ = [
     "Decision", "FullLimits", "collect_links", "decide", "join_records", "no_pairs",
-    "relink_around_decisions",
+    "register_said", "relink_around_decisions",
 ]  # fmt: skip
 
 
@@ -114,8 +114,8 @@ def collect_links(con: duckdb.DuckDBPyConnection) -> None:
     """)
 
 
-def decide(con: duckdb.DuckDBPyConnection, decisions: Sequence[Decision]) -> None:
-    """``identity_decided``: what people said of pairs of records that are still there."""
+def register_said(con: duckdb.DuckDBPyConnection, decisions: Sequence[Decision]) -> None:
+    """``_identity_said``: the decisions as a relation, until it is unregistered."""
     said = pa.table(
         {
             name: pa.array([getattr(decision, name) for decision in decisions], pa.string())
@@ -123,6 +123,11 @@ def decide(con: duckdb.DuckDBPyConnection, decisions: Sequence[Decision]) -> Non
         }
     )
     con.register("_identity_said", said)
+
+
+def decide(con: duckdb.DuckDBPyConnection, decisions: Sequence[Decision]) -> None:
+    """``identity_decided``: what people said of pairs of records that are still there."""
+    register_said(con, decisions)
     con.execute("""
         create or replace table identity_decided as
         select distinct least(a.record, b.record) as record_l, greatest(a.record, b.record)

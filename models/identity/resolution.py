@@ -23,7 +23,7 @@ import pyarrow as pa
 from cohorte.errors import GateError, SettingsError
 from cohorte.settings import IdentityGates
 from cohorte.store import Store
-from cohorte.warehouse import writer_config
+from cohorte.warehouse import transaction, writer_config
 from cohorte.workspace import Workspace
 from models.identity import linking
 from models.identity.accounts import resolve_accounts
@@ -653,17 +653,6 @@ def _refused_values(con: duckdb.DuckDBPyConnection) -> None:
     """)
 
 
-@contextmanager
-def _transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    con.execute("begin transaction")
-    try:
-        yield
-    except BaseException:
-        con.execute("rollback")
-        raise
-    con.execute("commit")
-
-
 def _publish(con: duckdb.DuckDBPyConnection, corrections: Sequence[Correction]) -> None:
     """Copy what later stations read into the work database, in one transaction."""
     said = pa.table(
@@ -684,7 +673,7 @@ def _publish(con: duckdb.DuckDBPyConnection, corrections: Sequence[Correction]) 
         create table if not exists identity_organisations (
             source varchar, account_id varchar, organisation_id varchar, link_rule varchar)
     """)
-    with _transaction(con):
+    with transaction(con):
         con.execute("create schema if not exists work.identity")
         con.execute("""
             create or replace table work.identity.identity_map as

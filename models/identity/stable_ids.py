@@ -14,6 +14,7 @@ from datetime import datetime
 import duckdb
 
 from cohorte.errors import GateError
+from cohorte.warehouse import transaction
 
 __all__ = ["MAP_DDL", "IdChanges", "assign_ids", "save_ids"]
 
@@ -199,8 +200,7 @@ def save_ids(
         join identity_assigned as assigned using (cluster)
         left join identity_owners as owners on owners.record = clusters.record
     """)
-    con.execute("begin transaction")
-    try:
+    with transaction(con):
         con.execute(
             f"""
             insert into {catalog}.customer_ids
@@ -288,10 +288,6 @@ def save_ids(
             """,
             moment,
         )
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
     con.execute(f"""
         create or replace temp view identity_current as
         select source, contact_id, customer_id, owner_id, link_rule

@@ -65,6 +65,25 @@ def held_values(references: dict[str, str]) -> dict[str, tuple[int, str]]:
     }
 
 
+def records_kept(references: dict[str, str]) -> str:
+    """What is kept of the records at hand: digests of the row, of its shared values, its blocks."""
+    held = ", ".join(f"{value} as {name}" for name, (_, value) in held_values(references).items())
+    return f"""
+        select records.key, row_hash, {held}, hashes.* exclude (record, key)
+        from _identity_records as records join identity_hashes as hashes using (record)
+    """
+
+
+EDGES_KEPT = """
+    select rule, hash(value) as value, a.key as key_a, b.key as key_b
+    from _identity_edges
+    join _identity_records as a on a.record = record_a
+    join _identity_records as b on b.record = record_b
+    where record_a <> record_b
+"""
+REFUSED_KEPT = "select *, hash(value) as value_hash from _identity_refused"
+
+
 def open_state(con: duckdb.DuckDBPyConnection, path: Path, stamp: str) -> bool:
     """Attach the state as ``state`` when it is whole, of this stamp and of this map."""
     if not path.is_file():
@@ -100,24 +119,12 @@ def save_state(
     _remove(path)
     if records != keys:
         return
-    held = ", ".join(f"{value} as {name}" for name, (_, value) in held_values(references).items())
     draft = path.with_name(f"{path.name}.draft")
     _remove(draft)
     con.execute(f"attach '{str(draft).replace(chr(39), chr(39) * 2)}' as state")
     try:
-        con.execute(f"""
-            create table state.records as
-            select records.key, row_hash, {held}, hashes.* exclude (record, key)
-            from _identity_records as records join identity_hashes as hashes using (record)
-        """)
-        con.execute("""
-            create table state.edges as
-            select rule, hash(value) as value, a.key as key_a, b.key as key_b
-            from _identity_edges
-            join _identity_records as a on a.record = record_a
-            join _identity_records as b on b.record = record_b
-            where record_a <> record_b
-        """)
+        con.execute(f"create table state.records as {records_kept(references)}")
+        con.execute(f"create table state.edges as {EDGES_KEPT}")
         con.execute("""
             create table state.pairs as
             select l.key as key_l, r.key as key_r, match_weight, evidence, reason as veto
@@ -133,10 +140,7 @@ def save_state(
             join _identity_records as r on r.record = record_r
         """)
         con.execute("create table state.shown as from identity_edges")
-        con.execute(
-            "create table state.refused as select *, hash(value) as value_hash"
-            " from _identity_refused"
-        )
+        con.execute(f"create table state.refused as {REFUSED_KEPT}")
         con.execute("create table state.shared_values as from identity_shared_values")
         con.execute(
             "create table state.meta as select ?::varchar as stamp, ?::varchar as mark",

@@ -27,6 +27,7 @@ from scipy.special import expit
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from cohorte.settings import WorkspaceSettings
+from cohorte.warehouse import transaction
 from models.challenge import Reason, contest
 from models.encoding import FeatureEncoder
 from models.leads.deals import DealEstimate, read_deals
@@ -529,13 +530,9 @@ def _days_of(moments: FloatArray, time_zone: str) -> pl.Series:
 
 def _write(con: duckdb.DuckDBPyConnection, scored: pl.DataFrame) -> None:
     con.register("_lead_scores", scored.to_arrow())
-    con.execute("begin transaction")
     try:
-        con.execute("create schema if not exists scores")
-        con.execute("create or replace table scores.lead_scores as from _lead_scores")
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
+        with transaction(con):
+            con.execute("create schema if not exists scores")
+            con.execute("create or replace table scores.lead_scores as from _lead_scores")
     finally:
         con.unregister("_lead_scores")

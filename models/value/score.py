@@ -19,7 +19,8 @@ import polars as pl
 from scipy.special import logit
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from models.challenge import Reason, gain_and_noise
+from cohorte.warehouse import transaction
+from models.challenge import Reason, compared, gain_and_noise
 from models.registry import Artifact, ArtifactError, Registry
 from models.value.forecast import REASONS, CellMeans, Forecast, ValueEstimate, rule_forecast
 from models.value.histories import (
@@ -191,13 +192,11 @@ def _decide(
         np.square(forecasts[method].orders - past.later_orders),
         np.square(said.orders - past.later_orders),
     )
+    day = (date(1970, 1, 1) + timedelta(days=past.cut)).isoformat()
     values = {
-        "champion": champion.version,
-        "day": (date(1970, 1, 1) + timedelta(days=past.cut)).isoformat(),
-        "measure": "orders_squared",
-        "change": round(-gain, 9),
-        "rows": len(past),
-        "noise": round(noise, 9),
+        **compared(
+            gain, noise, version=champion.version, day=day, measure="orders_squared", rows=len(past)
+        ),
         "method": method,
     }
     if method == rival:
@@ -403,24 +402,21 @@ def _no_scores() -> pl.DataFrame:
 
 def _write(con: duckdb.DuckDBPyConnection, scored: pl.DataFrame) -> None:
     con.register("_customer_scores", scored.to_arrow())
-    con.execute("begin transaction")
     try:
-        con.execute("create schema if not exists scores")
-        con.execute("""
-            create or replace table scores.customer_scores as
-            select customer_id::varchar as customer_id, as_of::date as as_of,
-                horizon_days::bigint as horizon_days, expected_orders::double as expected_orders,
-                order_probability::double as order_probability,
-                lapse_probability::double as lapse_probability,
-                expected_value::double as expected_value,
-                expected_value_low::double as expected_value_low,
-                expected_value_high::double as expected_value_high,
-                reasons::varchar as reasons, estimator_version::varchar as estimator_version
-            from _customer_scores
-        """)
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
+        with transaction(con):
+            con.execute("create schema if not exists scores")
+            con.execute("""
+                create or replace table scores.customer_scores as
+                select customer_id::varchar as customer_id, as_of::date as as_of,
+                    horizon_days::bigint as horizon_days,
+                    expected_orders::double as expected_orders,
+                    order_probability::double as order_probability,
+                    lapse_probability::double as lapse_probability,
+                    expected_value::double as expected_value,
+                    expected_value_low::double as expected_value_low,
+                    expected_value_high::double as expected_value_high,
+                    reasons::varchar as reasons, estimator_version::varchar as estimator_version
+                from _customer_scores
+            """)
     finally:
         con.unregister("_customer_scores")
