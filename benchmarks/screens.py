@@ -5,8 +5,8 @@ speaks Streamlit's own protocol, so that no browser competes for the machine: a 
 page, waits until its script has run, thinks for a moment, and opens the next. Printed are the
 times until a page was whole, by page, and what failed.
 
-``--sessions 1`` says what a page costs instead: processor time and bytes sent, at the first look and
-at the later ones.
+``--sessions 1`` says what a page costs instead: processor time and bytes sent, at the first look
+and at the later ones.
 """
 
 from __future__ import annotations

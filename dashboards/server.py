@@ -6,9 +6,13 @@ script has run; here it carries our name, the language asked for and the ground 
 
 from __future__ import annotations
 
+import gc
+import importlib
+import pkgutil
 import re
 import threading
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -21,6 +25,8 @@ from cohorte.i18n import LANGUAGES, language_of
 from cohorte.warehouse import shown_version
 from cohorte.workspace import open_workspace
 from dashboards import theme
+
+RUN_BY_STREAMLIT = ("app", "server", "screens")
 
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -110,12 +116,23 @@ def page(html: str, language: str) -> str:
     )
 
 
+@asynccontextmanager
+async def _ready(_app: App) -> AsyncIterator[None]:
+    """Before the first person asks: the code of all pages is there, and the served version is being
+    read through. What is wrong with that version is said to who asks for a page."""
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        if module.name not in RUN_BY_STREAMLIT:
+            importlib.import_module(f"dashboards.{module.name}")
+    # What is there for good is out of the way of the collector of memory.
+    gc.collect()
+    gc.freeze()
+    threading.Thread(target=_look_ahead, daemon=True).start()
+    yield
+
+
 def _look_ahead() -> None:
-    """Read the served version through before the first person asks for a page, who is told why
-    when it cannot be read."""
     with suppress(CohorteError):
         shown_version(open_workspace())
 
 
-threading.Thread(target=_look_ahead, daemon=True).start()
-app = App(Path(__file__).with_name("app.py"), middleware=[Middleware(Shell)])
+app = App(Path(__file__).with_name("app.py"), lifespan=_ready, middleware=[Middleware(Shell)])
