@@ -16,7 +16,7 @@ from cohorte.store import open_store
 from cohorte.warehouse import connect_work, open_served, writer_lock
 from cohorte.workspace import Workspace
 from flows.lead_scores import score_leads_of
-from flows.scoring import segment_rules
+from flows.scoring import learn, segment_rules
 from models.asof import MARK, CustomersAt
 from models.clusters import ESTIMATOR_NAME as CLUSTERS
 from models.clusters import apply_clusters, learn_clusters
@@ -30,7 +30,6 @@ from models.propensity import (
     find_propensity,
     read_propensities,
     score_propensity,
-    train_propensity,
 )
 from models.registry import Registry
 from models.renewal import ESTIMATOR_NAME as RENEWAL
@@ -94,15 +93,7 @@ def train_scores(workspace: Workspace, name: str, as_of: date | None, now: datet
                 if propensity is None:
                     found.append(_built_in(workspace, work, full, day, now, retrain=True))
                     continue
-                customers = CustomersAt(work, sql, workspace.settings.time_zone)
-                report = train_propensity(
-                    customers,
-                    propensity,
-                    as_of=day,
-                    registry=Registry(workspace.artifacts_dir),
-                    now=now,
-                )
-                customers.close()
+                report = learn(work, workspace, propensity, sql, day, now)
                 found.append(
                     Done(
                         propensity.propensity,
@@ -129,21 +120,19 @@ def apply_scores(workspace: Workspace, name: str, as_of: date | None, now: datet
                 if propensity is None:
                     found.append(_built_in(workspace, work, full, day, now, retrain=False))
                     continue
-                with _scored_table(work, propensity, is_today):
-                    customers = (
-                        CustomersAt(work, sql, workspace.settings.time_zone) if sql else None
-                    )
+                with (
+                    _scored_table(work, propensity, is_today),
+                    _features_on(work, workspace, sql, day) as relation,
+                ):
                     report = score_propensity(
                         work,
                         propensity,
                         as_of=day,
                         registry=registry,
                         time_zone=workspace.settings.time_zone,
-                        relation=customers.relation(day) if customers else FEATURES,
+                        relation=relation,
                         keep_always=not is_today,
                     )
-                    if customers:
-                        customers.close()
                 found.append(
                     Done(
                         propensity.propensity,
@@ -154,6 +143,18 @@ def apply_scores(workspace: Workspace, name: str, as_of: date | None, now: datet
                     )
                 )
     return found
+
+
+@contextmanager
+def _features_on(
+    work: duckdb.DuckDBPyConnection, workspace: Workspace, sql: str, day: date
+) -> Iterator[str]:
+    """The features of a day past; those that are there where no SQL says how to make others."""
+    if not sql:
+        yield FEATURES
+        return
+    with closing(CustomersAt(work, sql, workspace.settings.time_zone)) as customers:
+        yield customers.relation(day)
 
 
 @contextmanager
@@ -202,8 +203,10 @@ def evaluate_score(workspace: Workspace, name: str, now: datetime) -> dict[str, 
         return told | {"since": []}
     with writer_lock(workspace, "evaluate", now):
         sql = _features_sql(workspace, day)
-        with closing(connect_work(workspace)) as work:
-            customers = CustomersAt(work, sql, workspace.settings.time_zone)
+        with (
+            closing(connect_work(workspace)) as work,
+            closing(CustomersAt(work, sql, workspace.settings.time_zone)) as customers,
+        ):
             since = []
             for at in ended:
                 later = at + timedelta(days=propensity.within_days)
@@ -212,7 +215,6 @@ def evaluate_score(workspace: Workspace, name: str, now: datetime) -> dict[str, 
                 checks = outcome_checks(full, day, at, history.read(at), came)
                 figures = {check.measure: check.value for check in checks}
                 since.append({"day": at.isoformat(), **figures})
-            customers.close()
     return told | {"since": since}
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -21,6 +22,7 @@ from models.monitoring import Check, History, follow, has_moved_too_far, write_c
 from models.nextpurchase import score_next_orders
 from models.propensity import (
     Propensity,
+    TrainReport,
     add_to_profiles,
     create_table,
     read_propensities,
@@ -32,7 +34,14 @@ from models.renewal import score_contracts
 from models.suggestions import keep_suggestions
 from models.value import score_customers
 
-__all__ = ["ScoringReport", "features_sql", "score_workspace", "segment_rules", "show_propensities"]
+__all__ = [
+    "ScoringReport",
+    "features_sql",
+    "learn",
+    "score_workspace",
+    "segment_rules",
+    "show_propensities",
+]
 
 BEFORE = "before"
 """The served version, attached: scores that had better stay, and sizes of earlier runs."""
@@ -97,11 +106,10 @@ def score_workspace(
     rows_in = leads.leads + value.customers + coming.customers + ending.contracts
     rows_out = leads.scored + value.scored + coming.scored + ending.scored
     create_table(work)
-    before = _attach_served(work, workspace)
-    messages += [keep_before(work, table, before.get(table)) for table in held]
     asked = read_propensities(workspace.root)
     rules = segment_rules(workspace) if asked else {}
-    try:
+    with _scores_before(work, workspace) as before:
+        messages += [keep_before(work, table, before.get(table)) for table in held]
         if retrain:
             learn_clusters(work, as_of, registry=registry, now=now)
         apply_clusters(work, as_of, registry=registry, before=before.get("clusters"))
@@ -112,7 +120,7 @@ def score_workspace(
             try:
                 propensity = stated.with_segments(rules)
                 if retrain and sql:
-                    _learn(work, propensity, sql, as_of, settings.time_zone, registry, now)
+                    learn(work, workspace, propensity, sql, as_of, now)
                 report = score_propensity(
                     work,
                     propensity,
@@ -128,9 +136,6 @@ def score_workspace(
             checks += report.checks
             rows_in += report.customers
             rows_out += report.scored
-    finally:
-        if _is_attached(work):
-            work.execute("detach before")
     write_checks(work, checks)
     messages += [_alert(check) for check in checks if check.is_alert]
     return ScoringReport(rows_in, rows_out, tuple(messages))
@@ -142,31 +147,36 @@ def show_propensities(work: duckdb.DuckDBPyConnection, workspace: Workspace) -> 
     return add_to_profiles(work, asked) if asked else 0
 
 
-def _learn(
+def learn(
     work: duckdb.DuckDBPyConnection,
+    workspace: Workspace,
     propensity: Propensity,
     sql: str,
     as_of: date,
-    time_zone: str,
-    registry: Registry,
     now: datetime,
-) -> None:
-    customers = CustomersAt(work, sql, time_zone)
-    try:
-        train_propensity(customers, propensity, as_of=as_of, registry=registry, now=now)
-    finally:
-        customers.close()
+) -> TrainReport:
+    """Learn a propensity anew; ``sql`` says how to read the features of days past."""
+    registry = Registry(workspace.artifacts_dir)
+    with closing(CustomersAt(work, sql, workspace.settings.time_zone)) as customers:
+        return train_propensity(customers, propensity, as_of=as_of, registry=registry, now=now)
 
 
-def _attach_served(work: duckdb.DuckDBPyConnection, workspace: Workspace) -> dict[str, str]:
-    """The tables of scores of the served version, attached, by name."""
+@contextmanager
+def _scores_before(
+    work: duckdb.DuckDBPyConnection, workspace: Workspace
+) -> Iterator[dict[str, str]]:
+    """The tables of scores of the served version by name, attached for as long as it lasts."""
     served = served_version(workspace)
     if served is None:
-        return {}
+        yield {}
+        return
     path = str(version_path(workspace, served.version)).replace("'", "''")
     work.execute(f"attach '{path}' as {BEFORE} (read_only)")
     kept = ("propensity_scores", "clusters", SUGGESTED, VALUE_TABLE, *LEAD_TABLES)
-    return {name: f"{BEFORE}.{name}" for name in kept if name in served.tables}
+    try:
+        yield {name: f"{BEFORE}.{name}" for name in kept if name in served.tables}
+    finally:
+        work.execute(f"detach {BEFORE}")
 
 
 def keep_before(work: duckdb.DuckDBPyConnection, table: str, before: str | None) -> str:
@@ -185,11 +195,6 @@ def keep_before(work: duckdb.DuckDBPyConnection, table: str, before: str | None)
         return f"{table}: no scores, those of today moved too far from what was learned"
     work.execute(f"insert into scores.{table} from {before}")
     return f"{table}: the scores before stay, those of today moved too far from what was learned"
-
-
-def _is_attached(work: duckdb.DuckDBPyConnection) -> bool:
-    rows = work.execute("select 1 from duckdb_databases() where database_name = 'before'")
-    return bool(rows.fetchall())
 
 
 def _follow_leads(

@@ -169,7 +169,7 @@ def learn_clusters(
         now=now, tables=means.cluster_centers_.tolist(),
     )  # fmt: skip
     reason = Reason("groups_come_again", {"count": size, "stability": round(dict(tried)[size], 2)})
-    registry.promote(ESTIMATOR_NAME, artifact.version, reason=reason, now=now)
+    registry.settle(ESTIMATOR_NAME, artifact.version, (True, reason), now=now)
     apply_clusters(con, as_of, registry=registry, relation=relation)
     return Clustering("clustered", clusters, dict(tried)[size], tuple(tried), artifact.version)
 

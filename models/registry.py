@@ -257,6 +257,17 @@ class Registry:
         """Say why a version does not serve."""
         self._note(name, "kept_back", version, reason, now)
 
+    def settle(
+        self, name: str, version: str, decided: tuple[bool, Reason], *, now: datetime
+    ) -> tuple[bool, Reason]:
+        """Promote a new fit or keep it back, as decided; of a retired score it is kept back."""
+        promoted, reason = (False, Reason("retired")) if self.is_retired(name) else decided
+        if promoted:
+            self.promote(name, version, reason=reason, now=now)
+        else:
+            self.keep_back(name, version, reason=reason, now=now)
+        return promoted, reason
+
     def retire(self, name: str, *, reason: str, now: datetime) -> None:
         """Let no version serve, and none be learned by itself, until one is promoted again.
 

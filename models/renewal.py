@@ -182,6 +182,11 @@ with seen as (
 """
 
 _VERDICTS: dict[str, dict[str, str]] = {
+    "retired": {
+        "en": "no renewal score: it was retired; promote a version to serve it again",
+        "fr": "pas de score de renouvellement : il a été retiré ; promouvoir une version pour le"
+        " servir à nouveau",
+    },
     "learned": {
         "en": "learned renewal score: Brier score {brier} against {rate_brier} for the share of all"
         " not renewed, AUC {auc}, on the {tested} newest terms that ended",
@@ -303,6 +308,8 @@ def _estimator(
         few = len(lost) < 2 * ENDED_FOR_A_RATE
         outcome = "too_few_ended" if few else "one_class"
         return None, {**counted, "outcome": outcome}, False
+    if registry.is_retired(ESTIMATOR_NAME) and not retrain:
+        return None, {**counted, "outcome": "retired"}, False
     served = registry.usable(ESTIMATOR_NAME, _opened)
     is_later = served is None or as_of.isoformat() >= served.facts["as_of"]
     if served and is_later and not retrain and served.facts["horizon_days"] == horizon:
@@ -332,12 +339,11 @@ def _estimator(
     challenger = _opened(artifact)
     if not is_later:
         return challenger, challenger.facts, True
-    promoted, reason = _decide(served, challenger, past, lost, tested, challenge)
-    if not promoted and served is not None:
-        registry.keep_back(ESTIMATOR_NAME, artifact.version, reason=reason, now=now)
-        return served, served.facts, True
-    registry.promote(ESTIMATOR_NAME, artifact.version, reason=reason, now=now)
-    return challenger, challenger.facts, True
+    decided = _decide(served, challenger, past, lost, tested, challenge)
+    promoted, _ = registry.settle(ESTIMATOR_NAME, artifact.version, decided, now=now)
+    if promoted:
+        return challenger, challenger.facts, True
+    return served, served.facts if served else {**counted, "outcome": "retired"}, True
 
 
 def _tested(

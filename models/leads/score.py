@@ -183,6 +183,8 @@ def _estimator(
     rules: LeadRules | None,
 ) -> tuple[_Served | None, dict[str, Any], bool]:
     """What scores, the facts to tell of it, and whether something was learned."""
+    if registry.is_retired(ESTIMATOR_NAME) and not retrain:
+        return None, {"outcome": "retired"}, False
     served = registry.usable(ESTIMATOR_NAME, _opened)
     is_later = served is None or leads.as_of >= served.facts["as_of"]
     if served is not None and is_later and not retrain:
@@ -202,12 +204,11 @@ def _estimator(
     challenger = _opened(artifact)
     if not is_later:
         return challenger, challenger.facts, True
-    promoted, reason = _decide(leads, horizon, served, challenger, rules)
-    if not promoted:
-        registry.keep_back(ESTIMATOR_NAME, artifact.version, reason=reason, now=now)
-        return served, served.facts if served else {}, True
-    registry.promote(ESTIMATOR_NAME, artifact.version, reason=reason, now=now)
-    return challenger, challenger.facts, True
+    decided = _decide(leads, horizon, served, challenger, rules)
+    promoted, _ = registry.settle(ESTIMATOR_NAME, artifact.version, decided, now=now)
+    if promoted:
+        return challenger, challenger.facts, True
+    return served, served.facts if served else {"outcome": "retired"}, True
 
 
 def _decide(

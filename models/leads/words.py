@@ -93,6 +93,10 @@ _VERDICTS: dict[str, dict[str, str]] = {
         "en": "no score: nearly all of the {leads} leads with a known outcome converted",
         "fr": "pas de score : presque tous les {leads} leads à l'issue connue ont converti",
     },
+    "retired": {
+        "en": "no score: it was retired; promote a version to serve it again",
+        "fr": "pas de score : il a été retiré ; promouvoir une version pour le servir à nouveau",
+    },
     "no_leads": {"en": "no score: there are no leads", "fr": "pas de score : il n'y a pas de lead"},
 }
 

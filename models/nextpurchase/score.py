@@ -229,10 +229,10 @@ def score_next_orders(
     con.execute(f"create or replace table {TABLE} ({SCHEMA})")
     sunday = as_of - timedelta(days=(as_of.weekday() + 1) % 7)
     learned_from = {"recipe": RECIPE, "as_of": sunday.isoformat(), "data": _digest(con, sunday)}
+    if registry.is_retired(ESTIMATOR_NAME) and not retrain:
+        return _unscored("retired", {})
     served = registry.usable(ESTIMATOR_NAME, _opened)
     if served is None or retrain or not learned_from.items() <= served[1].items():
-        if registry.is_retired(ESTIMATOR_NAME):
-            return _unscored("retired", {})
         made = _train(con, sunday, learned_from, registry, now)
         if isinstance(made, NextOrderReport):
             return made
@@ -299,7 +299,10 @@ def _train(
             if served[0] == artifact.version
             else "held_when_tested"
         )
-        registry.promote(ESTIMATOR_NAME, artifact.version, reason=Reason(code), now=now)
+        decided = (True, Reason(code))
+        promoted, _ = registry.settle(ESTIMATOR_NAME, artifact.version, decided, now=now)
+        if not promoted:
+            return _unscored("retired", evaluation)
     return _opened(artifact)
 
 

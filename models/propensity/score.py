@@ -126,11 +126,8 @@ def train_propensity(
         customers, asked, training, training.encoder, training.scorer, as_of, registry, now
     )
     verdict = verdict_sentence(training.outcome, artifact.facts, "en")
-    promoted, reason = _decide(asked, training, artifact, registry)
-    if promoted:
-        registry.promote(asked.estimator_name, artifact.version, reason=reason, now=now)
-    else:
-        registry.keep_back(asked.estimator_name, artifact.version, reason=reason, now=now)
+    decided = _decide(asked, training, artifact, registry)
+    promoted, reason = registry.settle(asked.estimator_name, artifact.version, decided, now=now)
     return TrainReport(
         training.outcome,
         verdict,
@@ -197,8 +194,6 @@ def _decide(
     asked: Propensity, training: Training, artifact: Artifact, registry: Registry
 ) -> tuple[bool, Reason]:
     """Whether the new version serves, and why."""
-    if registry.is_retired(asked.estimator_name):
-        return False, Reason("retired")
     champion = registry.usable(asked.estimator_name, opened)
     if champion is None:
         return True, Reason("nothing_served")

@@ -19,6 +19,7 @@ import polars as pl
 from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from models.challenge import Reason
 from models.registry import Artifact, Registry
 from models.suggestions.estimators import (
     EaseScorer,
@@ -280,7 +281,8 @@ def train_suggestions(
         tables=[float(np.abs(learned.links.weights_).sum()), learned.popular.buyers_.tolist()],
     )
     verdict = _verdict(outcome, evaluation, "en")
-    registry.promote(ESTIMATOR_NAME, artifact.version, reason=verdict, now=now)
+    decided = (True, Reason("stated", {"text": verdict}))
+    registry.settle(ESTIMATOR_NAME, artifact.version, decided, now=now)
     return SuggestionReport(outcome, verdict, len(purchases.customers), 0, artifact.version)
 
 

@@ -142,6 +142,8 @@ def _estimator(
         "horizon_days": horizon,
         "data": digest_of(con, cut),
     }
+    if registry.is_retired(ESTIMATOR_NAME) and not retrain:
+        return None, {**learned_from, "outcome": "retired"}, False
     served = registry.usable(ESTIMATOR_NAME, _opened)
     if served and not retrain and learned_from.items() <= served.facts.items():
         return served, served.facts, False
@@ -155,12 +157,11 @@ def _estimator(
     opened = _opened(artifact)
     if served is not None and cut < int(served.facts["cut"]):
         return opened, opened.facts, True
-    promoted, reason = _decide(con, served, opened, training)
-    if not promoted and served is not None:
-        registry.keep_back(ESTIMATOR_NAME, artifact.version, reason=reason, now=now)
-        return served, served.facts, True
-    registry.promote(ESTIMATOR_NAME, artifact.version, reason=reason, now=now)
-    return opened, opened.facts, True
+    decided = _decide(con, served, opened, training)
+    promoted, _ = registry.settle(ESTIMATOR_NAME, artifact.version, decided, now=now)
+    if promoted:
+        return opened, opened.facts, True
+    return served, served.facts if served else {"outcome": "retired"}, True
 
 
 def _decide(

@@ -64,6 +64,11 @@ _VERDICTS: dict[str, dict[str, str]] = {
         "en": "no value score: no order in the last {horizon} days",
         "fr": "pas de score de valeur : aucune commande ces {horizon} derniers jours",
     },
+    "retired": {
+        "en": "no value score: it was retired; promote a version to serve it again",
+        "fr": "pas de score de valeur : il a été retiré ; promouvoir une version pour le servir à"
+        " nouveau",
+    },
     "no_orders": {
         "en": "no value score: there are no orders of customers",
         "fr": "pas de score de valeur : il n'y a pas de commande de clients",

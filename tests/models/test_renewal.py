@@ -109,6 +109,9 @@ def test_who_has_a_ticket_open_is_expected_to_leave(tmp_path: Path) -> None:
     assert scores(con).equals(found)
     again = run(con, tmp_path, retrain=True)
     assert again.estimator_version == report.estimator_version
+    Registry(tmp_path).retire("contract_renewal", reason="asked", now=NOW)
+    assert run(con, tmp_path).outcome == "retired"
+    assert scores(con).is_empty()
 
 
 def test_what_comes_after_the_day_changes_no_score(tmp_path: Path) -> None:

@@ -266,6 +266,12 @@ def test_an_old_version_gives_the_old_scores_to_the_bit(scored: Scored) -> None:
     registry.promote("lead_score", scored.report.estimator_version, reason="back", now=NOW)
     run(scored.con, scored.artifacts)
     assert scored.con.execute("from scores.lead_scores order by all").fetchall() == before
+    registry.retire("lead_score", reason="asked", now=NOW)
+    assert run(scored.con, scored.artifacts).outcome == "retired"
+    assert scored.con.execute("from scores.lead_scores").fetchall() == []
+    registry.promote("lead_score", scored.report.estimator_version, reason="back", now=NOW)
+    run(scored.con, scored.artifacts)
+    assert scored.con.execute("from scores.lead_scores order by all").fetchall() == before
 
 
 def test_training_can_be_asked_for(scored: Scored) -> None:

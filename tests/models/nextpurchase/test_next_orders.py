@@ -124,7 +124,7 @@ def test_an_interval_that_does_not_hold_is_refused() -> None:
     assert holds({"ends": {"0.5": {"customers": 4, "ordered": 0.75}}}), "four are too few to tell"
 
 
-@pytest.mark.parametrize("outcome", ["rhythm", "recency", "does_not_hold", "too_short_to_test"])
+@pytest.mark.parametrize("outcome", ["rhythm", "recency", "does_not_hold", "retired"])
 def test_a_verdict_is_said_in_both_languages(outcome: str) -> None:
     judged = {"brier": 0.1, "coverage": 0.81, "interval_customers": 300, "ends": {}}
     facts = {"evaluation": {"customers": 500, "days": 182, "rhythm": judged, "recency": judged}}

@@ -155,6 +155,15 @@ def test_newer_orders_are_learned_by_the_method_that_serves_and_old_scores_come_
     registry.promote("customer_value", first.estimator_version, reason="back", now=NOW)
     assert not score(con, tmp_path, as_of=date(2025, 6, 22)).trained
     assert scores(con) == old
+    registry.retire("customer_value", reason="wrong prices", now=NOW)
+    retired = score(con, tmp_path, as_of=date(2025, 6, 29))
+    assert (retired.outcome, retired.trained, scores(con)) == ("retired", False, [])
+    asked = score(con, tmp_path, as_of=date(2025, 6, 29), retrain=True)
+    assert (asked.outcome, asked.trained, scores(con)) == ("retired", True, [])
+    decided = registry.decisions("customer_value")[-1]
+    assert (decided.decision, decided.code) == ("kept_back", "retired")
+    registry.promote("customer_value", second.estimator_version, reason="mended", now=NOW)
+    assert score(con, tmp_path, as_of=date(2025, 6, 29)).scored == second.scored
 
 
 def test_another_method_serves_only_when_it_is_better_by_more_than_its_noise(
