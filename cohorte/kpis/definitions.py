@@ -87,6 +87,10 @@ PREPARED = (
 """The facts that ask for nothing but what a version knows, `as_of` and the time zone: publishing
 writes them down as tables sorted by day, so that a period reads the rows of its days alone."""
 
+STOCKS = ("open_opportunities", "open_tickets")
+"""Facts of a moment. Publishing writes them down as they were at the ends of the last months."""
+STOCK_MONTHS = 24
+
 
 class Kpi(BaseModel):
     """What a KPI is, in words. `direction` says whether a rise is good."""

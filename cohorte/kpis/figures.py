@@ -26,6 +26,8 @@ from cohorte.kpis.definitions import (
     MEASURES,
     PREPARED,
     ROLLING_MONTHS,
+    STOCK_MONTHS,
+    STOCKS,
     Measure,
     Windows,
     fact_sql,
@@ -39,6 +41,7 @@ Filters = Mapping[str, Sequence[str | None]]
 _DIALECT = "duckdb"
 _DAILY = Measure("daily", "sum(value)")
 _NUMERATOR, _DENOMINATOR = "numerator", "denominator"
+_MOMENT = "known_until"
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,22 @@ class _Version:
     prepared: frozenset[str] = frozenset()
     """The facts that this version holds as tables."""
 
+    def known_until(self, period: Period) -> date:
+        """The end of a period, or of what is known where it goes on after that."""
+        return min(period.end, self.as_of + timedelta(days=1))
+
+    def holds(self, fact: str, period: Period) -> bool:
+        """Whether the figures of a period are found in what was prepared of a fact."""
+        if fact in STOCKS and self.known_until(period) not in _moments(self.as_of):
+            return False
+        return fact in self.prepared
+
+
+def _moments(as_of: date) -> list[date]:
+    """The ends of the last months, and of the latest day: when stocks are written down."""
+    first = as_of.replace(day=1)
+    return [*(add_months(first, -i) for i in range(STOCK_MONTHS)), as_of + timedelta(days=1)]
+
 
 def kpi_values(
     con: duckdb.DuckDBPyConnection,
@@ -164,11 +183,21 @@ def kpi_values(
     `filters` keeps the rows whose dimension has one of the values; None stands for unknown.
     NotFoundError for an unknown KPI, SettingsError for a dimension that a KPI does not have.
     """
+    return _values(con, _version(con), kpi_ids, period, filters, windows)
+
+
+def _values(
+    con: duckdb.DuckDBPyConnection,
+    version: _Version,
+    kpi_ids: Iterable[str],
+    period: Period,
+    filters: Filters | None,
+    windows: Windows | None,
+) -> dict[str, KpiValue]:
     wanted = list(dict.fromkeys(kpi_ids))
-    rows = _aggregate(con, wanted, period, filters or {}, windows or Windows(), None, None)
-    as_of = _version(con).as_of
+    rows = _aggregate(con, version, wanted, period, filters, windows, None, None)
     return {
-        kpi_id: rows[kpi_id].get((None, None)) or _nothing(kpi_id, period, as_of)
+        kpi_id: rows[kpi_id].get((None, None)) or _nothing(kpi_id, period, version.as_of)
         for kpi_id in wanted
     }
 
@@ -203,7 +232,7 @@ def breakdown(
 
     The parts of an additive KPI sum to its value over the period. Raises as `kpi_values` does.
     """
-    rows = _aggregate(con, [kpi_id], period, filters or {}, windows or Windows(), dimension, None)
+    rows = _aggregate(con, _version(con), [kpi_id], period, filters, windows, dimension, None)
     found = {part: value for (part, _), value in rows[kpi_id].items()}
     order = sorted(
         found.items(), key=lambda item: (item[1].value is None, -(item[1].value or 0), str(item[0]))
@@ -302,17 +331,17 @@ def series(
     """
     measure = _measure(kpi_id, filters or {}, None)
     cut = buckets(period, grain)
-    as_of = _version(con).as_of
-    known = [bucket for bucket in cut if bucket.start <= as_of]
+    version = _version(con)
+    known = [bucket for bucket in cut if bucket.start <= version.as_of]
     if measure.span != "period":
         return [
-            (bucket.start, kpi_values(con, [kpi_id], bucket, filters, windows)[kpi_id])
+            (bucket.start, _values(con, version, [kpi_id], bucket, filters, windows)[kpi_id])
             for bucket in known
         ]
-    rows = _aggregate(con, [kpi_id], period, filters or {}, windows or Windows(), None, grain)
+    rows = _aggregate(con, version, [kpi_id], period, filters, windows, None, grain)
     found = {bucket: value for (_, bucket), value in rows[kpi_id].items()}
     return [
-        (bucket.start, found.get(bucket.start) or _nothing(kpi_id, bucket, as_of))
+        (bucket.start, found.get(bucket.start) or _nothing(kpi_id, bucket, version.as_of))
         for bucket in known
     ]
 
@@ -335,19 +364,33 @@ def rows_behind(
         if name not in measure.dimensions:
             raise _not_known_by(kpi_id, name, measure)
     version = _version(con)
-    shape = tuple((name, tuple(value is None for value in filters[name])) for name in filters)
-    rows = _cut(measure.fact, measure.fact in version.prepared, measure.span, shape, None)
+    query = _compiled_rows(
+        kpi_id,
+        version.holds(measure.fact, period),
+        _shape(filters),
+        measure.now_only and period.end <= version.as_of,
+        limit,
+    )
+    found = _frame(con, query, period, filters, windows or Windows(), version)
+    return found.drop("bucket", _MOMENT, strict=False)
+
+
+@lru_cache(maxsize=1000)
+def _compiled_rows(
+    kpi_id: str, is_prepared: bool, filters: _Shape, is_unknown: bool, limit: int
+) -> _Query:
+    """The SQL of the rows behind a figure, whatever its dates and values."""
+    measure = MEASURES[kpi_id]
+    rows = _cut(measure.fact, is_prepared, measure.span, filters, None)
     query = exp.select("*").from_(rows.subquery("cut")).limit(limit)
     condition = "kpi_id = '" + kpi_id + "'" if measure.fact == "daily" else measure.rows
     if condition:
         query = query.where(sqlglot.parse_one(condition, dialect=_DIALECT))
-    if measure.now_only and period.end <= version.as_of:
+    if is_unknown:
         query = query.where(exp.false())
     if measure.span in ("period", "year"):
         query = query.order_by(exp.column("day").desc())
-    names = frozenset(each.name for each in query.find_all(exp.Placeholder))
-    compiled = _Query(query.sql(_DIALECT), names)
-    return _frame(con, compiled, period, filters, windows or Windows(), version).drop("bucket")
+    return _Query(query.sql(_DIALECT), _names(query))
 
 
 def buckets(period: Period, grain: Grain) -> list[Period]:
@@ -408,23 +451,32 @@ _Shape = tuple[tuple[str, tuple[bool, ...]], ...]
 """Filters without their values: the dimension, and which of its values stand for unknown."""
 
 
+def _shape(filters: Filters) -> _Shape:
+    return tuple((name, tuple(value is None for value in filters[name])) for name in filters)
+
+
 @dataclass(frozen=True)
 class _Query:
     sql: str
     parameters: frozenset[str]
 
 
+def _names(query: exp.Expr) -> frozenset[str]:
+    return frozenset(each.name for each in query.find_all(exp.Placeholder))
+
+
 def _aggregate(
     con: duckdb.DuckDBPyConnection,
+    version: _Version,
     kpi_ids: Sequence[str],
     period: Period,
-    filters: Filters,
-    windows: Windows,
+    filters: Filters | None,
+    windows: Windows | None,
     dimension: str | None,
     grain: Grain | None,
 ) -> dict[str, dict[_Key, KpiValue]]:
     """Figures by KPI, then by (value of the dimension, bucket); KPIs of one fact share a query."""
-    version = _version(con)
+    filters, windows = filters or {}, windows or Windows()
     is_partial = _is_partial(period, version.as_of)
     together: dict[tuple[str, str], dict[str, Measure]] = {}
     found: dict[str, dict[_Key, KpiValue]] = {kpi_id: {} for kpi_id in kpi_ids}
@@ -433,10 +485,10 @@ def _aggregate(
         if measure.now_only and period.end <= version.as_of:
             continue
         together.setdefault((measure.fact, measure.span), {})[kpi_id] = measure
-    shape = tuple((name, tuple(value is None for value in filters[name])) for name in filters)
+    shape = _shape(filters)
     for (fact, _span), measures in together.items():
         is_daily = all(measure is _DAILY for measure in measures.values())
-        is_prepared = fact in version.prepared
+        is_prepared = version.holds(fact, period)
         query = _compiled(fact, is_prepared, tuple(measures), is_daily, shape, dimension, grain)
         for row in _frame(con, query, period, filters, windows, version).to_dicts():
             for kpi_id, measure in measures.items():
@@ -462,8 +514,7 @@ def _compiled(
         if is_daily
         else _query(fact, is_prepared, kpi_ids, filters, dimension, grain)
     )
-    names = frozenset(each.name for each in query.find_all(exp.Placeholder))
-    return _Query(query.sql(_DIALECT), names)
+    return _Query(query.sql(_DIALECT), _names(query))
 
 
 def _value(kpi_id: str, measure: Measure, row: Mapping[str, Any], is_partial: bool) -> KpiValue:
@@ -564,6 +615,8 @@ def _cut(
         rows = rows.where(
             exp.column("day") >= _parameter("start"), exp.column("day") <= _parameter("told_until")
         )
+    elif is_prepared and fact in STOCKS:
+        rows = rows.where(exp.column(_MOMENT).eq(_parameter("end")))
     elif span != "whole":
         first = "start" if span == "period" else "year_start"
         rows = rows.where(
@@ -616,7 +669,7 @@ def _frame(
     windows: Windows,
     version: _Version,
 ) -> pl.DataFrame:
-    end = min(period.end, version.as_of + timedelta(days=1))
+    end = version.known_until(period)
     told_at = version.published_at if period.end > version.as_of else _instant(end, version)
     values: dict[str, Any] = {
         "start": period.start,
@@ -643,7 +696,8 @@ def _frame(
 
 
 def prepare(con: duckdb.DuckDBPyConnection) -> None:
-    """Write down the facts that need no parameter but the version's own, as tables sorted by day.
+    """Write down the facts that need no parameter but the version's own, as tables sorted by day,
+    and the stocks at the ends of months.
 
     `con` writes the version; its marts and `version_info` are there. What is asked later reads
     these instead of joining a million customers again, to the same figures. A fact of a mart or
@@ -651,16 +705,36 @@ def prepare(con: duckdb.DuckDBPyConnection) -> None:
     """
     version = _version(con)
     known_at = _instant(version.as_of + timedelta(days=1), version)
-    known = {"as_of": version.as_of, "time_zone": version.time_zone, "known_at": known_at}
+    known: dict[str, Any] = {"as_of": version.as_of, "time_zone": version.time_zone, "known_at": known_at}
     for fact in PREPARED:
         query = _fact(fact)
-        names = {each.name for each in query.find_all(exp.Placeholder)}
-        values = {name: value for name, value in known.items() if name in names}
-        with suppress(duckdb.BinderException, duckdb.CatalogException):
-            con.execute(
-                f'create table "{_table(fact)}" as from ({query.sql(_DIALECT)}) order by day',
-                values,
-            )
+        values = {name: value for name, value in known.items() if name in _names(query)}
+        _write_down(con, fact, f"from ({query.sql(_DIALECT)}) order by day", values)
+    moments = _moments(version.as_of)
+    for fact in STOCKS:
+        told = [
+            f"select *, $moment_{i}::date as {_MOMENT} from ({_at_moment(fact, i).sql(_DIALECT)})"
+            for i in range(len(moments))
+        ]
+        values = {f"moment_{i}": moment for i, moment in enumerate(moments)} | {
+            f"end_at_{i}": _instant(moment, version) for i, moment in enumerate(moments)
+        }
+        _write_down(con, fact, " union all ".join(told), values)
+
+
+def _at_moment(fact: str, number: int) -> exp.Expr:
+    """A stock's SELECT, its parameters told apart from those of other moments."""
+    query = _fact(fact).copy()
+    for each in query.find_all(exp.Placeholder):
+        each.set("this", f"{each.name}_{number}")
+    return query
+
+
+def _write_down(
+    con: duckdb.DuckDBPyConnection, fact: str, query: str, values: Mapping[str, Any]
+) -> None:
+    with suppress(duckdb.BinderException, duckdb.CatalogException):
+        con.execute(f'create table "{_table(fact)}" as {query}', values)
 
 
 def _table(fact: str) -> str:
@@ -687,5 +761,5 @@ def _version(con: duckdb.DuckDBPyConnection) -> _Version:
         ) from version_info
         """
     ).fetchall()[0]
-    prepared = frozenset(fact for fact in PREPARED if _table(fact) in (tables or ()))
+    prepared = frozenset(fact for fact in (*PREPARED, *STOCKS) if _table(fact) in (tables or ()))
     return _Version(as_of, time_zone, published_at, prepared)

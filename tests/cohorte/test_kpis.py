@@ -32,7 +32,7 @@ from cohorte.kpis import (
     rows_behind,
     series,
 )
-from cohorte.kpis.definitions import DIMENSIONS, MEASURES, PREPARED, fact_sql
+from cohorte.kpis.definitions import DIMENSIONS, MEASURES, PREPARED, STOCKS, fact_sql
 from cohorte.kpis.durations import quantile, survival
 from tests.support.published import build_published, create_tables, insert_rows
 
@@ -515,7 +515,8 @@ def test_what_publishing_prepared_gives_the_same_figures(tmp_path: Path) -> None
     path = build_published(tmp_path / "v7.duckdb", customers=120)
     with duckdb.connect(str(path)) as opened:
         found = opened.sql("select table_name from duckdb_tables()").fetchall()
-        assert {f"facts_{fact}" for fact in PREPARED} <= {name for (name,) in found}
+        written = (*PREPARED, *STOCKS)
+        assert {f"facts_{fact}" for fact in written} <= {name for (name,) in found}
 
         def all_figures() -> dict[str, Any]:
             period = Period(date(2026, 5, 1), date(2026, 11, 1))
@@ -525,11 +526,17 @@ def test_what_publishing_prepared_gives_the_same_figures(tmp_path: Path) -> None
                     *(breakdown(opened, kpi_id, name, period) for name in dimensions(kpi_id)),
                 ]
                 for kpi_id, measure in MEASURES.items()
-                if measure.fact in PREPARED
+                if measure.fact in written
+            } | {
+                f"{kpi_id} by month": [
+                    series(opened, kpi_id, "month", period),
+                    sorted(map(str, rows_behind(opened, kpi_id, period).rows())),
+                ]
+                for kpi_id in ("ticket_backlog", "weighted_forecast")
             }
 
         prepared = all_figures()
-        for fact in PREPARED:
+        for fact in written:
             opened.execute(f"drop table facts_{fact}")
         assert all_figures() == prepared
 
