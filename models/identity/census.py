@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +19,15 @@ import duckdb
 from cohorte.errors import CohorteError
 from models.identity.artifact import replace_file
 from models.identity.contradictions import Reliability
+from models.identity.exact import columns_read
 from models.identity.linking import Blocking
 
 __all__ = [
-    "Census", "count_contacts", "empty_values", "live_blocking", "load_census", "save_census",
+    "Census", "count_contacts", "empty_values", "load_census", "save_census",
     "why_stale",
 ]  # fmt: skip
 
 _CARD, _VALUES = "census.json", "census.parquet"
-_WATCHED = (
-    "person_id", "external_id", "loyalty_number", "full_name_key", "first_name_key",
-    "last_name_key", "email_key", "phone_key", "birth_date", "postcode", "city_key",
-    "address_line", "job_title",
-)  # fmt: skip
 _SAMPLE = 50_000
 
 
@@ -81,10 +76,7 @@ def count_contacts(con: duckdb.DuckDBPyConnection, every: int | None = None) -> 
     """
     records = int(con.execute("select count(*) from staging.stg_contacts").fetchall()[0][0])
     every = every or max(1, records // _SAMPLE)
-    staged = {
-        name for name, *_ in con.execute("select * from staging.stg_contacts limit 0").description
-    }
-    watched = [name for name in _WATCHED if name in staged]
+    watched = [name for name in columns_read(con, "staging.stg_contacts") if name != "created_at"]
     con.execute(f"""
         create or replace temp table _identity_sample as
         select source, {", ".join(watched)} from staging.stg_contacts
@@ -202,21 +194,3 @@ def load_census(con: duckdb.DuckDBPyConnection, folder: Path) -> Census | None:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def live_blocking(
-    con: duckdb.DuckDBPyConnection, blocking: Sequence[Blocking]
-) -> tuple[Blocking, ...]:
-    """The rules as bounded by a census, with what they leave out of today's records."""
-    found = []
-    for rule in blocking:
-        pairs, dropped = con.execute(f"""
-            select coalesce(sum(size * (size - 1) // 2) filter (size <= {rule.largest_block}), 0),
-                count(*) filter (size > {rule.largest_block})
-            from (
-                select count(*) as size from identity_hashes
-                where {rule.column} is not null group by {rule.column} having size > 1
-            )
-        """).fetchall()[0]
-        found.append(replace(rule, pairs=int(pairs), values_dropped=int(dropped)))
-    return tuple(found)

@@ -168,9 +168,10 @@ _READ = (
 )  # fmt: skip
 
 
-def row_digest(columns: set[str]) -> str:
-    """SQL of a digest of all that identity reads of a contact."""
-    return f"hash({', '.join(name for name in _READ if name in columns)})"
+def columns_read(con: duckdb.DuckDBPyConnection, contacts: str) -> list[str]:
+    """The columns of a table of contacts that identity reads, besides the record's id."""
+    staged = {name for name, *_ in con.execute(f"select * from {contacts} limit 0").description}
+    return [name for name in _READ if name in staged]
 
 
 def number_records(con: duckdb.DuckDBPyConnection, contacts: str = "staging.stg_contacts") -> int:
@@ -178,32 +179,39 @@ def number_records(con: duckdb.DuckDBPyConnection, contacts: str = "staging.stg_
 
     A name given whole is read as a first name and the rest; the other order still agrees with it.
     """
-    columns = {name for name, *_ in con.execute(f"select * from {contacts} limit 0").description}
-    whole = "full_name_key" if "full_name_key" in columns else "null"
+    columns = columns_read(con, contacts)
+    optional = {
+        name: name if name in columns else "null::varchar"
+        for name in ("full_name_key", "postcode", "city_key", "address_line", "job_title")
+    }
     con.execute(f"""
         create or replace temp table _identity_records as
-        select
-            (row_number() over (order by created_at nulls last, source, contact_id) - 1)::integer
-                as record,
-            source,
-            contact_id,
-            {RECORD_KEY} as key,
-            {row_digest(columns)} as row_hash,
-            nullif(trim(person_id), '') as person_id,
-            nullif(upper(trim(external_id)), '') as external_id,
-            nullif(upper(trim(loyalty_number)), '') as loyalty_number,
-            nullif(trim(email_key), '') as email,
-            nullif(trim(phone_key), '') as phone,
-            case when first_name_key is null and last_name_key is null
-                then lower(trim({whole})) end as whole_name,
-            coalesce(lower(trim(first_name_key)), split_part(whole_name, ' ', 1)) as given_name,
-            coalesce(
-                lower(trim(last_name_key)), substr(whole_name, length(given_name) + 2)
-            ) as family_name,
-            case when given_name not in {_NO_VALUE} then given_name end as first_name,
-            case when family_name not in {_NO_VALUE} then family_name end as last_name,
-            try_cast(birth_date as date) as birth_date
-        from {contacts}
+        select (row_number() over () - 1)::integer as record, *
+        from (
+            select
+                source,
+                contact_id,
+                {RECORD_KEY} as key,
+                hash({", ".join(columns)}) as row_hash,
+                nullif(trim(person_id), '') as person_id,
+                nullif(upper(trim(external_id)), '') as external_id,
+                nullif(upper(trim(loyalty_number)), '') as loyalty_number,
+                nullif(trim(email_key), '') as email,
+                nullif(trim(phone_key), '') as phone,
+                case when first_name_key is null and last_name_key is null
+                    then lower(trim({optional.pop("full_name_key")})) end as whole_name,
+                coalesce(lower(trim(first_name_key)), split_part(whole_name, ' ', 1))
+                    as given_name,
+                coalesce(
+                    lower(trim(last_name_key)), substr(whole_name, length(given_name) + 2)
+                ) as family_name,
+                case when given_name not in {_NO_VALUE} then given_name end as first_name,
+                case when family_name not in {_NO_VALUE} then family_name end as last_name,
+                try_cast(birth_date as date) as birth_date,
+                {", ".join(f"{value} as {name}" for name, value in optional.items())}
+            from {contacts}
+            order by created_at nulls last, source, contact_id
+        )
     """)
     records = _scalar(con, "select count(*) from _identity_records")
     distinct = _scalar(

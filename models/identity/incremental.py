@@ -26,9 +26,9 @@ from models.identity.contradictions import veto_pairs
 from models.identity.exact import (
     RECORD_KEY,
     RULES,
+    columns_read,
     link_exactly,
     number_records,
-    row_digest,
     scratch_tables,
 )
 from models.identity.joining import (
@@ -97,10 +97,10 @@ def advance(
         )  # fmt: skip
         _mark_apart(con)
         relink_around_decisions(con, limits)
-        name_records(con, "identity_near")
+        name_records(con)
         _update_shared_values(con, limits)
         standardise(con, is_counted=True)
-        linking.hash_blocks(con, frozenset(census.columns))
+        linking.hash_blocks(con, frozenset(census.columns), census.blocking)
         _keep_exact(con, census)
     with scratch_tables(con):
         _propose(con, census)
@@ -118,27 +118,29 @@ def _gather(con: duckdb.DuckDBPyConnection, table: str, keys: str) -> None:
     """Copy the staged contacts of some keys into a table."""
     con.execute(f"""
         create or replace temp table {table} as
+        select source, contact_id, {", ".join(columns_read(con, "staging.stg_contacts"))}
         from staging.stg_contacts where {RECORD_KEY} in ({keys})
     """)
 
 
 def _compare(con: duckdb.DuckDBPyConnection, max_share: float) -> tuple[int, int, int] | None:
     """``arrived`` and ``left_over``: keys of records that are new or changed, changed or gone."""
-    columns = {
-        name for name, *_ in con.execute("select * from staging.stg_contacts limit 0").description
-    }
     con.execute(f"""
         create or replace temp table staged_keys as
-        select {RECORD_KEY} as key, {row_digest(columns)} as row_hash from staging.stg_contacts
+        select {RECORD_KEY} as key,
+            hash({", ".join(columns_read(con, "staging.stg_contacts"))}) as row_hash
+        from staging.stg_contacts
     """)
     con.execute("""
-        create or replace temp table arrived as
-        select key from staged_keys anti join state.records using (key, row_hash)
+        create or replace temp table moved as
+        select key, staged_keys.key is not null as is_staged
+        from staged_keys full join state.records as held using (key, row_hash)
+        where staged_keys.key is null or held.key is null
     """)
-    con.execute("""
-        create or replace temp table left_over as
-        select key from state.records anti join staged_keys using (key, row_hash)
-    """)
+    con.execute("create or replace temp table arrived as select key from moved where is_staged")
+    con.execute(
+        "create or replace temp table left_over as select key from moved where not is_staged"
+    )
     records = _scalar(con, "select count(*) from staged_keys")
     changed = _scalar(con, "select count(*) from arrived")
     gone = _scalar(con, "select count(*) from left_over anti join arrived using (key)")
@@ -281,6 +283,10 @@ def _keep_exact(con: duckdb.DuckDBPyConnection, census: Census) -> None:
 def _propose(con: duckdb.DuckDBPyConnection, census: Census) -> None:
     """``proposals``: pairs to be weighed; ``dissolved``: pairs of full blocks, weighed before."""
     used = [rule for rule in census.blocking if rule.is_used]
+    con.execute("""
+        create or replace temp table old_records as
+        from state.records where key in (from outdated)
+    """)
     con.execute("create or replace temp table proposals (key_a ubigint, key_b ubigint)")
     con.execute("create or replace temp table dissolved (key_a ubigint, key_b ubigint)")
     for rule in used:
@@ -290,12 +296,14 @@ def _propose(con: duckdb.DuckDBPyConnection, census: Census) -> None:
             with touched as (
                 select {column} as block from new_records where {column} is not null
                 union
-                select {column} from state.records
-                where {column} is not null and key in (from outdated)
+                select {column} from old_records where {column} is not null
+            ),
+            before as (
+                select {column} as block, key from state.records
+                semi join touched on touched.block = {column}
             )
-            select {column} as block, key, true as was, key not in (from outdated) as stays,
-                false as is_new
-            from state.records where {column} in (from touched)
+            select block, before.key, true as was, outdated.key is null as stays, false as is_new
+            from before left join outdated using (key)
             union all
             select {column}, key, false, true, true from new_records where {column} is not null
         """)
@@ -330,10 +338,9 @@ def _propose(con: duckdb.DuckDBPyConnection, census: Census) -> None:
 def _propose_again(con: duckdb.DuckDBPyConnection, used: Sequence[linking.Blocking]) -> None:
     """Propose the pairs of blocks that opened or closed where some open block holds them."""
     con.execute("""
-        create or replace temp table present as
-        from state.records where key not in (from outdated)
-        union all by name
-        from new_records
+        create or replace temp table parted as
+        from state.records
+        semi join (select unnest([key_a, key_b]) as key from dissolved) using (key)
     """)
     for rule in used:
         column, allowed = rule.column, rule.largest_block
@@ -342,18 +349,24 @@ def _propose_again(con: duckdb.DuckDBPyConnection, used: Sequence[linking.Blocki
             with common as (
                 select key_a, key_b, a.{column} as block
                 from dissolved
-                join present as a on a.key = key_a
-                join present as b on b.key = key_b
+                join parted as a on a.key = key_a
+                join parted as b on b.key = key_b
                 where a.{column} = b.{column}
             ),
+            held as (
+                select {column} as block, key from state.records
+                semi join common on common.block = {column}
+            ),
             sizes as (
-                select {column} as block from present
-                where {column} in (select block from common)
-                group by {column} having count(*) <= {allowed}
+                select block from (
+                    select block from held anti join outdated using (key)
+                    union all
+                    select {column} from new_records semi join common on common.block = {column}
+                )
+                group by block having count(*) <= {allowed}
             )
             select key_a, key_b from common semi join sizes using (block)
         """)
-    con.execute("drop table present")
 
 
 def _weigh(
@@ -371,7 +384,7 @@ def _weigh(
     """)
     _gather(con, "identity_near", "select unnest([key_a, key_b]) from proposals")
     number_records(con, "identity_near")
-    name_records(con, "identity_near")
+    name_records(con)
     standardise(con, is_counted=True)
     con.execute("""
         create or replace temp table identity_proposed as
@@ -492,6 +505,11 @@ def _reach(con: duckdb.DuckDBPyConnection, seeds: KeyArray, limits: FullLimits) 
     graph = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(len(keys), len(keys)))
     _, component = connected_components(graph, directed=False)
     con.execute("create or replace temp table scope_ids (customer_id varchar)")
+    con.execute(f"""
+        create or replace temp table map_keys as
+        select {RECORD_KEY} as key, customer_id, owner_id, valid_to is null as is_current
+        from map.identity_map
+    """)
     reached = np.unique(seeds)
     left = con.execute("from left_over").fetchnumpy()["key"]
     while True:
@@ -501,17 +519,18 @@ def _reach(con: duckdb.DuckDBPyConnection, seeds: KeyArray, limits: FullLimits) 
             "_identity_reached",
             pa.table({"key": pa.array(np.union1d(linked, left), pa.uint64())}),
         )
-        con.execute(f"""
+        con.execute("""
             create or replace temp table scope_ids as
-            select unnest([customer_id, owner_id]) as customer_id from map.identity_map
-            where {RECORD_KEY} in (from _identity_reached)
+            select unnest([customer_id, owner_id]) as customer_id
+            from map_keys semi join _identity_reached using (key)
             union
             from scope_ids
         """)
-        owned = con.execute(f"""
-            select {RECORD_KEY} as key from map.identity_map
-            where valid_to is null
-                and (customer_id in (from scope_ids) or owner_id in (from scope_ids))
+        owned = con.execute("""
+            select key from map_keys semi join scope_ids using (customer_id) where is_current
+            union
+            select key from map_keys semi join scope_ids on owner_id = scope_ids.customer_id
+            where is_current
         """).fetchnumpy()["key"]
         con.unregister("_identity_reached")
         wider = np.union1d(linked, np.asarray(owned, np.uint64))

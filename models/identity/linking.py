@@ -10,7 +10,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Blocking", "LinkLimits", "bound_blocks", "candidate_pairs", "certain_pairs", "count_terms",
-    "hash_blocks", "known_columns", "leave_out_unlike", "link_settings", "linker_of",
+    "hash_blocks", "known_columns", "leave_out_unlike", "link_settings", "live_blocking",
     "matching_prior", "score", "train",
 ]  # fmt: skip
 
@@ -104,14 +104,21 @@ def known_columns(con: duckdb.DuckDBPyConnection, limits: LinkLimits) -> frozens
     )
 
 
-def hash_blocks(con: duckdb.DuckDBPyConnection, columns: frozenset[str]) -> None:
+def hash_blocks(
+    con: duckdb.DuckDBPyConnection,
+    columns: frozenset[str],
+    blocking: Sequence[Blocking] | None = None,
+) -> None:
     """``identity_hashes``: a record's number and key with a column ``block_<n>`` a rule.
 
-    The column is the hash of the rule's value, null where that is not known.
+    The column is the hash of the rule's value, null where that is not known; with ``blocking``,
+    only rules that it uses have one.
     """
+    left_out = {rule.column for rule in blocking or () if not rule.is_used}
     hashed = "".join(
         f", case when {expression} is not null then hash({expression}) end as {column}"
         for column, _, expression in _rules(columns)
+        if column not in left_out
     )
     con.execute(f"""
         create or replace temp table identity_hashes as
@@ -139,12 +146,7 @@ def bound_blocks(
     budget = max(limits.pairs_floor, int(limits.pairs_per_record * records))
     found: list[Blocking] = []
     for column, rule, _ in _rules(columns):
-        sizes = con.execute(f"""
-            select size, count(*) from (
-                select count(*) as size from identity_hashes
-                where {column} is not null group by {column} having size > 1
-            ) group by size order by size
-        """).fetchall()
+        sizes = _block_sizes(con, column)
         pairs, kept, allowed = 0, 0, limits.max_block
         for size, times in sizes:
             more = size * (size - 1) // 2 * times
@@ -158,11 +160,44 @@ def bound_blocks(
     return found
 
 
+def _block_sizes(con: duckdb.DuckDBPyConnection, column: str) -> list[tuple[int, int]]:
+    """Records of a block, and how many blocks have so many; leaves the blocks of two or more."""
+    con.execute(f"""
+        create or replace temp table identity_{column} as
+        select {column}, count(*) as size from identity_hashes
+        where {column} is not null group by {column} having size > 1
+    """)
+    return con.execute(
+        f"select size, count(*) from identity_{column} group by size order by size"
+    ).fetchall()
+
+
+def live_blocking(
+    con: duckdb.DuckDBPyConnection, blocking: Sequence[Blocking]
+) -> tuple[Blocking, ...]:
+    """The rules as bounded before, those in use with what they leave out of today's records."""
+    found = []
+    for rule in blocking:
+        if rule.is_used:
+            sizes = _block_sizes(con, rule.column)
+            rule = replace(
+                rule,
+                pairs=sum(
+                    size * (size - 1) // 2 * times
+                    for size, times in sizes
+                    if size <= rule.largest_block
+                ),
+                values_dropped=sum(times for size, times in sizes if size > rule.largest_block),
+            )
+        found.append(rule)
+    return tuple(found)
+
+
 def candidate_pairs(con: duckdb.DuckDBPyConnection, blocking: Sequence[Blocking]) -> None:
     """The pairs worth weighing, each once: ``identity_candidates``."""
     proposed = " union all ".join(
         f"""select l.record::bigint << 32 | r.record::bigint as pair
-        from {_bounded(rule)} as l join {_bounded(rule)} as r using ({rule.column})
+        from ({_members(rule)}) as l join ({_members(rule)}) as r using ({rule.column})
         where l.record < r.record"""
         for rule in blocking
         if rule.is_used
@@ -175,16 +210,11 @@ def candidate_pairs(con: duckdb.DuckDBPyConnection, blocking: Sequence[Blocking]
     leave_out_unlike(con)
 
 
-def _bounded(rule: Blocking) -> str:
-    """The records of a rule whose block is not larger than allowed."""
-    column = rule.column
-    held = f"select record, {column} from identity_hashes where {column} is not null"
-    if not rule.values_dropped:
-        return f"({held})"
+def _members(rule: Blocking) -> str:
+    """The records of a rule whose block holds others, and no more than allowed."""
     return (
-        f"({held} and {column} not in (select {column} from identity_hashes"
-        f" where {column} is not null group by {column}"
-        f" having count(*) > {rule.largest_block}))"
+        f"select record, {rule.column} from identity_hashes semi join"
+        f" (from identity_{rule.column} where size <= {rule.largest_block}) using ({rule.column})"
     )
 
 
@@ -372,11 +402,13 @@ def link_settings(columns: frozenset[str]) -> dict[str, Any]:
     }
 
 
-def _make_linker(con: duckdb.DuckDBPyConnection, settings: dict[str, Any]) -> Linker:
+def _make_linker(
+    con: duckdb.DuckDBPyConnection, settings: dict[str, Any], records: str = "identity_records"
+) -> Linker:
     from splink import DuckDBAPI, Linker
 
-    frame = DuckDBAPI(connection=con).register("identity_records")
-    return Linker(frame, settings, log_level=logging.ERROR)
+    frame = DuckDBAPI(connection=con).register(records)
+    return Linker(frame, settings, log_level=logging.ERROR, validate_settings=False)
 
 
 _CERTAIN = (
@@ -498,23 +530,13 @@ def train(
         model: dict[str, Any] = linker.misc.save_model_to_json()
         model.pop("linker_uid", None)
         _fill_untrained(model)
-        shown = linker_of(con, model, prior)
+        shown = _make_linker(con, model | {"probability_two_random_records_match": prior})
         charts = {
             "match_weights": shown.visualisations.match_weights_chart().chart_dict,
             "m_u_parameters": shown.visualisations.m_u_parameters_chart().chart_dict,
             "unlinkables": shown.evaluation.unlinkables_chart().chart_dict,
         }
     return model, charts
-
-
-def linker_of(
-    con: duckdb.DuckDBPyConnection,
-    model: dict[str, Any],
-    prior: float,
-) -> Linker:
-    """A linker with a trained model's weights and this run's prior."""
-    with quiet():
-        return _make_linker(con, {**model, "probability_two_random_records_match": prior})
 
 
 def count_terms(con: duckdb.DuckDBPyConnection, model: dict[str, Any]) -> dict[str, int]:
@@ -544,24 +566,30 @@ def _term_columns(model: dict[str, Any]) -> list[str]:
     })  # fmt: skip
 
 
-def _register_terms(
-    con: duckdb.DuckDBPyConnection, linker: Linker, model: dict[str, Any], totals: dict[str, int]
-) -> None:
-    """Tell Splink how rare each value is, as the census counted it."""
-    for name in _term_columns(model):
-        con.execute(f"""
-            create or replace temp table identity_term_{name} as
-            select held.{name},
-                coalesce(terms.records, 2) / {max(totals.get(name, 0), 2)}::double as tf_{name}
-            from (
-                select {name} from identity_records
-                where {name} is not null group by {name} having count(*) > 1
-            ) as held
-            left join census_values as terms
-                on terms.field = 'term {name}' and terms.value = hash(held.{name}::varchar)
-        """)
-        table = linker._db_api.register(f"identity_term_{name}")
-        linker.table_management.register_term_frequency_lookup(table, name)
+def _add_terms(
+    con: duckdb.DuckDBPyConnection, model: dict[str, Any], totals: dict[str, int]
+) -> list[str]:
+    """``identity_compared``: what is compared of the records, with how rare the census found it.
+
+    Returns the columns whose values are weighed so.
+    """
+    names = _term_columns(model)
+    shares = "".join(
+        f", coalesce({name}_terms.records, 2) / {max(totals.get(name, 0), 2)}::double as tf_{name}"
+        for name in names
+    )
+    joins = "".join(
+        f" left join census_values as {name}_terms on {name}_terms.field = 'term {name}'"
+        f" and {name}_terms.value = hash(records.{name}::varchar)"
+        for name in names
+    )
+    con.execute(f"""
+        create or replace temp table identity_compared as
+        select records.* exclude (
+                source, contact_id, key, name_either_way, mailbox, is_known_given, is_spelt){shares}
+        from identity_records as records{joins}
+    """)
+    return names
 
 
 def score(
@@ -580,9 +608,15 @@ def score(
     are the pair's; with ``shift`` that is added and the sum rounded.
     ``factors`` multiply what some comparisons weigh.
     """
-    linker = linker_of(con, model, start)
+    names = _add_terms(con, model, totals)
     with quiet():
-        _register_terms(con, linker, model, totals)
+        linker = _make_linker(
+            con, model | {"probability_two_random_records_match": start}, "identity_compared"
+        )
+        for name in names:
+            # Splink takes the shares that stand beside the values, where it has a table of them.
+            table = linker._db_api.register("identity_compared")
+            linker.table_management.register_term_frequency_lookup(table, name)
         pairs = linker._db_api.register("identity_candidates")
         linker.table_management.register_blocked_pairs_for_predict(pairs)
         found = linker.inference.predict(threshold_match_probability=None if factors else threshold)
@@ -611,6 +645,7 @@ def score(
         where {enough}
         order by record_l, record_r
     """)
+    con.execute("drop table identity_compared")
     found.drop_table_from_database_and_remove_from_cache()
 
 

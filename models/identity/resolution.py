@@ -32,7 +32,6 @@ from models.identity.census import (
     Census,
     count_contacts,
     empty_values,
-    live_blocking,
     load_census,
     save_census,
     why_stale,
@@ -425,9 +424,9 @@ def _find_pairs(
     columns = frozenset(census.columns) if census else linking.known_columns(con, limits.links)
     if because := _why_exact_alone(con, records, columns, folder, method, limits, retrain):
         return _Found(records, f"exact links alone: {because}")
-    linking.hash_blocks(con, columns)
+    linking.hash_blocks(con, columns, census.blocking if census else None)
     if census is not None:
-        blocking = live_blocking(con, census.blocking)
+        blocking = linking.live_blocking(con, census.blocking)
     else:
         blocking = tuple(linking.bound_blocks(con, columns, limits.links))
     if not any(rule.is_used for rule in blocking):
@@ -534,8 +533,9 @@ def _keep_pass(con: duckdb.DuckDBPyConnection, moment: datetime, settings: str) 
         """
         insert into map.passes
         with figures as (
-            select ? as settings, count(*) as records, count(distinct customer_id) as customers
-            from identity_current
+            select ? as settings,
+                (select count(*) from map.identity_map where valid_to is null) as records,
+                (select count(*) from map.customer_ids where retired_at is null) as customers
         ),
         latest as (
             select settings, records, customers from map.passes order by occurred_at desc limit 1

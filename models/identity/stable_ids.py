@@ -75,17 +75,23 @@ def assign_ids(
     over what is new looked at: ``identity_scope`` has the keys of their records and of those that
     are gone, ``scope_ids`` the ids that have to do with them.
     """
-    of_records = f"where {_KEY} in (from identity_scope)" if is_scoped else ""
+    of_records = f"and {_KEY} in (from identity_scope)" if is_scoped else ""
     of_ids = "and ids.customer_id in (from scope_ids)" if is_scoped else ""
     con.execute(f"""
         create or replace temp table identity_owners as
         with latest as (
             select source, contact_id, owner_id
             from {catalog}.identity_map
-            {of_records}
+            where valid_to is null {of_records}
+            union all
+            (select source, contact_id, owner_id
+            from {catalog}.identity_map as closed
+            where valid_to is not null {of_records} and not exists (
+                select 1 from {catalog}.identity_map as held
+                where held.valid_to is null and held.source = closed.source
+                    and held.contact_id = closed.contact_id)
             qualify row_number() over (
-                partition by source, contact_id
-                order by valid_to desc nulls first, valid_from desc) = 1
+                partition by source, contact_id order by valid_to desc, valid_from desc) = 1)
         )
         select clusters.record, clusters.cluster, latest.owner_id
         from identity_clusters as clusters join latest using (source, contact_id)
@@ -125,7 +131,6 @@ def assign_ids(
         ),
         tried as (
             select cluster, was_known, 0 as salt, customer_id from named
-            anti join {catalog}.customer_ids using (customer_id)
             union all
             select cluster, was_known, salt,
                 {digest_sql("source || chr(31) || contact_id || repeat('#', salt::integer)")}
@@ -135,8 +140,7 @@ def assign_ids(
         from identity_claims where is_kept
         union all
         (select cluster, customer_id, case when was_known then 'split_off' else 'created' end
-        from tried
-        where customer_id not in (select customer_id from {catalog}.customer_ids)
+        from tried anti join {catalog}.customer_ids using (customer_id)
         qualify row_number() over (partition by cluster order by salt) = 1)
     """)
     clusters, ids, missing = con.execute("""
@@ -152,12 +156,15 @@ def assign_ids(
         )
     con.execute(f"""
         create or replace temp table identity_retiring as
-        select ids.customer_id, winner.customer_id as merged_into
-        from {catalog}.customer_ids as ids
-        left join identity_claims as claims on claims.customer_id = ids.customer_id
-        left join identity_assigned as winner on winner.cluster = claims.cluster
-        where ids.retired_at is null {of_ids}
-            and ids.customer_id not in (select customer_id from identity_assigned)
+        with gone as (
+            select customer_id from {catalog}.customer_ids as ids
+            anti join identity_assigned using (customer_id)
+            where retired_at is null {of_ids}
+        )
+        select gone.customer_id, winner.customer_id as merged_into
+        from gone
+        left join identity_claims as claims using (customer_id)
+        left join identity_assigned as winner using (cluster)
     """)
     origins = dict(
         con.execute("select origin, count(*) from identity_assigned group by 1").fetchall()
@@ -209,7 +216,9 @@ def save_ids(
                     + (select coalesce(max(number), 0) from {catalog}.customer_ids),
                 $now, null, null
             from identity_given
-            where customer_id not in (select customer_id from {catalog}.customer_ids)
+            semi join (
+                from identity_assigned where origin in ('created', 'split_off')
+            ) using (customer_id)
             group by customer_id
             """,
             moment,

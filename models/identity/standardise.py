@@ -24,36 +24,23 @@ _PARTICLES = (
     " 'sainte', 'al', 'el', 'ben', 'bin', 'ter', 'zu']"
 )
 _NO_DATES = "(date '1900-01-01', date '1901-01-01')"
-_NULLABLE = (
-    "full_name_key", "gender", "job_title", "address_line", "postcode", "city_key",
-)  # fmt: skip
 
 
-def name_records(con: duckdb.DuckDBPyConnection, contacts: str = "staging.stg_contacts") -> None:
+def name_records(con: duckdb.DuckDBPyConnection) -> None:
     """``_identity_named``: the numbered records with the words of their names.
 
-    Reads ``temp._identity_records`` and the table they were numbered from.
+    Reads ``temp._identity_records``.
     """
-    staged = {name for name, *_ in con.execute(f"select * from {contacts} limit 0").description}
-    columns = ", ".join(
-        f"contacts.{name}" if name in staged else f"null::varchar as {name}" for name in _NULLABLE
-    )
     con.execute(f"""
         create or replace temp table _identity_named as
-        with contacts as (
-            select records.record, records.source, records.contact_id, records.key,
-                records.given_name, records.family_name,
-                records.email, records.phone, records.birth_date, {columns}
-            from _identity_records as records
-            join {contacts} as contacts using (source, contact_id)
-        ),
-        tokens as (
-            select *,
+        with tokens as (
+            select record, source, contact_id, key, email, phone, birth_date, postcode, city_key,
+                address_line, job_title,
                 list_filter(string_split(given_name, ' '),
                     lambda word: word <> '' and not list_contains({_TITLES}, word)) as given_words,
                 list_filter(string_split(family_name, ' '),
                     lambda word: word <> '' and not list_contains({_TITLES}, word)) as family_words
-            from contacts
+            from _identity_records
         ),
         words as (
             select *,
@@ -77,26 +64,26 @@ def name_records(con: duckdb.DuckDBPyConnection, contacts: str = "staging.stg_co
 
 def find_shared_values(con: duckdb.DuckDBPyConnection, max_names: int) -> None:
     """``identity_shared_values``: e-mails and phones that many names share, or that are refused."""
-    con.execute(
-        """
+    shared = " union all ".join(
+        f"""select '{field}' as field, {field} as value from _identity_named
+        where {field} in (
+            select {field} from _identity_named group by {field} having count(*) > {max_names})
+        group by {field}
+        having count(distinct coalesce(said_given, '') || ' ' || coalesce(said_family, ''))
+            > {max_names}"""
+        for field in ("email", "phone")
+    )
+    con.execute(f"""
         create or replace temp table identity_shared_values as
-        select 'email' as field, email as value from _identity_named
-        where email is not null group by email
-        having count(distinct coalesce(said_given, '') || ' ' || coalesce(said_family, '')) > $names
-        union all
-        select 'phone', phone from _identity_named
-        where phone is not null group by phone
-        having count(distinct coalesce(said_given, '') || ' ' || coalesce(said_family, '')) > $names
+        {shared}
         union
         select case rule when 3 then 'email' else 'phone' end, value
         from _identity_refused where rule in (3, 4)
-    """,
-        {"names": max_names},
-    )
+    """)
 
 
-def standardise(con: duckdb.DuckDBPyConnection, *, is_counted: bool = False) -> int:
-    """Build ``identity_records``, one row per record of ``_identity_named``; returns their number.
+def standardise(con: duckdb.DuckDBPyConnection, *, is_counted: bool = False) -> None:
+    """Build ``identity_records``, one row per record of ``_identity_named``.
 
     Values that many names share, and birth dates far commoner than their neighbours, are
     nulled: they are no evidence. A record without a name takes the one its e-mail address
@@ -145,7 +132,7 @@ def standardise(con: duckdb.DuckDBPyConnection, *, is_counted: bool = False) -> 
             case when shared_phone.value is null then named.phone end as phone,
             case when dates.value is null and named.birth_date not in {_NO_DATES}
                 and named.birth_date >= date '0002-01-01' then named.birth_date end as birth_date,
-            nullif(regexp_replace(upper(postcode), '[^A-Z0-9]', '', 'g'), '') as postcode,
+            nullif(regexp_replace(upper(postcode), '[^A-Z0-9]+', '', 'g'), '') as postcode,
             city_key as city,
             nullif(trim(regexp_replace(
                 lower(strip_accents(address_line)), '[^a-z0-9]+', ' ', 'g')), '') as address,
@@ -180,8 +167,8 @@ def standardise(con: duckdb.DuckDBPyConnection, *, is_counted: bool = False) -> 
                     case when len(given_words) > 0 then [given_words[1]] end) as first_roots,
                 known_givens.value is not null as is_known_given,
                 common_domains.value is not null as is_common_domain,
-                regexp_replace(mailbox, '[^a-z]', '', 'g') as mailbox_letters,
-                regexp_replace(mailbox, '[^0-9]', '', 'g') as mailbox_digits
+                regexp_replace(mailbox, '[^a-z]+', '', 'g') as mailbox_letters,
+                regexp_replace(mailbox, '[^0-9]+', '', 'g') as mailbox_digits
             from _identity_kept as kept
             left join roots on roots.nickname = kept.given
             left join roots as first_roots on first_roots.nickname = given_words[1]
@@ -192,7 +179,6 @@ def standardise(con: duckdb.DuckDBPyConnection, *, is_counted: bool = False) -> 
             given_roots, first_roots,
             given_roots = [given] and first_roots = [given] as has_plain_given,
             family_parts, len(family_parts) = 1 as has_plain_family, is_spelt,
-            given || ' ' || family as name,
             least(given, family) || ' ' || greatest(given, family) as name_either_way,
             email, mailbox, is_known_given, mailbox_letters, mailbox_digits,
             domain, is_common_domain,
@@ -210,7 +196,6 @@ def standardise(con: duckdb.DuckDBPyConnection, *, is_counted: bool = False) -> 
     for table in ("named", "spelt", "kept"):
         con.execute(f"drop table temp._identity_{table}")
     con.unregister("_identity_nicknames")
-    return int(con.execute("select count(*) from identity_records").fetchall()[0][0])
 
 
 def _count_names(con: duckdb.DuckDBPyConnection) -> None:
