@@ -70,17 +70,19 @@ EVENTS = {
     "retired": N_("no record left"),
 }
 
-_PAIRS = f"""
+_SIDE_BY_SIDE = ", ".join(f"a.{name} as {name}_a, b.{name} as {name}_b" for name in FIELDS)
+_RECORDS = """
+    join identities as a on a.source = source_a and a.contact_id = contact_a
+    join identities as b on b.source = source_b and b.contact_id = contact_b
+"""
+_WEIGHED = """
     select
         links.*,
-        {", ".join(f"a.{name} as {name}_a, b.{name} as {name}_b" for name in FIELDS)},
         coalesce(of_a.lifetime_orders_count, 0) as orders_a,
         coalesce(of_b.lifetime_orders_count, 0) as orders_b,
         coalesce(of_a.records_count, 1) as records_a,
         coalesce(of_b.records_count, 1) as records_b
-    from identity_links as links
-    join identities as a on a.source = source_a and a.contact_id = contact_a
-    join identities as b on b.source = source_b and b.contact_id = contact_b
+    from {links} as links
     left join customer_profiles as of_a on of_a.customer_id = customer_a
     left join customer_profiles as of_b on of_b.customer_id = customer_b
 """
@@ -128,10 +130,10 @@ def counts(cursor: Cursor) -> Row:
         "select (select count(*) from identities) as records,"
         " (select count(*) from customers) as customers, "
         + ", ".join(
-            f"count(distinct {_ONCE[name]}) filter (where {condition}) as {name}"
+            f"(select count(distinct {_ONCE[name]}) from identity_links where {condition})"
+            f" as {name}"
             for name, condition in _QUEUES.items()
         )
-        + " from identity_links"
     )
 
 
@@ -139,11 +141,21 @@ def counts(cursor: Cursor) -> Row:
 def queue(cursor: Cursor, name: str) -> list[Row]:
     """Pairs to look at, the most useful first, each with both records side by side."""
     return cursor.rows(
-        f"""{_PAIRS} where {_QUEUES[name]}
-        qualify row_number() over (
-            partition by {_ONCE[name]}
-            order by match_weight desc nulls last, source_a, contact_a, source_b, contact_b) = 1
-        order by {_ORDERS[name]} limit {WAITING_SHOWN}"""
+        f"""
+        with waiting as materialized (
+            from identity_links where {_QUEUES[name]}
+            qualify row_number() over (
+                partition by {_ONCE[name]}
+                order by match_weight desc nulls last, source_a, contact_a, source_b, contact_b
+            ) = 1
+        ),
+        shown as materialized (
+            select *, row_number() over (order by {_ORDERS[name]}) as place
+            from ({_WEIGHED.format(links="waiting")})
+            order by place limit {WAITING_SHOWN}
+        )
+        select shown.*, {_SIDE_BY_SIDE} from shown {_RECORDS} order by place
+        """
     )
 
 
@@ -166,9 +178,18 @@ def decided_probabilities(cursor: Cursor, pairs: tuple[Pair, ...]) -> dict[Pair,
 def links_of(cursor: Cursor, customer_id: str) -> list[Row]:
     """The links of a customer's records with each other and with those of others."""
     return cursor.rows(
-        f"{_PAIRS} where customer_a = $id or customer_b = $id"
-        " order by status, match_weight desc nulls last, source_a, contact_a, source_b, contact_b"
-        " limit 200",
+        f"""
+        with linked as materialized (
+            select *, row_number() over (
+                order by status, match_weight desc nulls last, source_a, contact_a, source_b,
+                    contact_b
+            ) as place
+            from identity_links where customer_a = $id or customer_b = $id
+            order by place limit 200
+        )
+        select weighed.*, {_SIDE_BY_SIDE}
+        from ({_WEIGHED.format(links="linked")}) as weighed {_RECORDS} order by place
+        """,
         {"id": customer_id},
     )
 

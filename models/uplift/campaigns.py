@@ -52,7 +52,9 @@ FEATURES = (
 _GROUPS = """
     sent as (
         select campaign_id, customer_id, min(occurred_at) as sent_at from touchpoints
-        where kind = 'email_sent' and customer_id is not null group by all
+        where kind = 'email_sent' and customer_id is not null
+            and campaign_id in (select campaign_id from touchpoints where kind = 'held_out')
+        group by all
     ),
     begun as (
         select campaign_id, min(sent_at)::date as day from sent group by campaign_id
