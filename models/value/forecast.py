@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from math import factorial
 
@@ -25,6 +25,7 @@ __all__ = [
     "calibrate",
     "fit_estimate",
     "last_year",
+    "levelled",
     "rule_forecast",
 ]
 
@@ -152,15 +153,46 @@ def fit_estimate(
     )
 
 
+def levelled(estimate: ValueEstimate, now: Window, past: Window, recent: Window) -> ValueEstimate:
+    """The estimate at the level of like customers a year before.
+
+    ``past`` is the window of a year before, ``recent`` that of now with histories begun as many
+    days before its cut, so that customers of the one compare with customers of the other. What each
+    cell did then, with as many customers as it has now, over what the estimate says of them, is the
+    factor of orders; an order brings what it brought then; the chance of none, to the power of that
+    factor, is what the probability is calibrated on.
+    """
+    expected = CellMeans.learn(past).forecast(recent)
+    said = estimate.forecast(now)
+    compared = now.customer_id.is_in(recent.customer_id.implode()).to_numpy()
+    weight = FACTOR_PRIOR_ORDERS
+    orders_factor = (expected.orders.sum() + weight) / (said.orders[compared].sum() + weight)
+    per_order = said.value.sum() / max(said.orders.sum(), 1e-9)
+    came = (max(past.later_revenue.sum(), 0.0) + weight * per_order) / (
+        past.later_orders.sum() + weight
+    )
+    slope, shift = calibrate(said.probability, 1 - (1 - said.probability) ** orders_factor)
+    return replace(
+        estimate,
+        orders_factor=float(orders_factor),
+        revenue_factor=float(orders_factor * came / max(per_order, 1e-9)),
+        slope=slope,
+        shift=shift,
+    )
+
+
 def _silence(histories: FloatArray) -> FloatArray:
     """Time since the last order over the mean time per order; 1 for those who ordered once."""
     x, last, age = histories.T
     return np.asarray(np.where(age > 0, (age - last) * (x + 1) / np.maximum(age, 1e-9), 1.0))
 
 
-def calibrate(probability: FloatArray, came: npt.NDArray[np.bool_]) -> tuple[float, float]:
+def calibrate(
+    probability: FloatArray, came: npt.NDArray[np.bool_] | FloatArray
+) -> tuple[float, float]:
     """Slope and shift of the logit under which the probability would have been right.
 
+    ``came`` says whether it came, or how likely it was.
     Maximum likelihood with a prior: slope 1 and shift 0, each give or take 1/2.
     """
     logits = logit(np.clip(probability, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))

@@ -109,10 +109,13 @@ def digest_of(con: duckdb.DuckDBPyConnection, cut: int) -> str:
     return f"{rows}-{int(mixed):016x}"
 
 
-def read_window(con: duckdb.DuckDBPyConnection, cut: int, horizon: int) -> Window:
+def read_window(
+    con: duckdb.DuckDBPyConnection, cut: int, horizon: int, since: int | None = None
+) -> Window:
     """The histories until the day ``cut``, included, and what came in the ``horizon`` days after.
 
-    Needs ``prepare_purchase_days``. Whoever had not ordered by the cut is left out.
+    Needs ``prepare_purchase_days``. Whoever had not ordered by the cut is left out. With ``since``,
+    histories begin on that day, as if nothing had been known before.
     """
     found = con.sql(
         """
@@ -128,12 +131,12 @@ def read_window(con: duckdb.DuckDBPyConnection, cut: int, horizon: int) -> Windo
             count(*) filter (is_order and day > $cut)::double as later_orders,
             coalesce(sum(revenue) filter (day > $cut), 0) as later_revenue
         from purchase_days
-        where day <= $cut + $horizon
+        where day <= $cut + $horizon and day >= coalesce($since, day)
         group by customer_id
         having count(*) filter (is_order and day <= $cut) > 0
         order by customer_id
         """,
-        params={"cut": cut, "horizon": horizon, "year": LAST_YEAR},
+        params={"cut": cut, "horizon": horizon, "year": LAST_YEAR, "since": since},
     ).to_arrow_table()
     frame = pl.DataFrame(pl.from_arrow(found))
     columns = [frame[name].to_numpy().astype(np.float64) for name in frame.columns[1:]]

@@ -45,7 +45,7 @@ TRUSTED_TYPES = (
 HORIZON_DAYS = 91
 """Thirteen whole weeks, so that every weekday counts alike."""
 
-RECIPE = 1
+RECIPE = 2
 """Raised when the way of learning changes, so that what serves is learned anew."""
 
 LEAST_REASON = 0.0005
@@ -150,7 +150,7 @@ def _estimator(
     tried = registry.newest_try(ESTIMATOR_NAME)
     if served and tried and not retrain and learned_from.items() <= tried.items():
         return served, served.facts, False
-    training = train(lambda day: read_window(con, day, horizon), cut, horizon)
+    training = train(lambda day, since: read_window(con, day, horizon, since), cut, horizon)
     if training.method is None or training.cells is None:
         return None, {**learned_from, **training.facts, "outcome": training.outcome}, True
     artifact = _save(registry, learned_from, training, training.cells, now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from models.value.forecast import (
     ValueEstimate,
     fit_estimate,
     last_year,
+    levelled,
     rule_forecast,
 )
 from models.value.histories import Window
@@ -26,14 +27,21 @@ from models.value.likelihood import IdentificationWarning
 __all__ = ["Training", "intervals_of", "measure", "train"]
 
 FloatArray = npt.NDArray[np.float64]
-Read = Callable[[int], Window]
-"""The window of a cut, with what came in the horizon after it."""
+Read = Callable[[int, int | None], Window]
+"""The window of a cut, with what came in the horizon after it; histories from a day on."""
+
+SEASONS = ("last_year", "like_customers")
+"""Ways to tell the season, of which the back-test picks one: what came a year before over what was
+forecast then, where a horizon of history was known by then; or what like customers did."""
 
 SEASON_DAYS = 364
 """A year of whole weeks, so that weekdays fall together."""
 
 TEST_STEPS = (0, 28, 56)
 """Cut-offs of the back-test: the newest day whose horizon is over, and so many days before."""
+
+LEAST_SHARE = 0.5
+"""Of a horizon, what must have been known a year before for like customers to tell the season."""
 
 LEAST_REPEAT_BUYERS = 50
 LEAST_LATER_BUYERS = 50
@@ -80,7 +88,7 @@ def train(read: Read, cut: int, horizon: int) -> Training:
 
     def window(day: int) -> Window:
         if day not in windows:
-            windows[day] = read(day)
+            windows[day] = read(day, None)
         return windows[day]
 
     now = window(cut)
@@ -99,22 +107,30 @@ def train(read: Read, cut: int, horizon: int) -> Training:
         return Training("too_short_to_test", facts=facts)
     estimates: dict[int, ValueEstimate] = {}
 
-    def learned(day: int, *, with_season: bool = True) -> ValueEstimate:
-        if not with_season:
-            if day not in estimates:
-                estimates[day] = fit_estimate(window(day))
-            return estimates[day]
+    def learned(day: int, season: str | None = None) -> ValueEstimate:
+        """From what was known by a day; without its season where a year before tells none."""
+        if day not in estimates:
+            estimates[day] = fit_estimate(window(day))
         past = window(day - SEASON_DAYS)
-        if not _can_test(past):
-            return learned(day, with_season=False)
-        return fit_estimate(window(day), (past, learned(past.cut, with_season=False)))
+        if season == "last_year" and _can_test(past):
+            return fit_estimate(window(day), (past, learned(past.cut)))
+        if season is not None and _can_test(past, LEAST_SHARE):
+            recent = read(day, day - past.days_known())
+            return levelled(estimates[day], window(day), past, recent)
+        return estimates[day]
 
-    evaluation: dict[str, Any] = {"horizon_days": horizon, "tests": []}
+    seasons = {
+        season: [learned(day, season).forecast(window(day)) for day in tests] for season in SEASONS
+    }
+    season, told = _pick_season([window(day) for day in tests], seasons)
+    evaluation: dict[str, Any] = {
+        "horizon_days": horizon, "season": season, "seasons": told, "tests": [],
+    }  # fmt: skip
     forecasts: list[tuple[Window, Forecast]] = []
     contested = None
     for day in tests:
         past = window(day)
-        estimate = learned(day)
+        estimate = learned(day, season)
         methods = {
             "learned": estimate.forecast(past),
             "cell_means": CellMeans.learn(window(day - horizon)).forecast(past),
@@ -129,7 +145,7 @@ def train(read: Read, cut: int, horizon: int) -> Training:
             {
                 "cut": day,
                 "customers": len(past),
-                "has_season": _can_test(window(day - SEASON_DAYS)),
+                "has_season": estimate is not estimates[day],
                 "orders_factor": _rounded(estimate.orders_factor),
                 "revenue_factor": _rounded(estimate.revenue_factor),
                 "methods": {name: measure(past, said) for name, said in methods.items()},
@@ -144,7 +160,7 @@ def train(read: Read, cut: int, horizon: int) -> Training:
     return Training(
         outcome,
         method,
-        learned(cut) if method == "learned" else None,
+        learned(cut, season) if method == "learned" else None,
         cells,
         intervals_of(forecasts),
         evaluation,
@@ -153,10 +169,35 @@ def train(read: Read, cut: int, horizon: int) -> Training:
     )
 
 
-def _can_test(past: Window) -> bool:
-    """Whether enough was known by the cut, and enough came after, to learn and to compare."""
+def _pick_season(
+    windows: Sequence[Window], seasons: Mapping[str, Sequence[Forecast]]
+) -> tuple[str, dict[str, float]]:
+    """The way to tell the season whose totals of orders and revenue came nearest on days past.
+
+    Told beside it: how far off each was, as the root mean square of the logarithm of forecast over
+    actual.
+    """
+    off = {}
+    for season, forecasts in seasons.items():
+        ratios = [
+            (said + 1.0) / (max(came, 0.0) + 1.0)
+            for past, forecast in zip(windows, forecasts, strict=True)
+            for said, came in (
+                (forecast.orders.sum(), past.later_orders.sum()),
+                (forecast.value.sum(), past.later_revenue.sum()),
+            )
+        ]
+        off[season] = _rounded(np.sqrt(np.square(np.log(ratios)).mean()))
+    return min(off, key=lambda season: off[season]), off
+
+
+def _can_test(past: Window, share: float = 1.0) -> bool:
+    """Whether enough was known by the cut, and enough came after, to learn and to compare.
+
+    ``share`` is that of the horizon which must have been known before the cut.
+    """
     return (
-        past.days_known() >= past.horizon
+        past.days_known() >= share * past.horizon
         and past.repeat_buyers >= LEAST_REPEAT_BUYERS
         and past.later_buyers >= LEAST_LATER_BUYERS
         and int((past.revenue > 0).sum()) >= LEAST_REPEAT_BUYERS

@@ -76,6 +76,18 @@ _VERDICTS: dict[str, dict[str, str]] = {
 }
 
 
+_SEASONS: dict[str, dict[str, str]] = {
+    "last_year": {
+        "en": "what came last year in these weeks over what was forecast then",
+        "fr": "ce qui est venu l'an passé ces semaines-là, rapporté à la prévision d'alors",
+    },
+    "like_customers": {
+        "en": "what like customers, known for as long, did last year in these weeks",
+        "fr": "ce que des clients semblables, connus depuis aussi longtemps, ont fait l'an passé"
+        " ces semaines-là",
+    },
+}
+
 _RULES: dict[str, dict[str, str]] = {
     "cell_means": {"en": "similar customers' means", "fr": "la moyenne des clients semblables"},
     "last_year": {"en": "last year's orders", "fr": "les commandes de l'an passé"},
@@ -174,6 +186,7 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
             else "- **Mind**: the data do not pin all parameters down; read the forecasts, not the"
             " parameters."
         )
+    lines += _season_lines(facts, tongue)
     lines += ["", head, "|---|---|---|---|---|---|---|"]
     for test in facts["evaluation"]["tests"]:
         for method, row in test["methods"].items():
@@ -187,6 +200,19 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
             label = labels.get(method, "Pareto/NBD")
             lines.append(f"| {_day(test['cut'])} | {label} | {' | '.join(figures)} |")
     return "\n".join([*lines, "", limits, ""])
+
+
+def _season_lines(facts: Mapping[str, Any], tongue: str) -> list[str]:
+    """How the season is told, and why so; nothing where no year before tells one."""
+    evaluation = facts["evaluation"]
+    if not any(test["has_season"] for test in evaluation["tests"]):
+        return []
+    told, off = _SEASONS[evaluation["season"]][tongue], evaluation["seasons"]
+    other = next(name for name in off if name != evaluation["season"])
+    mine, theirs = (_share(off[name], tongue) for name in (evaluation["season"], other))
+    if tongue == "fr":
+        return [f"- **Saison** : {told} (totaux à {mine} près sur les épreuves, sinon {theirs})."]
+    return [f"- **Season**: {told} (totals of the tests off by {mine}, else by {theirs})."]
 
 
 def _tongue(language: str) -> str:

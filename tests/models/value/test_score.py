@@ -12,9 +12,16 @@ import pytest
 
 from models.registry import Registry
 from models.value import reason_sentence, score_customers
-from models.value.forecast import CellMeans, calibrate, fit_estimate, last_year
+from models.value.forecast import (
+    CellMeans,
+    Forecast,
+    calibrate,
+    fit_estimate,
+    last_year,
+    levelled,
+)
 from models.value.histories import day_number, prepare_purchase_days, read_window
-from models.value.training import intervals_of, train
+from models.value.training import _pick_season, intervals_of, train
 from models.value.words import _VERDICTS, model_card, verdict_sentence
 from tests.models.value import online_retail
 
@@ -275,7 +282,7 @@ def test_a_learned_score_that_does_not_beat_the_rules_does_not_serve(invented, m
         return type(said)(past.later_orders, past.later_revenue, past.later_orders / 1e3)
 
     monkeypatch.setattr(training, "last_year", oracle)
-    decided = train(lambda day: read_window(con, day, 91), day_number(AS_OF), 91)
+    decided = train(lambda day, since: read_window(con, day, 91, since), day_number(AS_OF), 91)
     assert (decided.outcome, decided.method) == ("no_better_than_rule", "last_year")
     assert decided.estimate is None
     said = decided.cells.forecast(read_window(con, day_number(AS_OF), 91))
@@ -348,6 +355,39 @@ def test_rules_read_the_year_and_the_cell(invented):
     assert said.orders.sum() == pytest.approx(window.later_orders.sum(), rel=0.05)
 
 
+def test_like_customers_tell_the_season_where_a_year_before_is_short():
+    """Sixty days were known a year before: no forecast of then, but customers to compare."""
+    cut = date(2024, 12, 29)
+    begun = cut - timedelta(days=364 + 60)
+    con = work_database(invented_orders(2000).filter(pl.col("order_date") >= begun))
+    prepare_purchase_days(con, AS_OF)
+    now, past = (read_window(con, day_number(cut) - back, 91) for back in (0, 364))
+    recent = read_window(con, now.cut, 91, now.cut - past.days_known())
+    assert 0 < len(recent) < len(now)
+    plain = fit_estimate(now)
+    told = levelled(plain, now, past, recent)
+    came = now.later_orders.sum()
+    before, after = (each.forecast(now) for each in (plain, told))
+    assert abs(after.orders.sum() / came - 1) < abs(before.orders.sum() / came - 1)
+    off = [np.square(each.probability - (now.later_orders > 0)).mean() for each in (before, after)]
+    assert off[1] < off[0]
+
+
+def test_the_season_that_came_nearer_is_picked(invented):
+    con = work_database(invented)
+    prepare_purchase_days(con, AS_OF)
+    window = read_window(con, day_number(AS_OF) - 91, 91)
+    right = Forecast(window.later_orders, window.later_revenue, window.later_orders)
+    wrong = Forecast(2 * right.orders, right.value, right.probability)
+    said = {"last_year": [wrong], "like_customers": [right]}
+    assert _pick_season([window], said)[0] == "like_customers"
+    said = {"last_year": [right], "like_customers": [wrong]}
+    assert _pick_season([window], said) == (
+        "last_year",
+        {"last_year": 0.0, "like_customers": pytest.approx(np.sqrt(np.log(2) ** 2 / 2), abs=0.01)},
+    )
+
+
 def test_returns_and_other_orders_of_the_day_are_one_purchase_day():
     rows = pl.DataFrame(
         {
@@ -371,6 +411,8 @@ def test_verdicts_and_cards_are_written_in_both_languages(scored):
     facts = {**artifact.metadata, "evaluation": artifact.evaluation}
     assert "| 2025-03-30 | learned |" in model_card(facts, "en")
     assert "| 2025-03-30 | appris |" in artifact.card("fr")
+    assert "- **Season**: what " in model_card(facts, "en")
+    assert "- **Saison** : ce " in artifact.card("fr")
     for outcome in _VERDICTS:
         assert "{" not in verdict_sentence(outcome, facts, "fr")
         assert verdict_sentence(outcome, facts, "fr") != verdict_sentence(outcome, facts, "en")
@@ -380,7 +422,9 @@ def test_verdicts_and_cards_are_written_in_both_languages(scored):
 def test_one_year_of_online_retail_is_foretold_better_than_by_the_rules(shared_data):
     con = online_retail.orders(shared_data, both_years=False)
     prepare_purchase_days(con, date(2010, 12, 9))
-    decided = train(lambda day: read_window(con, day, 91), day_number(date(2010, 12, 9)), 91)
+    decided = train(
+        lambda day, since: read_window(con, day, 91, since), day_number(date(2010, 12, 9)), 91
+    )
     assert decided.outcome == "learned"
     assert not any(test["has_season"] for test in decided.evaluation["tests"])
     learned, cells, year = (
@@ -391,20 +435,22 @@ def test_one_year_of_online_retail_is_foretold_better_than_by_the_rules(shared_d
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(
-    ("horizon", "rmse", "auc", "totals_held"), [(91, 1.13, 0.80, 3), (182, 1.76, 0.81, 1)]
-)
-def test_both_years_of_online_retail_are_foretold(shared_data, horizon, rmse, auc, totals_held):
+@pytest.mark.parametrize(("horizon", "rmse", "auc"), [(91, 1.13, 0.80), (182, 1.76, 0.81)])
+def test_both_years_of_online_retail_are_foretold(shared_data, horizon, rmse, auc):
+    """Of the totals all but one come within 5 %: revenue 182 days ahead on 13 May, off by 6.5 %."""
     con = online_retail.orders(shared_data, both_years=True)
     end = date(2011, 12, 9)
     prepare_purchase_days(con, end)
-    decided = train(lambda day: read_window(con, day, horizon), day_number(end), horizon)
+    decided = train(
+        lambda day, since: read_window(con, day, horizon, since), day_number(end), horizon
+    )
     assert decided.outcome == "learned"
     tests = [test["methods"]["learned"] for test in decided.evaluation["tests"]]
     assert len(tests) == 3
     assert all(test["orders_rmse"] <= rmse for test in tests)
     assert tests[0]["auc"] >= auc
     assert all(test["auc"] >= auc - 0.003 for test in tests)
-    for test in tests[:totals_held]:
-        assert abs(test["orders_total_off"]) <= 0.05
-        assert abs(test["revenue_total_off"]) <= 0.05
+    assert all(abs(test["orders_total_off"]) <= 0.05 for test in tests)
+    revenue = sorted(abs(test["revenue_total_off"]) for test in tests)
+    assert revenue[1] <= 0.05
+    assert revenue[2] <= (0.05 if horizon == 91 else 0.066)
