@@ -8,7 +8,9 @@ row alone.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
@@ -460,8 +462,9 @@ class Builder:
         kind = self.catalogue.behaviour(did)
         labels = {name: field.label(_.code) for name, field in kind.fields.items()}
         for line in list(lines):
+            off = "-off" if line.off else ""
             with st.container(
-                key=f"where-{line.uid}", horizontal=True, vertical_alignment="center"
+                key=f"where-{line.uid}{off}", horizontal=True, vertical_alignment="center"
             ):
                 draw(span(_("where"), cls="co-where"))
                 chosen = self._pick(_("Field"), labels, line.field, f"wf-{line.uid}-{did}")
@@ -475,15 +478,34 @@ class Builder:
                         did, field, search, self._rest(line)
                     ),
                 )
-                if st.button(
-                    "",
-                    key=f"wd-{line.uid}",
-                    icon=":material/close:",
-                    type="tertiary",
-                    help=_("Remove the condition"),
-                ):
-                    lines.remove(line)
-                    st.rerun()
+                if line.unknown:
+                    draw(span(_("or not known"), cls="co-pill"))
+                if line.off:
+                    draw(span(_("off"), cls="co-pill"))
+                self._where_menu(lines, line)
+
+    def _where_menu(self, lines: list[Line], line: Line) -> None:
+        """What can be done with a condition on the thing itself."""
+        _ = self._
+        extras = _extras(line)
+        chosen = st.menu_button(
+            "",
+            [*extras, "on" if line.off else "off", "remove"],
+            format_func=lambda act: _(ROW_MENU[act]),
+            icon=":material/more_vert:",
+            help=_("Switch off, remove"),
+            type="tertiary",
+            key=f"menu-{line.uid}",
+        )
+        if chosen is None:
+            return
+        if chosen == "remove":
+            lines.remove(line)
+        elif chosen in extras:
+            extras[chosen]()
+        else:
+            line.off = chosen == "off"
+        st.rerun()
 
     def _chain(self, chain: Chain) -> None:
         _ = self._
@@ -546,13 +568,18 @@ class Builder:
             _("Place"),
             list(known),
             index=list(known).index(around.place) if around.place in known else None,
-            placeholder=_("choose a city"),
+            placeholder=_("choose a city, or type 45.76, 4.84"),
             key=f"pl-{around.uid}",
+            accept_new_options=True,
             **HIDDEN,
         )
         if place is not None and place != around.place:
-            around.place = place
-            around.latitude, around.longitude = known[place]
+            point = known.get(place) or as_point(place)
+            if point is None:
+                note(_("No city of customers has that name; type degrees, such as 45.76, 4.84."))
+            else:
+                around.place = place
+                around.latitude, around.longitude = point
 
     def _band(self, band: Band) -> None:
         _ = self._
@@ -763,14 +790,14 @@ def value_widget(line: Line, tested: ProfileField, values: Values, _: Words) -> 
             _("Days"), 0, most, value=line.value, step=1, key=key, placeholder=_("days"), **HIDDEN
         )
     elif tested.type in ("date", "timestamp"):
-        _days(line, key, _)
+        _days(line, tested, values, key, _)
     elif line.test in ("in", "not_in"):
         _several(line, tested, values, key, _)
     elif tested.type in ("integer", "number"):
         _numbers(line, tested, key, _)
     else:
         line.value = st.text_input(
-            _("Text"), line.value or "", max_chars=200, key=key, live="400ms",
+            _("Text"), str(line.value or ""), max_chars=200, key=key, live="400ms",
             placeholder=_("text"), **HIDDEN,
         )  # fmt: skip
 
@@ -782,8 +809,31 @@ def _day_input(label: str, day: date | None, key: str) -> date | None:
     return found
 
 
-def _days(line: Line, key: str, _: Words) -> None:
-    if line.test == "between":
+def _days(line: Line, tested: ProfileField, values: Values, key: str, _: Words) -> None:
+    if _shape(line.test) == "several":
+        counts = dict(values("")) if tested.type == "date" else {}
+        known = {day: count for text, count in counts.items() if (day := as_day(str(text)))}
+        chosen = list(line.value or [])
+
+        def named(day: date | str) -> str:
+            """A day with how many have it; what was typed as it was."""
+            if isinstance(day, str):
+                return day
+            return f"{_.day(day)} ({_.number(known[day])})" if day in known else _.day(day)
+
+        picked = st.multiselect(
+            _("Days"),
+            list(dict.fromkeys([*chosen, *known])),
+            default=chosen,
+            format_func=named,
+            key=key,
+            placeholder=_("choose or type a day, 31/12/2026"),
+            accept_new_options=True,
+            select_all=False,
+            **HIDDEN,
+        )
+        line.value = [day for each in picked if (day := as_day(each)) is not None]
+    elif line.test == "between":
         first, last = line.value or (None, None)
         line.value = [
             _day_input(_("From"), first, f"{key}-1"),
@@ -827,7 +877,7 @@ def _several(
 ) -> None:
     """A choice of values; where they are more than the list shows, a search among all of them."""
     counts = dict(values(st.session_state.get(f"find-{key}", "")))
-    chosen = list(line.value or [])
+    chosen = [str(each) if isinstance(each, date) else each for each in line.value or []]
     options = list(dict.fromkeys([*chosen, *counts, *tested.choices]))
     picked = st.multiselect(
         _("Values"),
@@ -856,6 +906,27 @@ def _several(
             placeholder=_("part of a value"),
         )  # fmt: skip
         st.toggle(_("Count within the rest of the rule"), key=f"within-{line.uid}")
+
+
+def as_point(text: str) -> tuple[float, float] | None:
+    """The latitude and longitude that a person typed, in degrees."""
+    figures = re.findall(r"-?\d+(?:\.\d+)?", text)
+    if len(figures) != 2:
+        return None
+    latitude, longitude = (float(each) for each in figures)
+    return (latitude, longitude) if abs(latitude) <= 90 and abs(longitude) <= 180 else None
+
+
+def as_day(value: Any) -> date | None:
+    """The day that a person typed, as 31/12/2026 or 2026-12-31."""
+    if isinstance(value, date):
+        return value
+    text = str(value).strip()
+    if typed := re.fullmatch(r"(\d{1,2})/(\d{1,2})/(\d{4})", text):
+        text = "{2}-{1:0>2}-{0:0>2}".format(*typed.groups())
+    with suppress(ValueError):
+        return date.fromisoformat(text)
+    return None
 
 
 def _as_number(value: Any) -> int | float | None:

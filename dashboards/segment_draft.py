@@ -92,6 +92,8 @@ TESTS: dict[str, dict[str, str]] = {
         "less_or_equal": N_("is on or before"),
         "equals": N_("is on"),
         "not_equals": N_("is not on"),
+        "in": N_("is on one of these days"),
+        "not_in": N_("is on none of these days"),
         "greater": N_("is after"),
         "less": N_("is before"),
         "between": N_("is between"),
@@ -519,7 +521,7 @@ def _to_row(rule: Node) -> Item | None:
             near = rule.near
             return Around(near.name, near.latitude, near.longitude, rule.km, rule.unknown)
         case Deciles():
-            return Band(rule.decile_of, sorted(set(rule.deciles)))
+            return Band(rule.decile_of, list(rule.deciles))
         case Contactable():
             return Allowed(rule.contactable, rule.purpose)
         case Moved():
@@ -600,6 +602,8 @@ def _parts(rule: Any) -> list[Any]:
 
 def _to_line(clause: Clause) -> Line | None:
     value, test = clause.value, str(clause.op)
+    if test in ("in", "not_in") and value in ([True], [False]):
+        value, test = clause.values[0], "equals" if test == "in" else "not_equals"
     made_of: dict[str, Any] = {"unknown": clause.unknown, "off": clause.off}
     if isinstance(value, bool):
         if test not in ("equals", "not_equals"):
@@ -615,10 +619,11 @@ def _to_line(clause: Clause) -> Line | None:
     if isinstance(value, list) and test == "between":
         days = [_day(v) if isinstance(v, str) else v for v in value]
         return None if None in days else Line(clause.field, test, days, **made_of)
-    if isinstance(value, list) and any(
-        isinstance(each, bool) or (isinstance(each, str) and _day(each)) for each in value
-    ):
-        return None
+    if isinstance(value, list):
+        if any(isinstance(each, bool) for each in value):
+            return None
+        days = [_day(each) if isinstance(each, str) else None for each in value]
+        return Line(clause.field, test, value if None in days else days, **made_of)
     return Line(clause.field, test, value, **made_of)
 
 

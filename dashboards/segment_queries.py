@@ -34,7 +34,6 @@ from cohorte.segments import (
     differences,
     expand,
     impact,
-    known_on,
     members,
     members_on,
     overlap,
@@ -160,9 +159,9 @@ def rule_audience(cursor: Cursor, rule: str, channel: Channel, purpose: str) -> 
 
 @stoppable
 @published
-def size_on(cursor: Cursor, rule: str, day: date) -> int:
-    """How many met a rule on an earlier day, from the facts dated by then."""
-    return count(population_on(cursor.population(), day), known_on(_rule(rule), day))
+def size_on(cursor: Cursor, rule: str, day: date, known_by: date | None = None) -> int:
+    """How many met a rule on an earlier day, from the facts dated, or delivered, by then."""
+    return count(population_on(cursor.population(), day, known_by), _rule(rule))
 
 
 @published

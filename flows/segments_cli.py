@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +33,6 @@ from cohorte.segments import (
     export_audience,
     find_segment,
     impact,
-    known_on,
     members,
     members_on,
     open_population,
@@ -73,6 +72,12 @@ WhichArgument = Annotated[
 AsOfOption = Annotated[
     datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As it was on that day.")
 ]
+KnownByOption = Annotated[
+    datetime | None,
+    typer.Option(
+        formats=["%Y-%m-%d"], help="Without the facts that were delivered later than that day."
+    ),
+]
 
 
 @dataclass
@@ -102,6 +107,13 @@ class _Desk:
         raise NotFoundError(
             f'"{name}" has no version {version}', remedy=f'see cohorte segments show "{name}"'
         )
+
+    def people(self, as_of: datetime | None, known_by: datetime | None) -> Population:
+        """The customers of the version served, or as they stood on a day of the past."""
+        if as_of is None and known_by is None:
+            return self.population
+        day = as_of.date() if as_of else self.population.as_of
+        return population_on(self.population, day, known_by.date() if known_by else None)
 
     def describe(self, rule: Node) -> str:
         language = self.workspace.settings.language
@@ -213,28 +225,24 @@ def show(
 def count_(
     which: WhichArgument,
     as_of: AsOfOption = None,
+    known_by: KnownByOption = None,
     frozen: Annotated[
         bool, typer.Option(help="With --as-of: as the run of that time found it.")
     ] = False,
     workspace: WorkspaceOption = None,
 ) -> None:
     """How many customers are in."""
+    if frozen and (as_of is None or known_by is not None):
+        raise SettingsError(
+            "--frozen is what the run of a day found", remedy="give it with --as-of alone"
+        )
     with _desk(workspace) as desk:
         segment = desk.segment(which)
-        typer.echo(_count(desk, segment, as_of.date() if as_of else None, frozen))
-
-
-def _count(desk: _Desk, segment: Segment, day: date | None, frozen: bool) -> int:
-    if day is None:
-        return count(desk.population, segment.rule)
-    if frozen:
-        return members_on(desk.population.con, segment.segment_id, day).height
-    if day > desk.population.as_of:
-        raise SettingsError(
-            f"the version served knows nothing after {desk.population.as_of}",
-            remedy="choose an earlier day",
-        )
-    return count(population_on(desk.population, day), known_on(segment.rule, day))
+        if frozen and as_of is not None:
+            found = members_on(desk.population.con, segment.segment_id, as_of.date()).height
+        else:
+            found = count(desk.people(as_of, known_by), segment.rule)
+        typer.echo(found)
 
 
 @app.command("members")
@@ -242,13 +250,16 @@ def members_(
     name: WhichArgument,
     columns: Annotated[str, typer.Option(help="Fields, separated by commas.")] = "customer_id",
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    as_of: AsOfOption = None,
+    known_by: KnownByOption = None,
     as_json: JsonOption = False,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Who is in, by customer id."""
     with _desk(workspace) as desk:
         wanted = [each.strip() for each in columns.split(",") if each.strip()]
-        found = members(desk.population, desk.segment(name).rule, wanted, limit)
+        people = desk.people(as_of, known_by)
+        found = members(people, desk.segment(name).rule, wanted, limit)
     if as_json:
         _print_json(found.to_dicts())
         return
@@ -262,13 +273,16 @@ def members_(
 def why_(
     name: WhichArgument,
     customer: Annotated[str, typer.Argument(help="The customer's id.")],
+    as_of: AsOfOption = None,
+    known_by: KnownByOption = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Why a customer is in or not: each part's verdict, value and source rows."""
     with _desk(workspace) as desk:
         language = desk.workspace.settings.language
-        reason = why(desk.population, desk.segment(name).rule, customer, language)
+        people = desk.people(as_of, known_by)
+        reason = why(people, desk.segment(name).rule, customer, language)
         changes = [change_in_words(each, language) for each in smallest_change(reason)]
     if as_json:
         _print_json({"is_in": reason.is_met, "reason": _as_json(reason), "to_enter": changes})

@@ -194,6 +194,7 @@ def segment(context: RunContext) -> StationResult:
     from cohorte.store import open_store
     from pipelines.day_sql import lay_day_sql
     from pipelines.history import lay_score_days
+    from pipelines.late_facts import lay_late_facts
     from pipelines.publish import next_version
 
     workspace = context.workspace
@@ -202,6 +203,7 @@ def segment(context: RunContext) -> StationResult:
     with closing(connect_work(workspace)) as work:
         lay_score_days(workspace, work, context.as_of)
         lay_day_sql(workspace, work, context.as_of)
+        lay_late_facts(workspace, work, context.as_of)
         served = served_version(workspace)
         previous = history = None
         if served is not None:

@@ -14,11 +14,13 @@ import duckdb
 import sqlglot
 from sqlglot import exp
 
-from cohorte.segments.history import DAY_SQL, MARK
+from cohorte.segments.past import DAY_SQL, MARK
 from cohorte.workspace import Workspace
 
 _PARTY = "(select customer_id, party = 'business' as is_business from customer_profiles)"
 _ACTIVITY = "intermediate/int_customers__activity.sql"
+_WITHOUT_A_DAY = ("rfm", "permissions")
+"""What looks from a day only by the tables that it reads."""
 
 
 def lay_day_sql(workspace: Workspace, work: duckdb.DuckDBPyConnection, as_of: date) -> None:
@@ -32,13 +34,15 @@ def lay_day_sql(workspace: Workspace, work: duckdb.DuckDBPyConnection, as_of: da
         "customer_features": lambda folder: _read(folder / "marts/customer_features.sql"),
         "rfm": lambda folder: _read(folder / "marts/rfm.sql"),
         "lifecycle": _lifecycle,
+        "consents": lambda folder: _read(folder / "marts/consents.sql"),
+        "permissions": _permissions,
     }
     for place, (name, make) in enumerate(made.items()):
         try:
             sql = make(models)
         except FileNotFoundError:
             return
-        if f"'{as_of.isoformat()}'" not in sql and name != "rfm":
+        if f"'{as_of.isoformat()}'" not in sql and name not in _WITHOUT_A_DAY:
             return  # compiled for another day
         sql = sql.replace(f"'{as_of.isoformat()}'", f"'{MARK.isoformat()}'")
         work.execute(f"insert into segments.{DAY_SQL} values (?, ?, ?)", [place, name, sql])
@@ -62,4 +66,20 @@ def _lifecycle(models: Path) -> str:
         f"with activity as ({_read(models / _ACTIVITY)})"
         f" select customers.customer_id, {status.sql('duckdb')}"
         " from customers left join activity on customers.customer_id = activity.customer_id"
+    )
+
+
+def _permissions(models: Path) -> str:
+    """The mart's own flags of who may be contacted."""
+    mart = sqlglot.parse_one(_read(models / "marts/customer_profiles.sql"), dialect="duckdb")
+    allowed = next(each for each in mart.find_all(exp.CTE) if each.alias == "permissions")
+    flags = [
+        each.sql("duckdb")
+        for each in mart.find_all(exp.Alias)
+        if each.alias.startswith("is_contactable_")
+    ]
+    return (
+        f"with {allowed.sql('duckdb')}"
+        f" select customers.customer_id, {', '.join(flags)}"
+        " from customers left join permissions on customers.customer_id = permissions.customer_id"
     )

@@ -43,7 +43,9 @@ TOLD_OF_RUNS = frozenset(
     {
         "lead_score_history",
         "clusters",
+        "consent_statements",
         "day_sql",
+        "late_facts",
         "score_checks",
         "score_days",
         "score_history",

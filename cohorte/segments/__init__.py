@@ -30,9 +30,7 @@ from cohorte.segments.describe import describe, describe_clause, describe_part
 from cohorte.segments.history import (
     SizePoint,
     changes_since,
-    known_on,
     members_on,
-    population_on,
     size_history,
 )
 from cohorte.segments.insight import (
@@ -47,6 +45,7 @@ from cohorte.segments.insight import (
 )
 from cohorte.segments.library import Segment, all_segments, file_segments, find_segment
 from cohorte.segments.membership import Evaluation, evaluate_memberships
+from cohorte.segments.past import population_on
 from cohorte.segments.population import (
     Population,
     Tally,
@@ -173,7 +172,6 @@ __all__ = [
     "formula_safe",
     "happened",
     "impact",
-    "known_on",
     "leaves",
     "load_catalogue",
     "members",

@@ -29,7 +29,7 @@ class HeldColumn:
 
     def having(self, codes: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
         """Of each customer, whether the value is one of those."""
-        wanted = np.zeros(self.values.num_rows, np.bool_)
+        wanted = np.zeros(self.values.num_rows + 1, np.bool_)
         wanted[codes] = True
         return np.take(wanted, self.codes, mode="clip")  # as wanted[codes], in half the time
 
@@ -80,7 +80,8 @@ def _hold(con: duckdb.DuckDBPyConnection, relation: str, name: str, size: int) -
         ).fetchnumpy()
     finally:
         con.unregister(HELD)
-    width = np.uint8 if values.num_rows <= 256 else np.uint16
-    codes: npt.NDArray[np.unsignedinteger] = np.zeros(size, width)
+    width = np.uint8 if values.num_rows < 256 else np.uint16
+    none = values.num_rows  # of who is not in the relation
+    codes: npt.NDArray[np.unsignedinteger] = np.full(size, none, width)
     codes[found["customer_number"]] = found[CODE]
     return HeldColumn(values, codes)

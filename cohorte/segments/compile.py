@@ -130,6 +130,17 @@ class Compiler:
     as_of: date
     relation: str = PROFILES
     binder: Binder = field(default_factory=Binder)
+    tables: Mapping[str, str | None] = field(default_factory=dict)
+
+    def beside(self, name: str, alias: str) -> exp.Expr:
+        """Another table than the profiles, or what `tables` says stands in its place."""
+        relation = self.tables.get(name, sibling(self.relation, name))
+        if relation is None:
+            raise SettingsError(
+                f"{name} of past days are not known to the version served",
+                remedy="run the pipeline, or look from the day of the version",
+            )
+        return _table(relation, alias)
 
     def condition(self, rule: Node) -> exp.Expr:
         """The rule as an expression that is true or false for every customer, never null."""
@@ -226,7 +237,7 @@ class Compiler:
     def events(self, event: Event, window: Window, alias: str = "acts") -> exp.Select:
         """The activities that an event means within a window, to choose columns of."""
         behaviour = self.catalogue.behaviour(event.did)
-        activities = _table(sibling(self.relation, ACTIVITIES), alias)
+        activities = self.beside(ACTIVITIES, alias)
         select = exp.select().from_(activities)
         kinds = [_text(kind) for kind in behaviour.kinds]
         kind = column("kind", alias)
@@ -520,8 +531,8 @@ class Compiler:
 
     def _contactable(self, leaf: Contactable) -> Numbers:
         """Who has a primary, valid contact point with a consent, as audiences do."""
-        points = _table(sibling(self.relation, "contact_points"), "points")
-        consents = _table(sibling(self.relation, "consents"), "consents")
+        points = self.beside("contact_points", "points")
+        consents = self.beside("consents", "consents")
         point_channel = self.binder.bind(POINT_CHANNEL[leaf.contactable])
         same = [
             exp.EQ(this=column(name, "consents"), expression=column(name, "points"))

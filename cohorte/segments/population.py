@@ -45,7 +45,8 @@ class Population:
     """The customers of a database as seen from its `as_of` day. One per thread: `con` is.
 
     `segments` are the rules that references mean, by segment id. No question takes longer than
-    `limit_seconds`; `answers` are shared by all populations of one version.
+    `limit_seconds`; `answers` are shared by all populations of one version. On a day of the past
+    other tables stand in the place of some (`tables`), and `only` those who were known then count.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -55,13 +56,16 @@ class Population:
     segments: Mapping[str, Node] = field(default_factory=dict)
     answers: Answers = field(default_factory=Answers, compare=False)
     limit_seconds: float = LIMIT_SECONDS
+    tables: Mapping[str, str | None] = field(default_factory=dict)
+    only: Node | None = None
 
     def compiler(self) -> Compiler:
-        return Compiler(self.catalogue, self.as_of, self.relation)
+        return Compiler(self.catalogue, self.as_of, self.relation, tables=self.tables)
 
     def plain(self, rule: Node) -> Node:
         """The rule without references and what is off."""
-        return expand(rule, self.segments)
+        said = expand(rule, self.segments)
+        return said if self.only is None else AllOf(all=[said, self.only])
 
     def with_segments(
         self, segments: Mapping[str, Node], names: Mapping[str, Mapping[str, str]]

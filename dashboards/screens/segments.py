@@ -729,8 +729,11 @@ def _then(segment: Segment, rule: str, _: Words) -> None:
         if day is None:
             note(_("Choose a day to see who would have been in, from the facts dated by then."))
             return
+        only_delivered = st.toggle(
+            _("Leave out what was delivered later"), key=f"late-{segment.segment_id}"
+        )
         try:
-            anew = _.number(segment_queries.size_on(rule, day))
+            anew = _.number(segment_queries.size_on(rule, day, day if only_delivered else None))
         except StoppedError:
             raise
         except CohorteError as error:
@@ -744,7 +747,13 @@ def _then(segment: Segment, rule: str, _: Words) -> None:
         )
         strip(
             [
-                (_("Counted anew"), anew, _("from the facts dated by then")),
+                (
+                    _("Counted anew"),
+                    anew,
+                    _("from the facts delivered by then")
+                    if only_delivered
+                    else _("from the facts dated by then"),
+                ),
                 (_("As the run found it"), frozen, _("whatever became known later")),
             ],
             boxed=False,

@@ -29,7 +29,6 @@ from cohorte.segments import (
     differences,
     evaluate_memberships,
     impact,
-    known_on,
     members,
     members_on,
     open_population,
@@ -221,6 +220,7 @@ def test_customers_as_they_stood_on_as_of_are_those_of_the_profiles(
     names = [row[0] for row in con.sql(f"describe {then.relation}").fetchall()]
     assert {"lifetime_net_revenue", "favourite_category", "rfm_segment", "age"} <= set(names)
     assert {"expected_value", "order_probability", "has_abandoned_cart_30d"} <= set(names)
+    assert {"is_contactable_email", "is_contactable_sms", "is_contactable_post"} <= set(names)
     columns = ", ".join(names)
     differing = con.sql(
         f"(select {columns} from {then.relation} except select {columns} from customer_profiles)"
@@ -233,8 +233,8 @@ def test_an_earlier_day_knows_nothing_later(population: Population) -> None:
     rule = parse_rule({"field": "lifetime_orders_count", "op": "greater_or_equal", "value": 1})
     did = parse_rule({"did": "ordered"})
     earlier = population_on(population, day)
-    assert count(earlier, known_on(rule, day)) == count(earlier, known_on(did, day))
-    assert 0 < count(earlier, known_on(did, day)) < count(population, did)
+    assert count(earlier, rule) == count(earlier, did)
+    assert 0 < count(earlier, did) < count(population, did)
     by_then = population.con.execute(
         "select sum(reporting_net_amount) from orders inner join customer_profiles"
         " using (customer_id) where status <> 'cancelled' and order_date <= $day",
@@ -242,8 +242,12 @@ def test_an_earlier_day_knows_nothing_later(population: Population) -> None:
     ).fetchall()
     spent = members(earlier, EVERYONE, ["lifetime_net_revenue"])["lifetime_net_revenue"].sum()
     assert [(spent,)] == by_then
-    with pytest.raises(SettingsError, match='no field "is_contactable_email"'):
-        count(earlier, parse_rule({"field": "is_contactable_email", "op": "is_known"}))
+    with pytest.raises(SettingsError, match='no field "next_order_category"'):
+        count(earlier, parse_rule({"field": "next_order_category", "op": "is_known"}))
+    with pytest.raises(SettingsError, match="knows nothing after"):
+        population_on(population, AS_OF + timedelta(days=1))
+    with pytest.raises(SettingsError, match="choose a day from"):
+        population_on(population, day, known_by=AS_OF - timedelta(days=500))
 
 
 def test_scores_of_a_past_day_are_those_of_the_last_run_by_then(population: Population) -> None:
@@ -251,8 +255,9 @@ def test_scores_of_a_past_day_are_those_of_the_last_run_by_then(population: Popu
     long_ago, lately = (population_on(population, AS_OF - timedelta(days)) for days in (40, 20))
     assert count(long_ago, scored) == 0
     (kept,) = population.con.execute(
-        "select count(expected_value) from score_days where as_of = $day",
-        {"day": AS_OF - timedelta(days=31)},
+        "select count(score_days.expected_value) from score_days inner join customer_profiles"
+        " using (customer_number) where score_days.as_of = $day and created_date <= $looked_from",
+        {"day": AS_OF - timedelta(days=31), "looked_from": AS_OF - timedelta(days=20)},
     ).fetchall()
     assert count(lately, scored) == kept[0] > 0
 

@@ -1,8 +1,10 @@
+from datetime import date
 from typing import Any
 
 import pytest
 
 from cohorte.segments import parse_rule, rule_json
+from dashboards.segment_builder import as_day, as_point
 from dashboards.segment_draft import (
     Draft,
     Group,
@@ -73,6 +75,10 @@ EDITABLE: list[dict[str, Any]] = [
         "all": [
             {"field": "age", "op": "in", "value": [30, 40.5]},
             {"field": "birth_date", "op": "equals", "value": "1990-05-01"},
+            {"field": "birth_date", "op": "in", "value": ["1990-05-01", "1990-05-02"]},
+            {"field": "birth_date", "op": "not_in", "value": ["1990-05-01"], "unknown": True},
+            {"field": "city", "op": "in", "value": ["2026-01-01", "Paris"]},
+            {"decile_of": "net_revenue", "deciles": [10, 9]},
             {"field": "sources", "op": "contains", "value": "crm"},
             {"near": {"latitude": 45.5, "longitude": 4.25}, "km": 20, "unknown": True},
             {"did": "ordered", "window": {"last_days": 60, "except_last_days": 30}},
@@ -144,8 +150,8 @@ def test_what_is_taken_of_a_rule_comes_back_too(rule: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "part",
     [
-        {"field": "is_internal", "op": "in", "value": [True]},
-        {"field": "birth_date", "op": "in", "value": ["1990-05-01", "1990-05-02"]},
+        {"field": "is_internal", "op": "in", "value": [True, False]},
+        {"share": 0.123456789012},
     ],
 )
 def test_what_the_builder_has_no_row_for_is_kept_as_it_is(part: dict[str, Any]) -> None:
@@ -153,6 +159,21 @@ def test_what_the_builder_has_no_row_for_is_kept_as_it_is(part: dict[str, Any]) 
     group = to_group(parse_rule(rule))
     assert isinstance(group.items[0], Raw)
     assert normal(to_rule(group)) == normal(rule)
+
+
+def test_a_flag_that_is_one_of_one_is_a_flag() -> None:
+    rule = {"all": [{"field": "is_internal", "op": "not_in", "value": [True]}]}
+    assert to_rule(to_group(parse_rule(rule))) == {
+        "all": [{"field": "is_internal", "op": "equals", "value": False}]
+    }
+
+
+def test_days_and_places_are_understood_as_people_type_them() -> None:
+    assert as_day("31/12/2026") == as_day(" 2026-12-31 ") == date(2026, 12, 31)
+    assert as_day("31/02/2026") is None
+    assert as_point("45.76, 4.84") == (45.76, 4.84)
+    assert as_point("-20.9; 55.5") == (-20.9, 55.5)
+    assert as_point("Lyon") is as_point("145, 4") is None
 
 
 def test_equality_of_a_text_becomes_a_choice_of_one() -> None:

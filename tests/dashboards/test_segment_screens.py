@@ -92,6 +92,11 @@ def test_a_day_of_the_past_is_the_command_lines_too(
     assert then > 0
     assert f'Counted anew</span><span class="v">{then}<' in said(app)
     assert "no run yet" in said(app)
+    app.toggle(key=f"late-{saved}").set_value(True).run()
+    both = ("--as-of", "2026-06-30", "--known-by", "2026-06-30")
+    by_then = int(_command(served, "count", "Active", *both))
+    assert 0 < by_then < then
+    assert f'Counted anew</span><span class="v">{by_then}<' in said(app)
 
 
 def test_someones_reasons_are_told_with_their_records(

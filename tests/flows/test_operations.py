@@ -15,10 +15,24 @@ import pytest
 import yaml
 
 from cohorte.errors import CohorteError, SettingsError
-from cohorte.segments import describe, open_population, parse_rule
+from cohorte.segments import (
+    count,
+    describe,
+    members,
+    open_population,
+    parse_rule,
+    population_on,
+)
 from cohorte.segments.audience import PEOPLE_DAYS, PEOPLE_DIR
 from cohorte.store import open_store
-from cohorte.warehouse import connect_raw, list_versions, open_served, sha256_of
+from cohorte.warehouse import (
+    connect_raw,
+    connect_reader,
+    list_versions,
+    open_served,
+    sha256_of,
+    version_path,
+)
 from cohorte.workspace import open_workspace
 from flows.backfill import backfill, month_ends
 from flows.backup import back_up, restore
@@ -32,6 +46,23 @@ from tests.support.workspaces import MEMBERS, small_shop
 NOW = datetime(2026, 11, 21, 5, tzinfo=UTC)
 MORE = """Ticket;Carte;Date;Ligne;Article;Libellé;Quantité;Montant HT
 T6;M4;15/10/2026 10:00;1;A;Thé;1;10,00
+"""
+CHANGED = """Carte;Prénom;Nom;E-mail;Téléphone;Code postal;Ville;Naissance;Accord;Accord le
+M2;Bruno;Petit;bruno@example.com;;69003;Lyon;;oui;10/10/2026
+"""
+BUYERS = """
+segment: buyers
+name: {en: Buyers, fr: Acheteurs}
+rule: {any: [{did: ordered}, {field: rfm_segment, op: not_in, value: [prospect]}]}
+"""
+REACHED = """
+segment: reached
+name: {en: Reached buyers, fr: Acheteurs joignables}
+rule:
+  all:
+    - {segment: buyers}
+    - {contactable: email, purpose: marketing}
+    - {field: is_contactable_email, op: equals, value: true}
 """
 REGULARS = """
 segment: regulars
@@ -64,27 +95,35 @@ rule:
     - {field: custom_points, op: greater, value: 1000}
 """
 
+RULES = {"regulars": REGULARS, "buyers": BUYERS, "reached": REACHED}
 
-def run(workspace, **options):
+
+def run(workspace, now=NOW, **options):
     asked = RunOptions(**options)
-    report = execute(new_context(workspace, asked, NOW), asked)
+    report = execute(new_context(workspace, asked, now), asked)
     assert report.error is None, report.message
     return report
+
+
+def with_told(members):
+    lines = [f"{line};{TOLD[line.partition(';')[0]]}" for line in members.splitlines()]
+    return "\n".join(lines) + "\n"
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
     """A company with a first version, and a second after one more ticket; what dropped a mart."""
-    lines = [f"{line};{TOLD[line.partition(';')[0]]}" for line in MEMBERS.splitlines()]
-    workspace = small_shop(tmp_path_factory.mktemp("shop"), members="\n".join(lines) + "\n")
+    workspace = small_shop(tmp_path_factory.mktemp("shop"), members=with_told(MEMBERS))
     (workspace.root / "attributes.yml").write_text(ATTRIBUTES, encoding="utf-8")
     workspace.segments_dir.mkdir()
     (workspace.segments_dir / "gold.yml").write_text(GOLD, encoding="utf-8")
-    (workspace.segments_dir / "regulars.yml").write_text(REGULARS, encoding="utf-8")
-    run(workspace)
+    for name, said in RULES.items():
+        (workspace.segments_dir / f"{name}.yml").write_text(said, encoding="utf-8")
+    run(workspace, NOW - timedelta(days=1))
     with closing(duckdb.connect(str(workspace.work_path))) as work:
         work.execute("create table marts.of_an_older_release as select 1 as one")
     (workspace.inbox_dir / "orders_2.csv").write_text(MORE, encoding="cp1252")
+    (workspace.inbox_dir / "members_2.csv").write_text(with_told(CHANGED), encoding="utf-8")
     with open_store(workspace.store_url) as store:
         store.add_note("customer", "C1", "called back", author="anne", at=NOW)
     return workspace, run(workspace)
@@ -124,6 +163,30 @@ def test_a_company_tests_attributes_of_its_own(shop):
     assert "Niveau de fidélité" in said
     profiled = next(each for each in report.stations if each.station == "profile")
     assert "attribute points: 1 values are no number" in profiled.messages
+
+
+def test_a_past_day_without_what_came_late_is_as_the_version_of_that_day_found_it(shop):
+    workspace, _ = shop
+    with closing(connect_reader(version_path(workspace, "v1"))) as first:
+        rows = first.sql("select segment_id, customer_id from segment_memberships").fetchall()
+        frozen = {name: {who for which, who in rows if which == name} for name in RULES}
+    _info, connection = open_served(workspace)
+    with closing(connection):
+        library = {name: parse_rule(yaml.safe_load(said)["rule"]) for name, said in RULES.items()}
+        people = open_population(connection).with_segments(library, {})
+        day = people.as_of
+        anew = population_on(people, day)
+        by_then = population_on(people, day, known_by=(NOW - timedelta(days=1)).date())
+        for name, rule in library.items():
+            assert set(members(by_then, rule)["customer_id"]) == frozen[name]
+        sizes = {name: count(anew, rule) for name, rule in library.items()}
+        assert sizes == {name: count(people, rule) for name, rule in library.items()}
+        before = population_on(people, day, known_by=day)
+        assert count(before, parse_rule({"all": []})) == 0  # nothing had been delivered
+    assert sizes == {"regulars": 1, "buyers": 3, "reached": 2}
+    assert {name: len(who) for name, who in frozen.items()} == {
+        "regulars": 1, "buyers": 2, "reached": 1,
+    }  # fmt: skip
 
 
 def test_what_differs_between_two_versions_is_told_with_its_source(shop):

@@ -19,7 +19,7 @@ import duckdb
 import pyarrow as pa
 
 from cohorte.kpis import prepare
-from cohorte.segments.history import MARK
+from cohorte.segments.past import MARK
 from cohorte.segments.score_days import TRACKED, scores_today
 from cohorte.warehouse import TableInfo, VersionInfo, set_served, sha256_of
 from cohorte.workspace import Workspace
@@ -55,6 +55,9 @@ TABLES: dict[str, str] = {
         first_seen_at TIMESTAMP""",
     "consents": """customer_id VARCHAR, channel VARCHAR, purpose VARCHAR, contact_point VARCHAR,
         is_granted BOOLEAN, recorded_at TIMESTAMP, source VARCHAR""",
+    "consent_statements": """customer_id VARCHAR, source VARCHAR, contact_id VARCHAR,
+        channel VARCHAR, purpose VARCHAR, contact_point VARCHAR, is_granted BOOLEAN,
+        recorded_at TIMESTAMP, loaded_at TIMESTAMP""",
     "accounts": """source VARCHAR, account_id VARCHAR, organisation_id VARCHAR,
         link_rule VARCHAR, account_name VARCHAR, legal_id VARCHAR,
         vat_number VARCHAR, domain VARCHAR, parent_account_id VARCHAR, industry VARCHAR,
@@ -222,6 +225,7 @@ TABLES: dict[str, str] = {
     "score_days": "customer_number INTEGER, as_of DATE, "
     + ", ".join(f"{name} {kind}" for name, kind in TRACKED.items()),
     "day_sql": "place INTEGER, name VARCHAR, sql VARCHAR",
+    "late_facts": "entity VARCHAR, source VARCHAR, record_id VARCHAR, loaded_date DATE",
     "version_info": """version VARCHAR, run_id VARCHAR, as_of DATE, published_at TIMESTAMP,
         company VARCHAR, currency VARCHAR, time_zone VARCHAR, language VARCHAR""",
 }
@@ -1144,6 +1148,9 @@ def _day_sql(con: duckdb.DuckDBPyConnection) -> None:
             ("interactions", "interaction_date"), ("surveys", "answered_at"),
         )
     )  # fmt: skip
+    anew = {"consents": _LATEST, "permissions": _PERMITTED}
+    for place, (name, sql) in enumerate(anew.items(), start=2):
+        con.execute("insert into day_sql values (?, ?, ?)", [place, name, sql])
     for place, name in enumerate(("customer_features", "rfm")):
         made = next(each for each in _DERIVED if each.strip().startswith(f"insert into {name}"))
         columns = ", ".join(row[0] for row in con.sql(f"describe {name}").fetchall())
@@ -1153,7 +1160,78 @@ def _day_sql(con: duckdb.DuckDBPyConnection) -> None:
         con.execute("insert into day_sql values (?, ?, ?)", [place, name, sql])
 
 
+_LATEST = """
+select
+    customer_id, channel, purpose, contact_point, last(is_granted order by recorded_at)
+        as is_granted, max(recorded_at) as recorded_at, any_value(source) as source
+from consent_statements group by customer_id, channel, purpose, contact_point
+"""
+_PERMITTED = """
+with permitted as (
+    select
+        consents.customer_id,
+        bool_or(consents.channel = 'email') as email, bool_or(consents.channel = 'sms') as sms,
+        bool_or(consents.channel = 'phone') as phone, bool_or(consents.channel = 'post') as post
+    from consents inner join contact_points
+        on consents.customer_id = contact_points.customer_id
+        and consents.contact_point = contact_points.contact_point
+    where consents.is_granted and contact_points.is_valid and contact_points.is_primary
+        and consents.purpose = 'marketing'
+    group by consents.customer_id
+)
+select
+    customers.customer_id,
+    coalesce(permitted.email, false) and not is_internal as is_contactable_email,
+    coalesce(permitted.sms, false) and not is_internal as is_contactable_sms,
+    coalesce(permitted.phone, false) and not is_internal as is_contactable_phone,
+    coalesce(permitted.post, false) and not is_internal as is_contactable_post
+from customers left join permitted on permitted.customer_id = customers.customer_id
+"""
+
 _DERIVED = [
+    """
+    update carts set order_id = (
+        select min(order_id) from orders
+        where orders.source = carts.source and orders.customer_id = carts.customer_id and is_order
+            and order_date > created_at::date
+    )
+    where not is_abandoned
+    """,
+    # What people said before, the other way round; a day or a month passes until it is delivered.
+    """
+    insert into consent_statements
+    select
+        customer_id, source, 'K' || customer_id, channel, purpose, contact_point,
+        is_granted <> (before > 0), said_at, said_at + interval 1 day * (1 + hash(said_at) % 30)
+    from (
+        select *, recorded_at - interval 1 day * before as said_at
+        from consents, (select unnest([0, 150]) as before)
+        where before = 0 or hash(contact_point) % 2 = 0
+    )
+    """,
+    *(
+        f"""
+        insert into late_facts
+        select '{entity}', source, {record_id}, {day} + 1 + (hash({record_id}) % {most})::integer
+        from {table} where hash({record_id}) % 7 = 0 and {kinds}
+        """
+        for entity, table, record_id, day, most, kinds in (
+            ("contacts", "identities", "contact_id", "created_at::date", 900, "true"),
+            ("orders", "orders", "order_id", "order_date", 40, "true"),
+            ("carts", "carts", "cart_id", "created_at::date", 40, "true"),
+            ("tickets", "tickets", "ticket_id", "opened_at::date", 40, "true"),
+            ("surveys", "surveys", "survey_id", "answered_at::date", 40, "true"),
+            (
+                "email_events",
+                "interactions",
+                "record_id",
+                "interaction_date",
+                40,
+                "kind like 'email_%'",
+            ),
+        )
+    ),
+    "insert into late_facts values ('web_events', 'web', null, cast($as_of as date) - 100)",
     """
     update orders set is_first_order = true
     where is_order and customer_id is not null and (source, order_id) in (
@@ -1400,18 +1478,9 @@ _DERIVED = [
     """,
     """
     insert into customer_profiles
-    with permitted as (
-        select
-            consents.customer_id,
-            bool_or(consents.channel = 'email') as email, bool_or(consents.channel = 'sms') as sms,
-            bool_or(consents.channel = 'phone') as phone, bool_or(consents.channel = 'post') as post
-        from consents inner join contact_points
-            on consents.customer_id = contact_points.customer_id
-            and consents.contact_point = contact_points.contact_point
-        where consents.is_granted and contact_points.is_valid and contact_points.is_primary
-            and consents.purpose = 'marketing'
-        group by consents.customer_id
-    ),
+    with permitted as ("""
+    + _PERMITTED
+    + """),
     best_lead as (
         select customer_id, max(conversion_probability) as lead_conversion_probability
         from leads inner join lead_scores using (source, lead_id) group by customer_id
@@ -1427,10 +1496,8 @@ _DERIVED = [
         date_diff('day', created_date, $as_of::date),
         features.* exclude (customer_id, customer_number), recency_score,
         frequency_score, monetary_score, frequency_monetary_score, rfm_code, rfm_segment, party,
-        coalesce(permitted.email, false) and not is_internal,
-        coalesce(permitted.sms, false) and not is_internal,
-        coalesce(permitted.phone, false) and not is_internal,
-        coalesce(permitted.post, false) and not is_internal, lead_conversion_probability,
+        is_contactable_email, is_contactable_sms, is_contactable_phone, is_contactable_post,
+        lead_conversion_probability,
         expected_orders, order_probability, lapse_probability, expected_value,
         next_orders.expected_date, next_orders.latest_date,
         next_orders.expected_date - $as_of::date, next_orders.category,

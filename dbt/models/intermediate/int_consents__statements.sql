@@ -13,7 +13,8 @@ select
     consents.purpose,
     consents.contact_point,
     consents.is_granted,
-    consents.recorded_at
+    consents.recorded_at,
+    consents.loaded_at
 from {{ ref('stg_consents') }} as consents
 union all
 select
@@ -23,5 +24,6 @@ select
     {{ text_literal(var('consent_purpose')) }} as purpose,
     email as contact_point,
     false as is_granted,
-    occurred_at as recorded_at
+    occurred_at as recorded_at,
+    _loaded_at as loaded_at
 from withdrawals

@@ -1,72 +1,25 @@
 {{ config(tags=['unify']) }}
 
 -- For each contact point and purpose: what each record said last, and of several records the
--- strictest, so that joining two records never makes somebody reachable who had refused. A
--- statement that names no contact point holds for the record's own; a refusal of a record that has
--- none holds for all of the customer's.
-with statements as (
-    select
-        contacts.customer_id,
-        statements.channel,
-        statements.purpose,
-        statements.contact_point,
-        {{ normalise_email('statements.contact_point') }} as given_email,
-        case when statements.channel not in ('email', 'post') then statements.contact_point end
-            as given_number,
-        contacts.country_code as country,
-        coalesce(contacts.email_address, contacts.email) as own_email,
-        coalesce(contacts.phone_key, contacts.phone) as own_phone,
-        contacts.post_address as own_post,
-        statements.is_granted,
-        statements.recorded_at,
-        statements.source,
-        statements.contact_id
-    from {{ ref('int_consents__statements') }} as statements
-    inner join (
-        select *, {{ postal_address() }} as post_address
-        from {{ ref('int_contacts__identified') }}
-    ) as contacts
-        on
-            statements.source = contacts.source
-            and statements.contact_id = contacts.contact_id
-),
-
-numbered as (
-    select *, {{ phone_digits('given_number', 'country') }} as given_digits
-    from statements
-),
-
-dialled as (
-    select *, {{ normalise_phone('given_number', 'given_digits', 'country') }} as given_phone
-    from numbered
-),
-
-addressed as (
-    select
-        *,
-        case channel
-            when 'email' then coalesce(given_email, lower(contact_point), own_email)
-            when 'post' then coalesce(contact_point, own_post)
-            else coalesce(given_phone, contact_point, own_phone)
-        end as known_contact_point
-    from dialled
-),
-
-latest as (
+-- strictest, so that joining two records never makes somebody reachable who had refused. A refusal
+-- of a record that has no contact point holds for all of the customer's. A consent dated after the
+-- day looked from does not stand yet; a refusal does at once.
+with latest as (
     select
         *,
         row_number() over (
-            partition by source, contact_id, channel, purpose, known_contact_point
+            partition by source, contact_id, channel, purpose, contact_point
             order by recorded_at desc, is_granted asc
         ) as statement_rank
-    from addressed
+    from {{ ref('consent_statements') }}
+    where not is_granted or recorded_at < {{ as_of_end() }}
 ),
 
 ranked as (
     select
         *,
         row_number() over (
-            partition by customer_id, channel, purpose, known_contact_point
+            partition by customer_id, channel, purpose, contact_point
             order by is_granted asc, recorded_at desc, source asc, contact_id asc
         ) as strictness_rank
     from latest
@@ -76,14 +29,14 @@ ranked as (
 refused_everywhere as (
     select customer_id, channel, purpose
     from ranked
-    where known_contact_point is null and strictness_rank = 1 and not is_granted
+    where contact_point is null and strictness_rank = 1 and not is_granted
 )
 
 select
     cast(ranked.customer_id as {{ dbt.type_string() }}) as customer_id,
     cast(ranked.channel as {{ dbt.type_string() }}) as channel,
     cast(ranked.purpose as {{ dbt.type_string() }}) as purpose,
-    cast(ranked.known_contact_point as {{ dbt.type_string() }}) as contact_point,
+    cast(ranked.contact_point as {{ dbt.type_string() }}) as contact_point,
     cast(
         ranked.is_granted and refused_everywhere.customer_id is null
         as {{ dbt.type_boolean() }}

@@ -21,7 +21,6 @@ with permissions as (
         and points.is_valid
         and consents.is_granted
         and consents.purpose = {{ text_literal(var('consent_purpose')) }}
-        and consents.recorded_at < {{ as_of_end() }}
     group by points.customer_id
 ),
 

@@ -12,5 +12,6 @@ select
     {{ clean_text('proof') }} as proof,
 
     is_granted,
-    recorded_at
+    recorded_at,
+    _loaded_at as loaded_at
 from records
