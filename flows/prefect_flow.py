@@ -121,7 +121,7 @@ def _tasks_of(context: RunContext) -> Callable[..., StationResult]:
         @task(
             name=name,
             task_run_name=name,
-            tags=[TAG, f"station:{name}"],
+            tags=[TAG],
             cache_policy=NO_CACHE,
             persist_result=False,
             timeout_seconds=seconds,
