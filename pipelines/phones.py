@@ -2,7 +2,7 @@
 
 SQL proves most numbers valid by the numbering plans of the library (see the dbt macro
 ``normalise_phone``); what it cannot prove is asked of the library itself, each distinct text once.
-As a dbt-duckdb plugin this module gives that question to SQL as ``phone_e164``.
+`pipelines.phone_plugin` gives that question to dbt's SQL as ``phone_e164``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 import duckdb
 import phonenumbers
 import pyarrow as pa
-from dbt.adapters.duckdb.plugins import BasePlugin
 from duckdb.func import FunctionNullHandling, PythonUDFType
 from phonenumbers import PhoneMetadata
 
@@ -76,13 +75,6 @@ def numbering_plans(countries: Iterable[str | None] = ()) -> dict[str, dict[str,
             "general": general,
         }
     return plans
-
-
-class Plugin(BasePlugin):
-    """Gives SQL the function ``phone_e164(text, country, usual_country)``."""
-
-    def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
-        declare(conn)
 
 
 def declare(connection: duckdb.DuckDBPyConnection) -> None:
