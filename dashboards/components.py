@@ -14,7 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 from cohorte.errors import CohorteError
 from dashboards import address, reports, theme
 from dashboards.charts import Drawn as AltairChart
-from dashboards.charts import Plot
+from dashboards.charts import Line, Plot
 from dashboards.icons import MARK, icon, url
 from dashboards.language import Words, words
 from dashboards.markup import Html, div, join, span, tag, text
@@ -298,6 +298,11 @@ def legend(items: Sequence[tuple[str, str] | tuple[str, str, str]]) -> None:
     )
 
 
+def line_legend(lines: Sequence[Line]) -> None:
+    """The lines of a chart by name and colour, dashed ones as dashes."""
+    legend([(line.name, line.colour, "dash" if line.dashed else "") for line in lines])
+
+
 def reach(counts: Mapping[str, int], size: int, names: Mapping[str, str]) -> None:
     """How many of a group may be contacted, per channel. `names` gives the channels in order."""
     _ = words()
@@ -505,6 +510,7 @@ __all__ = [
     "hint",
     "insight",
     "legend",
+    "line_legend",
     "nav_heading",
     "note",
     "open_table",

@@ -145,6 +145,8 @@ DIMENSIONS = {
     "kind": N_("Kind"),
     "category": N_("Category"),
     "priority": N_("Priority"),
+    "product_category": N_("Product category"),
+    "product_name": N_("Product"),
 }
 
 BESIDE = {

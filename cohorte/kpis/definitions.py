@@ -6,8 +6,8 @@ caller; one without reads the period from its parameters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -36,11 +36,14 @@ _SALE = (
 )
 _LEAD = ("source", "channel", "landing_page", "campaign_id", "industry", "owner")
 _MAILING = ("source", "campaign_id", *_PLACE, "rfm_segment")
-_TICKET = ("source", "channel", "category", "priority")
+_PRODUCT = ("product_category", "product_name")
+_TICKET = ("source", "channel", "category", "priority", *_PRODUCT)
+_ANSWER = ("source", "channel", *_PRODUCT, *_PLACE, "rfm_segment")
 
 DIMENSIONS: dict[str, tuple[str, ...]] = {
     "daily": ("source",),
     "orders": _SALE,
+    "order_categories": (*_SALE, "product_category"),
     "first_orders": ("source", "channel", "store", *_PLACE, "party"),
     "active_at_start": (*_PLACE, "party"),
     "leads": _LEAD,
@@ -50,6 +53,7 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
     "open_opportunities": ("source", "owner", "team", "stage"),
     "sales_activities": ("source", "kind", *_PLACE, "party"),
     "acquisitions": (),
+    "campaign_lifts": ("source", "campaign_id", "channel"),
     "campaign_results": ("source", "campaign_id", "channel"),
     "cohort_members": ("source", "channel", "store", *_PLACE, "party"),
     "buyers": (*_PLACE, "party", "rfm_segment"),
@@ -57,9 +61,10 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
     "carts": ("source", *_PLACE, "rfm_segment"),
     "email_events": _MAILING,
     "email_recipients": _MAILING,
-    "nps_answers": ("source", *_PLACE, "rfm_segment"),
-    "csat_answers": ("source", *_PLACE, "rfm_segment"),
+    "nps_answers": _ANSWER,
+    "csat_answers": _ANSWER,
     "tickets": _TICKET,
+    "resolved_tickets": _TICKET,
     "open_tickets": _TICKET,
     "records": ("source",),
     "addresses": ("source", "channel"),
@@ -71,6 +76,7 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
 
 PREPARED = (
     "orders",
+    "order_categories",
     "first_orders",
     "leads",
     "lead_conversions",
@@ -83,6 +89,7 @@ PREPARED = (
     "nps_answers",
     "csat_answers",
     "tickets",
+    "resolved_tickets",
 )
 """The facts that ask for nothing but what a version knows, `as_of` and the time zone: publishing
 writes them down as tables sorted by day, so that a period reads the rows of its days alone."""
@@ -145,7 +152,8 @@ class Measure:
     the runs, which goes on after `as_of`: a period that reaches `as_of` lasts until publication
     (`runs`). `now_only`: nothing is known of earlier dates. `rows`: which rows of the fact the
     figure counts, for lists of them; all when empty. `is_duration`: numerator and denominator are
-    histograms of hours, of what ended and of what still waits (see `durations`).
+    histograms of hours, of what ended and of what still waits (see `durations`). `finer`: a fact of
+    a finer grain, to the same totals, that is known by more.
     """
 
     fact: str
@@ -156,10 +164,17 @@ class Measure:
     now_only: bool = False
     rows: str = ""
     is_duration: bool = False
+    finer: str = ""
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        return DIMENSIONS[self.fact]
+        return DIMENSIONS[self.finer or self.fact]
+
+    def known_by(self, names: Iterable[str]) -> Measure:
+        """The measure over the fact that is known by these dimensions."""
+        if self.finer and not set(names) <= set(DIMENSIONS[self.fact]):
+            return replace(self, fact=self.finer)
+        return self
 
 
 def _count(condition: str) -> str:
@@ -212,9 +227,9 @@ _MAILING_OBSERVED = "(is_delivered and day + cast($conversion_days as integer) <
 _HAD_TIME = "(hours_observed >= cast($cart_hours as integer))"
 
 MEASURES: dict[str, Measure] = {
-    "net_revenue": Measure("orders", "sum(reporting_net_amount)"),
+    "net_revenue": Measure("orders", "sum(reporting_net_amount)", finer="order_categories"),
     "orders": Measure("orders", _ORDERS, rows="is_order"),
-    "items_sold": Measure("orders", "sum(items_count)"),
+    "items_sold": Measure("orders", "sum(items_count)", finer="order_categories"),
     "returned_amount": Measure(
         "orders", "-sum(least(reporting_net_amount, 0))", rows="reporting_net_amount < 0"
     ),
@@ -266,6 +281,12 @@ MEASURES: dict[str, Measure] = {
         "sum(cost_amount)",
         {"cost": "sum(cost_amount)"},
     ),
+    "campaign_roi_incremental": Measure(
+        "campaign_lifts",
+        "sum(incremental_amount) - sum(cost_amount)",
+        "sum(cost_amount)",
+        {"margin": "1.96 * sqrt(sum(incremental_variance)) / nullif(sum(cost_amount), 0)"},
+    ),
     "cart_abandonment": Measure(
         "carts",
         _count(f"is_abandoned and {_HAD_TIME}"),
@@ -308,6 +329,12 @@ MEASURES: dict[str, Measure] = {
         span="whole",
     ),
     "sales_activities": Measure("sales_activities", "count(*)"),
+    "sales_activity": Measure(
+        "sales_activities",
+        _count("person_day is not null"),
+        "count(distinct person_day)",
+        rows="person_day is not null",
+    ),
     "emails_sent": Measure(
         "email_events", _count("kind = 'email_sent'"), rows="kind = 'email_sent'"
     ),
@@ -343,6 +370,7 @@ MEASURES: dict[str, Measure] = {
         {"margin": _NPS_MARGIN},
     ),
     "csat": Measure("csat_answers", _count("score >= 4"), "count(*)"),
+    "survey_response_rate": Measure("resolved_tickets", _count("is_rated"), "count(*)"),
     "tickets_opened": Measure("tickets", "count(*)"),
     "ticket_backlog": Measure(
         "open_tickets",

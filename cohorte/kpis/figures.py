@@ -366,7 +366,7 @@ def rows_behind(
     version = _version(con)
     query = _compiled_rows(
         kpi_id,
-        version.holds(measure.fact, period),
+        version.holds(measure.known_by(filters).fact, period),
         _shape(filters),
         measure.now_only and period.end <= version.as_of,
         limit,
@@ -380,7 +380,7 @@ def _compiled_rows(
     kpi_id: str, is_prepared: bool, filters: _Shape, is_unknown: bool, limit: int
 ) -> _Query:
     """The SQL of the rows behind a figure, whatever its dates and values."""
-    measure = MEASURES[kpi_id]
+    measure = MEASURES[kpi_id].known_by(name for name, _unknown in filters)
     rows = _cut(measure.fact, is_prepared, measure.span, filters, None)
     query = exp.select("*").from_(rows.subquery("cut")).limit(limit)
     condition = "kpi_id = '" + kpi_id + "'" if measure.fact == "daily" else measure.rows
@@ -435,7 +435,7 @@ def _measure(kpi_id: str, filters: Filters, dimension: str | None) -> Measure:
     for name in asked:
         if name not in measure.dimensions:
             raise _not_known_by(kpi_id, name, measure)
-    return measure
+    return measure.known_by(asked)
 
 
 def _not_known_by(kpi_id: str, name: str, measure: Measure) -> SettingsError:
@@ -705,7 +705,11 @@ def prepare(con: duckdb.DuckDBPyConnection) -> None:
     """
     version = _version(con)
     known_at = _instant(version.as_of + timedelta(days=1), version)
-    known: dict[str, Any] = {"as_of": version.as_of, "time_zone": version.time_zone, "known_at": known_at}
+    known: dict[str, Any] = {
+        "as_of": version.as_of,
+        "time_zone": version.time_zone,
+        "known_at": known_at,
+    }
     for fact in PREPARED:
         query = _fact(fact)
         values = {name: value for name, value in known.items() if name in _names(query)}

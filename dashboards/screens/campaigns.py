@@ -17,7 +17,7 @@ from dashboards.components import (
     draw,
     empty,
     insight,
-    legend,
+    line_legend,
     note,
     page_head,
     pill,
@@ -247,7 +247,7 @@ def _ranking(told: Targeting, _: Words) -> None:
         theme.tokens(st.context.theme.type),
         height=240,
     )
-    legend([(line.name, line.colour, "dash" if line.dashed else "") for line in lines])
+    line_legend(lines)
     plot(drawn, _("Buyers gained per thousand written to, by share of people written to"))
     draw(_qini_table(told, _))
     if told.outcome == "no_better_than_chance":

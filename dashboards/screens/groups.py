@@ -16,7 +16,7 @@ from dashboards.components import (
     draw,
     empty,
     insight,
-    legend,
+    line_legend,
     note,
     page_head,
     plot,
@@ -166,7 +166,7 @@ def _sizes(rows: list[Row], _: Words) -> None:
             _,
             theme.tokens(st.context.theme.type),
         )
-        legend([(line.name, line.colour) for line in lines])
+        line_legend(lines)
         plot(drawn, _("Size over runs"))
 
 

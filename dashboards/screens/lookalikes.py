@@ -17,7 +17,7 @@ from dashboards.components import (
     draw,
     empty,
     insight,
-    legend,
+    line_legend,
     note,
     open_table,
     page_head,
@@ -143,7 +143,7 @@ def _expected(found: Lookalikes, _: Words) -> None:
             theme.tokens(st.context.theme.type),
             height=240,
         )
-        legend([(line.name, line.colour, "dash" if line.dashed else "") for line in lines])
+        line_legend(lines)
         plot(drawn, _("Expected precision by size"))
         draw(
             table(

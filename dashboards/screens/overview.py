@@ -51,7 +51,7 @@ BESIDE = (
 )
 MOST_FIGURES = 12
 CHOICE = "overview"
-WHY = ("channel", "store", "region", "party", "country_code")
+WHY = ("channel", "store", "product_category", "rfm_segment", "region", "country_code", "party")
 NEARLY_ALL = 0.8
 """A part this large says nothing: it moves as the whole does."""
 WHY_SHOWN = 4

@@ -20,7 +20,7 @@ from dashboards.components import (
     choice,
     draw,
     empty,
-    legend,
+    line_legend,
     note,
     page_head,
     plot,
@@ -154,7 +154,7 @@ def _course(start: Any, end: Any, category: str | None, _: Words) -> None:
         else _("Net revenue by product and month")
     )
     with card("course", title, _("The five largest")):
-        legend([(line.name, line.colour) for line in lines])
+        line_legend(lines)
         plot(
             charts.course(
                 [_.bucket(at, "month", axis=True) for at in months],

@@ -18,6 +18,7 @@ from dashboards.components import (
     empty,
     insight,
     legend,
+    line_legend,
     note,
     page_head,
     plot,
@@ -234,7 +235,7 @@ def _curves(cohorts: Cohorts, shown: list[date], as_of: date, _: Words) -> None:
         _("Retention by age of the cohort"),
         _("Share of the first step, some cohorts and all together"),
     ):
-        legend([(line.name, line.colour) for line in lines])
+        line_legend(lines)
         plot(drawn, _("Retention by age of the cohort"))
 
 

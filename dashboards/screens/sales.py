@@ -22,7 +22,7 @@ from dashboards.components import (
     choice,
     draw,
     empty,
-    legend,
+    line_legend,
     note,
     page_head,
     pill,
@@ -169,7 +169,7 @@ def _pipeline(ends: Sequence[date], past: Sequence[dict[str | None, Any]], _: Wo
         before=_.short_money(before),
     )
     with card("pipeline", title, _("Open amounts by stage at the end of each month")):
-        legend([(line.name, line.colour) for line in lines])
+        line_legend(lines)
         plot(
             charts.stacked(
                 [_.bucket(at, "month", axis=True) for at in ends],
@@ -372,8 +372,13 @@ def _activity(period: Period, _: Words) -> None:
     ]
     total = sum(float(value.value or 0) for _day, value in months)
     title = _("{count} calls, visits and meetings", count=_.number(total))
-    with card("activity", title, _("By month, for the whole company")):
-        legend([(line.name, line.colour) for line in lines])
+    each_day = queries.kpi_figures(("sales_activity",), period)["sales_activity"].value
+    said = _(
+        "By month, for the whole company; {count} per person and day with any",
+        count=_.number(each_day, 1),
+    )
+    with card("activity", title, said if each_day else _("By month, for the whole company")):
+        line_legend(lines)
         plot(
             charts.stacked(
                 figures.labels(days, "month", _),

@@ -22,7 +22,7 @@ from dashboards.components import (
     draw,
     empty,
     insight,
-    legend,
+    line_legend,
     note,
     open_table,
     page_head,
@@ -391,12 +391,8 @@ def _curves(labels: list[str], names: list[str], lines: list[Line], _: Words) ->
         tokens,
         height=220,
     )
-    _legend(lines)
+    line_legend(lines)
     plot(drawn, ", ".join(line.name for line in lines))
-
-
-def _legend(lines: list[Line]) -> None:
-    legend([(line.name, line.colour, "dash" if line.dashed else "") for line in lines])
 
 
 def _drift(score: Score, _: Words) -> None:

@@ -37,7 +37,8 @@ HEADLINE = (
     "csat",
 )
 PERIODS = {"90d": N_("Last 90 days"), "12m": N_("Last 12 months"), "24m": N_("Last 24 months")}
-BY = {"category": N_("Category"), "channel": N_("Channel"), "priority": N_("Priority")}
+BY = ("category", "channel", "priority", "product_category", "product_name")
+HEARD_BY = ("channel", "product_category", "product_name")
 SPEEDS = {
     "day": N_("resolved within a day"),
     "days": N_("within three days"),
@@ -80,6 +81,7 @@ def render() -> None:
         _nps(period, _)
     with right:
         _return(_)
+    _heard(period, _)
 
 
 def _flow(period: Period, _: Words) -> None:
@@ -119,7 +121,7 @@ def _parts(period: Period, _: Words) -> None:
         _("What tickets are about, and how long they take"),
         _("Medians; tickets still open count for as long as they have been"),
     ):
-        by = choice(_("By"), list(BY), lambda each: _(BY[each]), "by", "category")
+        by = choice(_("By"), BY, lambda each: _(vocabulary.DIMENSIONS[each]), "by", "category")
         opened = queries.kpi_parts("tickets_opened", by, period)
         answered = queries.kpi_parts("first_response_time", by, period)
         resolved = queries.kpi_parts("resolution_time", by, period)
@@ -149,7 +151,7 @@ def _parts(period: Period, _: Words) -> None:
         draw(
             table(
                 [
-                    Column(_(BY[by])),
+                    Column(_(vocabulary.DIMENSIONS[by])),
                     Column(_("Tickets"), "num first"),
                     Column("", "wide"),
                     Column(_("First response"), "num hide"),
@@ -202,6 +204,58 @@ def _nps(period: Period, _: Words) -> None:
         )
         answers = sum(int(value.denominator or 0) for _day, value in known)
         note(_.ngettext("{count} answer", "{count} answers", answers))
+
+
+def _heard(period: Period, _: Words) -> None:
+    """NPS with its margin, and satisfaction, by what was bought and where."""
+    rate = queries.kpi_figures(("survey_response_rate",), period)["survey_response_rate"].value
+    answered = _(
+        "Answers about {share} of the tickets resolved; with few answers the margin says little",
+        share=_.percent(rate, 0),
+    )
+    title = _("What customers say, and of what")
+    with card("heard", title, answered if rate is not None else ""):
+        by = choice(
+            _("By"), HEARD_BY, lambda each: _(vocabulary.DIMENSIONS[each]), "heard", "channel"
+        )
+        scores = queries.kpi_parts("nps", by, period)
+        rated = queries.kpi_parts("csat", by, period)
+        answers = {
+            part: sum(int(each[part].denominator or 0) for each in (scores, rated) if part in each)
+            for part in (*scores, *rated)
+        }
+        if not answers:
+            empty(_("Nobody was asked, or nobody answered"), symbol="survey", small=True)
+            return
+        rows = []
+        for part, count in sorted(answers.items(), key=lambda item: (-item[1], str(item[0]))):
+            score, share = scores.get(part), rated.get(part)
+            margin = score.beside["margin"] if score else None
+            rows.append(
+                [
+                    span(vocabulary.part(by, part, _), cls="main"),
+                    _.number(count),
+                    join(
+                        span(_.figure(score.value if score else None, "points")),
+                        span(f"± {_.figure(margin, 'points')}", cls="sub")
+                        if margin is not None
+                        else None,
+                    ),
+                    _.figure(share.value if share else None, "percent"),
+                ]
+            )
+        draw(
+            table(
+                [
+                    Column(_(vocabulary.DIMENSIONS[by])),
+                    Column(_("Answers"), "num hide"),
+                    Column(_("NPS"), "num first"),
+                    Column(_("Satisfaction"), "num hide"),
+                ],
+                rows[:SHOWN],
+                title,
+            )
+        )
 
 
 def _return(_: Words) -> None:

@@ -42,7 +42,7 @@ TABLES: dict[str, str] = {
     "identities": """source VARCHAR, contact_id VARCHAR, customer_id VARCHAR, link_rule VARCHAR,
         full_name VARCHAR, email VARCHAR, phone VARCHAR, postcode VARCHAR, city VARCHAR,
         birth_date DATE, address_line VARCHAR, gender VARCHAR, language VARCHAR,
-        company_name VARCHAR, created_at TIMESTAMP""",
+        company_name VARCHAR, account_id VARCHAR, created_at TIMESTAMP""",
     "identity_links": """source_a VARCHAR, contact_a VARCHAR, customer_a VARCHAR,
         source_b VARCHAR, contact_b VARCHAR, customer_b VARCHAR, link_rule VARCHAR,
         status VARCHAR, reason VARCHAR, match_weight DOUBLE, match_probability DOUBLE,
@@ -61,8 +61,15 @@ TABLES: dict[str, str] = {
     "accounts": """source VARCHAR, account_id VARCHAR, organisation_id VARCHAR,
         link_rule VARCHAR, account_name VARCHAR, legal_id VARCHAR,
         vat_number VARCHAR, domain VARCHAR, parent_account_id VARCHAR, industry VARCHAR,
-        employees_count BIGINT, postcode VARCHAR, city VARCHAR, country_code VARCHAR,
-        contacts_count BIGINT, created_at TIMESTAMP""",
+        employees_count BIGINT, phone VARCHAR, address_line VARCHAR, postcode VARCHAR,
+        city VARCHAR, country_code VARCHAR, contacts_count BIGINT, created_at TIMESTAMP""",
+    "organisations": """organisation_id VARCHAR, organisation_name VARCHAR, legal_id VARCHAR,
+        vat_number VARCHAR, domain VARCHAR, city VARCHAR, parent_organisation_id VARCHAR,
+        accounts_count BIGINT, contacts_count BIGINT, sources VARCHAR""",
+    "organisation_links": """source_a VARCHAR, account_a VARCHAR, organisation_a VARCHAR,
+        source_b VARCHAR, account_b VARCHAR, organisation_b VARCHAR, link_rule VARCHAR,
+        status VARCHAR, reason VARCHAR, match_weight DOUBLE, match_probability DOUBLE,
+        evidence VARCHAR""",
     "products": f"""source VARCHAR, product_id VARCHAR, product_name VARCHAR, category VARCHAR,
         brand VARCHAR, unit_price {_MONEY}, unit_cost {_MONEY}, is_active BOOLEAN""",
     "orders": f"""source VARCHAR, order_id VARCHAR, customer_id VARCHAR, account_id VARCHAR,
@@ -82,7 +89,7 @@ TABLES: dict[str, str] = {
         amount {_MONEY}, items_count BIGINT, is_abandoned BOOLEAN, order_id VARCHAR""",
     "interactions": f"""interaction_id VARCHAR, customer_id VARCHAR, occurred_at TIMESTAMP,
         interaction_date DATE, kind VARCHAR, channel VARCHAR, source VARCHAR, record_id VARCHAR,
-        campaign_id VARCHAR, amount {_MONEY}, subject VARCHAR""",
+        campaign_id VARCHAR, amount {_MONEY}, subject VARCHAR, owner VARCHAR""",
     "leads": """source VARCHAR, lead_id VARCHAR, customer_id VARCHAR, account_id VARCHAR,
         full_name VARCHAR, email VARCHAR, company_name VARCHAR, created_at TIMESTAMP,
         created_date DATE, channel VARCHAR, landing_page VARCHAR, campaign_id VARCHAR,
@@ -97,10 +104,11 @@ TABLES: dict[str, str] = {
         entered_at TIMESTAMP""",
     "tickets": """source VARCHAR, ticket_id VARCHAR, customer_id VARCHAR, order_id VARCHAR,
         channel VARCHAR, category VARCHAR, priority VARCHAR, status VARCHAR, opened_at TIMESTAMP,
-        first_response_at TIMESTAMP, resolved_at TIMESTAMP, reopened_count BIGINT""",
+        first_response_at TIMESTAMP, resolved_at TIMESTAMP, reopened_count BIGINT,
+        product_name VARCHAR, product_category VARCHAR""",
     "surveys": """source VARCHAR, survey_id VARCHAR, customer_id VARCHAR, kind VARCHAR,
         score BIGINT, answered_at TIMESTAMP, comment VARCHAR, order_id VARCHAR,
-        ticket_id VARCHAR""",
+        ticket_id VARCHAR, channel VARCHAR, product_name VARCHAR, product_category VARCHAR""",
     "contracts": f"""source VARCHAR, contract_id VARCHAR, customer_id VARCHAR, account_id VARCHAR,
         contract_name VARCHAR, started_date DATE, end_date DATE, renewed_at TIMESTAMP,
         cancelled_at TIMESTAMP, amount {_MONEY}, currency_code VARCHAR, status VARCHAR""",
@@ -434,6 +442,7 @@ def _facts(customers: int, rng: random.Random, as_of: date) -> dict[str, list[di
     for number in range(1, customers + 1):
         _add_customer(rows, rng, number, as_of)
     _add_identity(rows, as_of)
+    _add_organisations(rows)
     for number in range(1, customers // 6 + 1):
         _add_order(rows, rng, None, f"T{number:05d}", _day_before(rng, as_of, 700), as_of)
     _add_quality(rows, rng, as_of)
@@ -559,6 +568,60 @@ def _add_accounts(
         )
 
 
+def _add_organisations(rows: dict[str, list[dict[str, Any]]]) -> None:
+    """An organisation for each account; a second source knows the first two, one of them alike."""
+    for account in rows["accounts"]:
+        account |= {
+            "organisation_id": f"O{account['account_id']}",
+            "link_rule": "single",
+            "address_line": f"{len(account['account_name'])} place du Marché",
+        }
+    alike, same = (
+        account | {"source": "erp", "account_id": f"E{number}", "legal_id": None}
+        for number, account in enumerate(rows["accounts"][:2], 1)
+    )
+    alike |= {"organisation_id": "OE1", "account_name": f"{alike['account_name']} SARL"}
+    same |= {"link_rule": "vat_number"}
+    rows["accounts"][1]["link_rule"] = "vat_number"
+    for account, more in (
+        (alike, {"link_rule": "probable", "status": "review", "match_weight": 1.5,
+            "match_probability": 0.74,
+            "evidence": '{"name": 8.6, "domain": -1.5, "address": 3.2, "postcode": 4.1}'}),
+        (same, {"link_rule": "vat_number", "status": "joined"}),
+    ):  # fmt: skip
+        first = rows["accounts"][0 if account is alike else 1]
+        rows["organisation_links"].append(
+            {
+                f"{name}_{side}": record[name if name == "source" else f"{name}_id"]
+                for side, record in (("a", account), ("b", first))
+                for name in ("source", "account", "organisation")
+            }
+            | more
+        )
+    rows["accounts"] += [alike, same]
+    contacts: dict[str, int] = {}
+    for record in rows["customers"]:
+        contacts[record["account_id"]] = contacts.get(record["account_id"], 0) + 1
+    for organisation_id in sorted({account["organisation_id"] for account in rows["accounts"]}):
+        members = [a for a in rows["accounts"] if a["organisation_id"] == organisation_id]
+        first = members[0]
+        rows["organisations"].append(
+            {
+                "organisation_id": organisation_id,
+                "organisation_name": first["account_name"],
+                "legal_id": first["legal_id"],
+                "vat_number": first["vat_number"],
+                "domain": first["domain"],
+                "city": first["city"],
+                "parent_organisation_id": first["parent_account_id"]
+                and f"O{first['parent_account_id']}",
+                "accounts_count": len(members),
+                "contacts_count": sum(contacts.get(a["account_id"], 0) for a in members),
+                "sources": ",".join(sorted({a["source"] for a in members})),
+            }
+        )
+
+
 def _add_customer(
     rows: dict[str, list[dict[str, Any]]], rng: random.Random, number: int, as_of: date
 ) -> None:
@@ -623,6 +686,7 @@ def _add_customer(
                 "postcode": postcode,
                 "city": city,
                 "birth_date": person["birth_date"],
+                "account_id": person["account_id"] if position == 0 else None,
                 "created_at": _at(rng, min(as_of, created + timedelta(days=30 * position))),
             }
         )
@@ -859,7 +923,9 @@ def _add_service(
         _interaction(rows, customer, at, "web_visit", "web", "web", subject="/accueil")
     if rng.random() < 0.1:
         at = _at(rng, _day_before(rng, as_of, since))
-        _interaction(rows, customer, at, "call", "phone", "sales", subject="Appel de suivi")
+        _interaction(
+            rows, customer, at, "call", "phone", "sales", subject="Appel de suivi", owner="Ann"
+        )
     if rng.random() < 0.2:
         opened = _at(rng, _day_before(rng, as_of, min(since, 500)))
         is_resolved = rng.random() < 0.85
@@ -879,6 +945,8 @@ def _add_service(
                 if is_resolved
                 else None,
                 "reopened_count": int(rng.random() < 0.1),
+                "product_name": rows["products"][number % 4]["product_name"],
+                "product_category": rows["products"][number % 4]["category"],
             }
         )
     if rng.random() < 0.3:
@@ -896,6 +964,9 @@ def _add_service(
             }
         )
         survey = rows["surveys"][-1]
+        ticket = rows["tickets"][-1] if rows["tickets"] else None
+        if survey["kind"] == "csat" and ticket and ticket["customer_id"] == customer:
+            survey |= {"ticket_id": ticket["ticket_id"], "channel": ticket["channel"]}
         survey["score"] = rng.choice(
             [10, 9, 9, 8, 8, 7, 6, 4, 2] if survey["kind"] == "nps" else [5, 5, 4, 3, 1]
         )
@@ -1255,7 +1326,7 @@ _DERIVED = [
     select
         source || ':' || kind || ':' || record_id, customer_id, occurred_at,
         cast(timezone('Europe/Paris', timezone('UTC', occurred_at)) as date),
-        kind, channel, source, record_id, campaign_id, amount, subject
+        kind, channel, source, record_id, campaign_id, amount, subject, null
     from (
         select
             customer_id, ordered_at as occurred_at,

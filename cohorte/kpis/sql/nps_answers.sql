@@ -2,6 +2,9 @@
 select
     cast(timezone($time_zone, timezone('UTC', surveys.answered_at)) as date) as day,
     surveys.source,
+    surveys.channel,
+    surveys.product_category,
+    surveys.product_name,
     profiles.country_code,
     profiles.region,
     profiles.rfm_segment,

@@ -1,8 +1,12 @@
--- One row per call, visit or meeting.
+-- One row per call, visit or meeting. Who had it is not told, but which were one person's of a day.
 select
     interactions.interaction_date as day,
     interactions.source,
     interactions.kind,
+    case
+        when interactions.owner is not null
+            then md5(concat(interactions.owner, ' ', interactions.interaction_date))
+    end as person_day,
     profiles.country_code,
     profiles.region,
     profiles.party,

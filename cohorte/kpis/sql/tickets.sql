@@ -6,6 +6,8 @@ select
     tickets.channel,
     tickets.category,
     tickets.priority,
+    tickets.product_category,
+    tickets.product_name,
     tickets.ticket_id,
     tickets.customer_id,
     tickets.status,

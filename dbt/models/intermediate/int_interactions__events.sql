@@ -11,7 +11,8 @@ select
     order_id as record_id,
     campaign_id,
     reporting_net_amount as amount,
-    store as subject
+    store as subject,
+    cast(null as {{ dbt.type_string() }}) as owner
 from {{ ref('orders') }}
 where customer_id is not null and status <> 'cancelled'
 union all
@@ -25,7 +26,8 @@ select
     cart_id as record_id,
     cast(null as {{ dbt.type_string() }}) as campaign_id,
     amount,
-    cast(null as {{ dbt.type_string() }}) as subject
+    cast(null as {{ dbt.type_string() }}) as subject,
+    cast(null as {{ dbt.type_string() }}) as owner
 from {{ ref('carts') }}
 where customer_id is not null
 union all
@@ -39,7 +41,8 @@ select
     record_id,
     campaign_id,
     cast(null as {{ amount_type() }}) as amount,
-    subject
+    subject,
+    cast(null as {{ dbt.type_string() }}) as owner
 from {{ ref('int_email_events__identified') }}
 union all
 select
@@ -52,7 +55,8 @@ select
     record_id,
     campaign_id,
     cast(null as {{ amount_type() }}) as amount,
-    page as subject
+    page as subject,
+    cast(null as {{ dbt.type_string() }}) as owner
 from {{ ref('int_web_visits__identified') }}
 union all
 select
@@ -67,7 +71,8 @@ select
     records.interaction_id as record_id,
     cast(null as {{ dbt.type_string() }}) as campaign_id,
     cast(null as {{ amount_type() }}) as amount,
-    coalesce(records.subject, records.outcome) as subject
+    coalesce(records.subject, records.outcome) as subject,
+    records.owner
 from {{ ref('stg_interactions') }} as records
 left join {{ source('identity', 'identity_map') }} as identity_map
     on records.source = identity_map.source and records.contact_id = identity_map.contact_id
@@ -82,7 +87,8 @@ select
     ticket_id as record_id,
     cast(null as {{ dbt.type_string() }}) as campaign_id,
     cast(null as {{ amount_type() }}) as amount,
-    category as subject
+    category as subject,
+    cast(null as {{ dbt.type_string() }}) as owner
 from {{ ref('tickets') }}
 union all
 select
@@ -95,7 +101,8 @@ select
     survey_id as record_id,
     cast(null as {{ dbt.type_string() }}) as campaign_id,
     cast(null as {{ amount_type() }}) as amount,
-    kind || ' ' || cast(score as {{ dbt.type_string() }}) as subject
+    kind || ' ' || cast(score as {{ dbt.type_string() }}) as subject,
+    cast(null as {{ dbt.type_string() }}) as owner
 from {{ ref('surveys') }}
 union all
 select
@@ -108,7 +115,8 @@ select
     lead_id as record_id,
     campaign_id,
     cast(null as {{ amount_type() }}) as amount,
-    landing_page as subject
+    landing_page as subject,
+    cast(null as {{ dbt.type_string() }}) as owner
 from {{ ref('leads') }}
 union all
 select
@@ -121,6 +129,7 @@ select
     opportunity_id as record_id,
     cast(null as {{ dbt.type_string() }}) as campaign_id,
     reporting_amount as amount,
-    opportunity_name as subject
+    opportunity_name as subject,
+    cast(null as {{ dbt.type_string() }}) as owner
 from {{ ref('opportunities') }}
 where created_at is not null

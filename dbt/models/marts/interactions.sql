@@ -11,7 +11,8 @@ select
     cast(record_id as {{ dbt.type_string() }}) as record_id,
     cast(campaign_id as {{ dbt.type_string() }}) as campaign_id,
     cast(amount as {{ amount_type() }}) as amount,
-    cast(subject as {{ dbt.type_string() }}) as subject
+    cast(subject as {{ dbt.type_string() }}) as subject,
+    cast(owner as {{ dbt.type_string() }}) as owner
 from {{ ref('int_interactions__events') }}
 -- Being held out of a campaign is nothing that happened between the customer and us.
 where (kind <> 'web_visit' or customer_id is not null) and kind <> 'email_held_out'
