@@ -48,6 +48,7 @@ COMPARED = {
 REASONS = {
     "other_first_name": N_("first names differ: a household"),
     "other_known_first_name": N_("first names are alike, but each is a name of its own"),
+    "other_first_name_and_date": N_("first names and birth dates both differ"),
     "other_generation": N_("birth dates a generation apart"),
     "weak_as_a_whole": N_("strong link, but the other records of the two speak against it"),
     "kept_apart": N_("somebody said that they are not one person"),

@@ -121,10 +121,12 @@ def stage(context: RunContext) -> StationResult:
 
 def identify(context: RunContext) -> StationResult:
     """Records become customers, as people decided, with ids that outlive the run."""
+        account_decisions = Decision.of_store(store, "organisation")
     from cohorte.store import open_store
     from models.identity import Correction, Decision, FullLimits
     from models.identity import identify as identify_records
 
+        account_decisions=account_decisions,
     workspace = context.workspace
     settings = workspace.settings.identity
     with open_store(workspace.store_url) as store:

@@ -35,6 +35,7 @@ from cohorte.store.tables import (
     Export,
     IdentityDecision,
     IdentityVerdict,
+    IdentityKind,
     Note,
     Preference,
     Run,
@@ -505,9 +506,10 @@ class Store:
         at: datetime,
         reason: str = "",
     ) -> IdentityDecision:
-        """Say whether two records, each (source, contact_id), are one person.
+        """Say whether two contacts, or accounts, each (source, id), are one.
 
         Rules over the machine from the next run on; a later decision on the pair replaces it.
+        kind: IdentityKind = "person",
         Raises CohorteError when both are the same record.
         """
         if one == other:
@@ -525,6 +527,7 @@ class Store:
                 reason=reason,
                 decided_by=who,
                 decided_at=at,
+                kind=kind,
             )
             session.add(decision)
             session.add(
@@ -532,7 +535,7 @@ class Store:
                     at,
                     who,
                     f"identity.{verdict}",
-                    "contacts",
+                    "contacts" if kind == "person" else "accounts",
                     f"{source_a} {contact_a}",
                     {"other": f"{source_b} {contact_b}", "reason": reason},
                 )
@@ -551,9 +554,15 @@ class Store:
                     _entry(at, who, "identity.withdrawn", "identity_decision", str(decision_id))
                 )
 
-    def list_identity_decisions(self, *, with_withdrawn: bool = False) -> list[IdentityDecision]:
+    def list_identity_decisions(
+        self, kind: IdentityKind = "person", *, with_withdrawn: bool = False
+    ) -> list[IdentityDecision]:
         """Decisions in the order they were made; of those that hold, the latest of each pair."""
-        query = select(IdentityDecision).order_by(IdentityDecision.decision_id)
+        query = (
+            select(IdentityDecision)
+            .where(IdentityDecision.kind == kind)
+            .order_by(IdentityDecision.decision_id)
+        )
         with self._reading() as session:
             decisions = list(session.scalars(query))
         if with_withdrawn:

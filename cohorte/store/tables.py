@@ -26,6 +26,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from cohorte.said import Said, packed, unpacked
 
 RunStatus = Literal["running", "succeeded", "failed", "interrupted"]
+IdentityKind = Literal["person", "organisation"]
 IdentityVerdict = Literal["same", "not_same", "unknown"]
 
 
@@ -278,9 +279,10 @@ class AuditEntry(Base):
 
 
 class IdentityDecision(Base):
-    """One row per decision on whether two records are one person; only withdrawal changes it.
+    """One row per decision on whether two records are one; only withdrawal changes it.
 
-    The pair is kept in one order: (source_a, contact_a) before (source_b, contact_b).
+    The records are contacts, or accounts where ``kind`` is organisation. The pair is kept in one
+    order: (source_a, contact_a) before (source_b, contact_b).
     """
 
     __tablename__ = "identity_decisions"
@@ -294,6 +296,7 @@ class IdentityDecision(Base):
     contact_a: Mapped[str] = mapped_column(String(200))
     source_b: Mapped[str] = mapped_column(String(80))
     contact_b: Mapped[str] = mapped_column(String(200))
+    kind: Mapped[str] = mapped_column(String(20), default="person", server_default="person")
     verdict: Mapped[str] = mapped_column(String(20))
     reason: Mapped[str] = mapped_column(default="")
     decided_by: Mapped[str]

@@ -20,7 +20,7 @@ from dashboards.components import (
     card,
     draw,
     empty,
-    legend,
+    line_legend,
     page_head,
     pill,
     plot,
@@ -266,7 +266,7 @@ def _trend(runs: list[Run], _: Words) -> None:
     slowest = max(lines, key=lambda line: sum(value or 0 for value in line.values))
     title = _("Most of the time goes to: {station}", station=slowest.name)
     with card("trend", title, _("Seconds of each run, by station")):
-        legend([(line.name, line.colour) for line in lines])
+        line_legend(lines)
         plot(
             charts.stacked(
                 [_.day_month(run.started_at.date()) for run in drawn],

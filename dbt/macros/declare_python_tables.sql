@@ -29,6 +29,7 @@
     create table if not exists identity.organisations (
         source varchar, account_id varchar, organisation_id varchar, link_rule varchar
     );
+    create table if not exists identity.organisation_links as from identity.edges limit 0;
     create table if not exists identity.corrections (
         customer_id varchar, field varchar, value varchar
     );

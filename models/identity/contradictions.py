@@ -36,11 +36,10 @@ _OTHER_GENERATION = """coalesce(
     abs(a.birth_date - b.birth_date) > 12 * 365
     and levenshtein(a.birth_text, b.birth_text) >= 3, false)"""
 
-_REASONS: tuple[tuple[str, str], ...] = (
-    ("other_generation", _OTHER_GENERATION),
-    ("other_first_name", _OTHER_NAME),
-    ("other_known_first_name", _OTHER_KNOWN_NAME),
-)
+_OTHER_DATE = """coalesce(
+    levenshtein(a.birth_text, b.birth_text) >= 3
+    or (a.birth_text <> b.birth_text and a.occupation <> b.occupation), false)"""
+"""Neither the same nor mistyped; with another occupation, no other will do."""
 
 
 @dataclass(frozen=True)
@@ -79,22 +78,17 @@ def veto_pairs(con: duckdb.DuckDBPyConnection, reliability: Reliability) -> None
     """Write ``identity_vetoes``: one row per scored pair that is not one person, with the reason.
 
     Equal birth dates silence a first name that differs, unless the two live together: twins.
+    Where first names are not reliable, one that differs speaks with a birth date that does.
     """
-    used = {"other_generation"}
-    if reliability.first_name_contradicts:
-        used.add("other_first_name")
-    if reliability.known_first_name_contradicts:
-        used.add("other_known_first_name")
     same_day = "coalesce(a.birth_date = b.birth_date, false)"
     twins = "coalesce(a.family = b.family and a.postcode = b.postcode, false)"
-    conditions = {
-        "other_generation": _OTHER_GENERATION,
-        "other_first_name": f"{_OTHER_NAME} and (not {same_day} or {twins})",
-        "other_known_first_name": f"{_OTHER_KNOWN_NAME} and not {same_day}",
-    }
-    cases = " ".join(
-        f"when {conditions[reason]} then '{reason}'" for reason, _ in _REASONS if reason in used
-    )
+    conditions = {"other_generation": _OTHER_GENERATION}
+    if reliability.first_name_contradicts:
+        conditions["other_first_name"] = f"{_OTHER_NAME} and (not {same_day} or {twins})"
+    if reliability.known_first_name_contradicts:
+        conditions["other_known_first_name"] = f"{_OTHER_KNOWN_NAME} and not {same_day}"
+    conditions["other_first_name_and_date"] = f"{_OTHER_NAME} and {_OTHER_DATE}"
+    cases = " ".join(f"when {condition} then '{name}'" for name, condition in conditions.items())
     con.execute(f"""
         create or replace table identity_vetoes as
         select record_l, record_r, case {cases} end as reason

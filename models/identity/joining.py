@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from cohorte.settings import IdentityGates, IdentitySettings
-from cohorte.store import Store
+from cohorte.store import IdentityKind, Store
 from models.identity import linking
 from models.identity.clusters import ClusterLimits, cluster
 from models.identity.exact import RULES, IdentityLimits, connected_records
@@ -33,11 +33,11 @@ class Decision:
     verdict: str
 
     @classmethod
-    def of_store(cls, store: Store) -> list[Decision]:
+    def of_store(cls, store: Store, kind: IdentityKind = "person") -> list[Decision]:
         """The decisions that hold, the latest of each pair."""
         return [
             cls(held.source_a, held.contact_a, held.source_b, held.contact_b, held.verdict)
-            for held in store.list_identity_decisions()
+            for held in store.list_identity_decisions(kind)
         ]
 
 
@@ -181,14 +181,21 @@ def join_records(
     unique_sources: frozenset[str],
     limits: FullLimits,
     is_exact: bool,
+    *,
+    rules: Sequence[str] = RULES,
+    distinct: dict[int, int] | None = None,
 ) -> None:
-    """Join the records: ``identity_clusters`` and ``identity_edges``."""
+    """Join the records: ``identity_clusters`` and ``identity_edges``.
+
+    ``rules`` names those of exact links, the strongest first; ``distinct`` gives records a value
+    of which no cluster has two.
+    """
+    own_ids = rules.index("person_id") if "person_id" in rules else -1
     decided = con.execute("select record_l, record_r, verdict from identity_decided").fetchall()
     together = [(int(a), int(b)) for a, b, verdict in decided if verdict == "same"]
     apart = [(int(a), int(b)) for a, b, verdict in decided if verdict == "not_same"]
     stated = con.execute(
-        "select record_l, record_r from identity_links where rule = ? order by 1, 2",
-        [RULES.index("person_id")],
+        "select record_l, record_r from identity_links where rule = ? order by 1, 2", [own_ids]
     ).fetchall()
     exclusive: dict[int, int] = {}
     if unique_sources:
@@ -201,11 +208,11 @@ def join_records(
     links = con.execute(
         """
         select record_l, record_r, rule is not null and veto is null as is_exact,
-            case when veto is not null then $veto::double when rule is not null then 1000.0
+            case when veto is not null then $veto::double when rule is not null then 1000.0 - rule
                 else match_weight end as weight
         from identity_links where rule is distinct from $stated
         """,
-        {"veto": limits.clusters.veto_weight, "stated": RULES.index("person_id")},
+        {"veto": limits.clusters.veto_weight, "stated": own_ids},
     ).fetchnumpy()
     first, second = links["record_l"].astype(np.int64), links["record_r"].astype(np.int64)
     refused: list[tuple[int, int, str]] = []
@@ -221,6 +228,7 @@ def join_records(
             together=[*together, *((int(a), int(b)) for a, b in stated)],
             apart=apart,
             exclusive=exclusive,
+            distinct=distinct,
             limits=limits.clusters,
         )
         refused = [(refusal.record_a, refusal.record_b, refusal.reason) for refusal in refusals]
@@ -238,13 +246,15 @@ def join_records(
             }
         ),
     )
-    _write_clusters(con, limits)
+    _write_clusters(con, limits, rules)
     for view in ("_identity_labels", "_identity_refusals"):
         con.unregister(view)
 
 
-def _write_clusters(con: duckdb.DuckDBPyConnection, limits: FullLimits) -> None:
-    rules = " ".join(f"when {index} then '{rule}'" for index, rule in enumerate(RULES))
+def _write_clusters(
+    con: duckdb.DuckDBPyConnection, limits: FullLimits, rules: Sequence[str]
+) -> None:
+    named = " ".join(f"when {index} then '{rule}'" for index, rule in enumerate(rules))
     review = linking.log_odds(limits.review_probability)
     con.execute(f"""
         create or replace table identity_edges as
@@ -271,7 +281,7 @@ def _write_clusters(con: duckdb.DuckDBPyConnection, limits: FullLimits) -> None:
         select a.source as source_a, a.contact_id as contact_a,
             b.source as source_b, b.contact_id as contact_b,
             case when verdict in ('same', 'not_same') then 'declared'
-                when rule is null then 'probable' else case rule {rules} end end as link_rule,
+                when rule is null then 'probable' else case rule {named} end end as link_rule,
             match_weight,
             1 / (1 + pow(2, -match_weight)) as match_probability,
             evidence,
@@ -317,7 +327,7 @@ def _write_clusters(con: duckdb.DuckDBPyConnection, limits: FullLimits) -> None:
         sizes as (select cluster, count(*) as records from _identity_labels group by cluster)
         select records.record, records.source, records.contact_id, labels.cluster,
             case when sizes.records = 1 then 'single'
-                else case rules.rule when -1 then 'declared' {rules}
+                else case rules.rule when -1 then 'declared' {named}
                     else 'probable' end
             end as link_rule
         from _identity_records as records

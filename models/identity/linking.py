@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Blocking", "LinkLimits", "bound_blocks", "candidate_pairs", "certain_pairs", "count_terms",
-    "hash_blocks", "known_columns", "leave_out_unlike", "link_settings", "live_blocking",
+    "else_level", "fill_untrained", "hash_blocks", "known_columns", "leave_out_unlike", "level",
+    "link_settings", "live_blocking",
     "matching_prior", "score", "train",
 ]  # fmt: skip
 
@@ -48,7 +50,10 @@ class LinkLimits:
     """Share of known values below which a column is not compared."""
 
 
-_BLOCKING: tuple[tuple[str, tuple[str, ...], str], ...] = (
+Rule = tuple[str, tuple[str, ...], str]
+"""A blocking rule: its name, the columns that it asks for, and SQL of its value."""
+
+_BLOCKING: tuple[Rule, ...] = (
     ("email", ("email",), "email"),
     ("phone", ("phone",), "phone"),
     ("mailbox", ("email",), "case when length(mailbox_letters) >= 6 then mailbox_letters end"),
@@ -108,6 +113,9 @@ def hash_blocks(
     con: duckdb.DuckDBPyConnection,
     columns: frozenset[str],
     blocking: Sequence[Blocking] | None = None,
+    *,
+    records: str = "identity_records",
+    rules: Sequence[Rule] = _BLOCKING,
 ) -> None:
     """``identity_hashes``: a record's number and key with a column ``block_<n>`` a rule.
 
@@ -117,25 +125,28 @@ def hash_blocks(
     left_out = {rule.column for rule in blocking or () if not rule.is_used}
     hashed = "".join(
         f", case when {expression} is not null then hash({expression}) end as {column}"
-        for column, _, expression in _rules(columns)
+        for column, _, expression in _columns_of(rules, columns)
         if column not in left_out
     )
     con.execute(f"""
         create or replace temp table identity_hashes as
-        select record, key{hashed} from identity_records
+        select record, key{hashed} from {records}
     """)
 
 
-def _rules(columns: frozenset[str]) -> list[tuple[str, str, str]]:
+def _columns_of(rules: Sequence[Rule], columns: frozenset[str]) -> list[tuple[str, str, str]]:
     return [
         (f"block_{number}", rule, expression)
-        for number, (rule, needed, expression) in enumerate(_BLOCKING)
+        for number, (rule, needed, expression) in enumerate(rules)
         if set(needed) <= columns
     ]
 
 
 def bound_blocks(
-    con: duckdb.DuckDBPyConnection, columns: frozenset[str], limits: LinkLimits
+    con: duckdb.DuckDBPyConnection,
+    columns: frozenset[str],
+    limits: LinkLimits,
+    rules: Sequence[Rule] = _BLOCKING,
 ) -> list[Blocking]:
     """Count the pairs of every rule of ``identity_hashes`` and bound them.
 
@@ -145,7 +156,7 @@ def bound_blocks(
     records = int(con.execute("select count(*) from identity_hashes").fetchall()[0][0])
     budget = max(limits.pairs_floor, int(limits.pairs_per_record * records))
     found: list[Blocking] = []
-    for column, rule, _ in _rules(columns):
+    for column, rule, _ in _columns_of(rules, columns):
         sizes = _block_sizes(con, column)
         pairs, kept, allowed = 0, 0, limits.max_block
         for size, times in sizes:
@@ -195,6 +206,12 @@ def live_blocking(
 
 def candidate_pairs(con: duckdb.DuckDBPyConnection, blocking: Sequence[Blocking]) -> None:
     """The pairs worth weighing, each once: ``identity_candidates``."""
+    propose_pairs(con, blocking)
+    leave_out_unlike(con)
+
+
+def propose_pairs(con: duckdb.DuckDBPyConnection, blocking: Sequence[Blocking]) -> None:
+    """The pairs of the blocks counted, each once: ``identity_proposed``."""
     proposed = " union all ".join(
         f"""select l.record::bigint << 32 | r.record::bigint as pair
         from ({_members(rule)}) as l join ({_members(rule)}) as r using ({rule.column})
@@ -207,7 +224,6 @@ def candidate_pairs(con: duckdb.DuckDBPyConnection, blocking: Sequence[Blocking]
         select (pair >> 32)::integer as join_key_l, (pair & 4294967295)::integer as join_key_r
         from (select distinct pair from ({proposed}))
     """)
-    leave_out_unlike(con)
 
 
 def _members(rule: Blocking) -> str:
@@ -231,16 +247,18 @@ def leave_out_unlike(con: duckdb.DuckDBPyConnection) -> None:
         from identity_proposed
         join identity_records as l on l.record = join_key_l
         join identity_records as r on r.record = join_key_r
-        where {_alike("given")} or {_alike("family")}
+        where {_alike("given", "given_roots", "first_roots")} or {_alike("family", "family_parts")}
             or l.given = r.family or l.family = r.given or l.email = r.email or l.phone = r.phone
     """)
 
 
-def _alike(name: str) -> str:
+def _alike(name: str, *lists: str) -> str:
+    shared = " or ".join(f"list_has_any(l.{words}, r.{words})" for words in lists)
     return (
-        f"l.{name} is null or r.{name} is null or not (l.has_plain_{name} and r.has_plain_{name})"
+        f"l.{name} is null or r.{name} is null"
         f" or length(l.{name}) < 4 or length(r.{name}) < 4"
         f" or jaro_winkler_similarity(l.{name}, r.{name}) >= 0.7"
+        f" or (not (l.has_plain_{name} and r.has_plain_{name}) and ({shared}))"
     )
 
 
@@ -252,17 +270,17 @@ def log_odds(probability: float) -> float:
 Level = dict[str, Any]
 
 
-def _level(label: str, condition: str, **more: Any) -> Level:
+def level(label: str, condition: str, **more: Any) -> Level:
     return {"label_for_charts": label, "sql_condition": condition, **more}
 
 
-def _nothing(*columns: str) -> Level:
+def nothing(*columns: str) -> Level:
     missing = " or ".join(f"{column}_l is null or {column}_r is null" for column in columns)
-    return _level("not known", missing, is_null_level=True)
+    return level("not known", missing, is_null_level=True)
 
 
-def _else() -> Level:
-    return _level("different", "ELSE")
+def else_level(**more: Any) -> Level:
+    return level("different", "ELSE", **more)
 
 
 _SWAPPED = "(given_l = family_r and family_l = given_r)"
@@ -283,95 +301,95 @@ are those at two providers that many people use."""
 def _comparisons(columns: frozenset[str]) -> list[dict[str, Any]]:
     available: dict[str, list[Level]] = {
         "given": [
-            _nothing("given"),
-            _level("same first name", "given_l = given_r", tf_adjustment_column="given"),
-            _level("first and last name swapped", _SWAPPED),
-            _level("short form",
+            nothing("given"),
+            level("same first name", "given_l = given_r", tf_adjustment_column="given"),
+            level("first and last name swapped", _SWAPPED),
+            level("short form",
                 "not (has_plain_given_l and has_plain_given_r)"
                 " and list_has_any(given_roots_l, given_roots_r)"),
-            _level(
+            level(
                 "initial or part of it",
                 "(length(given_l) = 1 or length(given_r) = 1) and left(given_l, 1) ="
                 " left(given_r, 1) or (not (has_plain_given_l and has_plain_given_r)"
                 " and list_has_any(first_roots_l, first_roots_r))",
             ),
-            _level(
+            level(
                 "one typing error",
                 "jaro_winkler_similarity(given_l, given_r) >= 0.92"
                 " or levenshtein(given_l, given_r) <= 1",
             ),
-            _level("alike", "jaro_winkler_similarity(given_l, given_r) >= 0.84"),
-            _else(),
+            level("alike", "jaro_winkler_similarity(given_l, given_r) >= 0.84"),
+            else_level(),
         ],
         "family": [
-            _nothing("family"),
-            _level("counted with the first name", _SWAPPED, is_null_level=True),
-            _level("same last name", "family_l = family_r", tf_adjustment_column="family"),
-            _level("part of a double name",
+            nothing("family"),
+            level("counted with the first name", _SWAPPED, is_null_level=True),
+            level("same last name", "family_l = family_r", tf_adjustment_column="family"),
+            level("part of a double name",
                 "not (has_plain_family_l and has_plain_family_r)"
                 " and list_has_any(family_parts_l, family_parts_r)"),
-            _level(
+            level(
                 "one typing error",
                 "jaro_winkler_similarity(family_l, family_r) >= 0.93"
                 " or levenshtein(family_l, family_r) <= 1",
             ),
-            _level("alike", "jaro_winkler_similarity(family_l, family_r) >= 0.86"),
-            _else(),
+            level("alike", "jaro_winkler_similarity(family_l, family_r) >= 0.86"),
+            else_level(),
         ],
         "birth_date": [
-            _nothing("birth_date"),
-            _level("same birth date", "birth_date_l = birth_date_r",
+            nothing("birth_date"),
+            level("same birth date", "birth_date_l = birth_date_r",
                 tf_adjustment_column="birth_date"),
-            _level("one digit or two swapped",
+            level("one digit or two swapped",
                 "levenshtein(birth_text_l, birth_text_r) <= 1"
                 " or (left(birth_text_l, 4) = left(birth_text_r, 4)"
                 " and right(birth_text_l, 2) = substr(birth_text_r, 5, 2)"
                 " and right(birth_text_r, 2) = substr(birth_text_l, 5, 2))"),
-            _level("two digits", "levenshtein(birth_text_l, birth_text_r) <= 2"),
-            _level("within a year", "abs(birth_date_l - birth_date_r) <= 366"),
-            _else(),
+            level("two digits", "levenshtein(birth_text_l, birth_text_r) <= 2"),
+            level("within a year", "abs(birth_date_l - birth_date_r) <= 366"),
+            else_level(),
         ],
         "email": [
-            _nothing("email"),
-            _level("same e-mail", "email_l = email_r", tf_adjustment_column="email"),
-            _level("same mailbox, other domain", "own_mailbox_l = own_mailbox_r",
+            nothing("email"),
+            level("same e-mail", "email_l = email_r", tf_adjustment_column="email"),
+            level("same mailbox, other domain", "own_mailbox_l = own_mailbox_r",
                 tf_adjustment_column="own_mailbox"),
-            _level("one typing error", _MISTYPED.format(distance=2)),
-            _level("several typing errors", _MISTYPED.format(distance=4)),
-            _else(),
+            level("one typing error", _MISTYPED.format(distance=2)),
+            level("several typing errors", _MISTYPED.format(distance=4)),
+            else_level(),
         ],
         "phone": [
-            _nothing("phone"),
-            _level("same phone", "phone_l = phone_r", tf_adjustment_column="phone"),
-            _level("one digit", "levenshtein(phone_l, phone_r) <= 1"),
-            _else(),
+            nothing("phone"),
+            level("same phone", "phone_l = phone_r", tf_adjustment_column="phone"),
+            level("one digit", "levenshtein(phone_l, phone_r) <= 1"),
+            else_level(),
         ],
         "postcode": [
-            _nothing("postcode"),
-            _level("same postcode", "postcode_l = postcode_r", tf_adjustment_column="postcode"),
-            _level("same start of the postcode",
+            nothing("postcode"),
+            level("same postcode", "postcode_l = postcode_r", tf_adjustment_column="postcode"),
+            level("same start of the postcode",
                 "left(postcode_l, greatest(2, length(postcode_l) - 3))"
                 " = left(postcode_r, greatest(2, length(postcode_r) - 3))"),
-            _level("same area", "left(postcode_l, 2) = left(postcode_r, 2)"),
-            _else(),
+            level("same area", "left(postcode_l, 2) = left(postcode_r, 2)"),
+            else_level(),
         ],
         "address": [
-            _nothing("address"),
-            _level("same address", "address_l = address_r", tf_adjustment_column="address"),
-            _level("alike", "jaro_winkler_similarity(address_l, address_r) >= 0.9"),
-            _else(),
+            nothing("address"),
+            level("same address", "address_l = address_r", tf_adjustment_column="address"),
+            level("alike", "jaro_winkler_similarity(address_l, address_r) >= 0.9"),
+            else_level(),
         ],
         "city": [
-            _nothing("city"),
-            _level("same city", "city_l = city_r", tf_adjustment_column="city"),
-            _level("alike", "jaro_winkler_similarity(city_l, city_r) >= 0.9"),
-            _else(),
+            nothing("city"),
+            level("same city", "city_l = city_r", tf_adjustment_column="city"),
+            level("alike", "jaro_winkler_similarity(city_l, city_r) >= 0.9"),
+            else_level(),
         ],
         "occupation": [
-            _nothing("occupation"),
-            _level("same occupation", "occupation_l = occupation_r",
+            nothing("occupation"),
+            level("same occupation", "occupation_l = occupation_r",
                 tf_adjustment_column="occupation"),
-            _else(),
+            else_level(),
         ],
     }  # fmt: skip
     if "postcode" in columns and "address" in columns:
@@ -388,12 +406,16 @@ def _comparisons(columns: frozenset[str]) -> list[dict[str, Any]]:
 
 
 def link_settings(columns: frozenset[str]) -> dict[str, Any]:
+    return settings_of(_comparisons(columns))
+
+
+def settings_of(comparisons: list[dict[str, Any]]) -> dict[str, Any]:
     """Splink's settings: what is compared. The pairs to compare are handed to it."""
     return {
         "link_type": "dedupe_only",
         "unique_id_column_name": "record",
         "probability_two_random_records_match": 1e-5,
-        "comparisons": _comparisons(columns),
+        "comparisons": comparisons,
         "blocking_rules_to_generate_predictions": ["l.record = r.record"],
         "retain_matching_columns": False,
         "retain_intermediate_calculation_columns": True,
@@ -529,7 +551,7 @@ def train(
                 )
         model: dict[str, Any] = linker.misc.save_model_to_json()
         model.pop("linker_uid", None)
-        _fill_untrained(model)
+        fill_untrained(model)
         shown = _make_linker(con, model | {"probability_two_random_records_match": prior})
         charts = {
             "match_weights": shown.visualisations.match_weights_chart().chart_dict,
@@ -539,7 +561,9 @@ def train(
     return model, charts
 
 
-def count_terms(con: duckdb.DuckDBPyConnection, model: dict[str, Any]) -> dict[str, int]:
+def count_terms(
+    con: duckdb.DuckDBPyConnection, model: dict[str, Any], records: str = "identity_records"
+) -> dict[str, int]:
     """Add to ``census_values`` how often values are met, and return how many are known by column.
 
     Values of fewer than three records are not kept: two records that agree on a value are two.
@@ -548,32 +572,40 @@ def count_terms(con: duckdb.DuckDBPyConnection, model: dict[str, Any]) -> dict[s
     for name in _term_columns(model):
         con.execute(f"""
             insert into census_values
-            select 'term {name}', hash({name}::varchar), count(*) from identity_records
+            select 'term {name}', hash({name}::varchar), count(*) from {records}
             where {name} is not null group by {name} having count(*) > 2
         """)
-        totals[name] = int(
-            con.execute(f"select count({name}) from identity_records").fetchall()[0][0]
-        )
+        totals[name] = int(con.execute(f"select count({name}) from {records}").fetchall()[0][0])
     return totals
 
 
 def _term_columns(model: dict[str, Any]) -> list[str]:
     return sorted({
         str(level["tf_adjustment_column"])
-        for comparison in model["comparisons"]
-        for level in comparison["comparison_levels"]
+        for level in _levels(model)
         if level.get("tf_adjustment_column")
     })  # fmt: skip
 
 
+def _levels(model: dict[str, Any]) -> list[Level]:
+    return [
+        level for comparison in model["comparisons"] for level in comparison["comparison_levels"]
+    ]
+
+
 def _add_terms(
-    con: duckdb.DuckDBPyConnection, model: dict[str, Any], totals: dict[str, int]
+    con: duckdb.DuckDBPyConnection, model: dict[str, Any], totals: dict[str, int], records: str
 ) -> list[str]:
     """``identity_compared``: what is compared of the records, with how rare the census found it.
 
     Returns the columns whose values are weighed so.
     """
     names = _term_columns(model)
+    compared = {
+        str(name)
+        for level in _levels(model)
+        for name in re.findall(r"\b(\w+)_[lr]\b", level["sql_condition"])
+    }
     shares = "".join(
         f", coalesce({name}_terms.records, 2) / {max(totals.get(name, 0), 2)}::double as tf_{name}"
         for name in names
@@ -585,9 +617,8 @@ def _add_terms(
     )
     con.execute(f"""
         create or replace temp table identity_compared as
-        select records.* exclude (
-                source, contact_id, key, name_either_way, mailbox, is_known_given, is_spelt){shares}
-        from identity_records as records{joins}
+        select {", ".join(f"records.{name}" for name in ("record", *sorted(compared)))}{shares}
+        from {records} as records{joins}
     """)
     return names
 
@@ -601,6 +632,7 @@ def score(
     shift: float | None = None,
     factors: Mapping[str, float] | None = None,
     threshold: float = 1e-3,
+    records: str = "identity_records",
 ) -> None:
     """Weigh ``identity_candidates``: ``identity_pairs``, those of ``threshold`` or more.
 
@@ -608,7 +640,7 @@ def score(
     are the pair's; with ``shift`` that is added and the sum rounded.
     ``factors`` multiply what some comparisons weigh.
     """
-    names = _add_terms(con, model, totals)
+    names = _add_terms(con, model, totals, records)
     with quiet():
         linker = _make_linker(
             con, model | {"probability_two_random_records_match": start}, "identity_compared"
@@ -649,14 +681,19 @@ def score(
     found.drop_table_from_database_and_remove_from_cache()
 
 
-def _fill_untrained(model: dict[str, Any]) -> None:
+LEAST_SHARE = 0.001
+"""What no training rules out: of a thousand pairs of one person, one agrees in a way never seen."""
+
+
+def fill_untrained(model: dict[str, Any]) -> None:
     """Give levels that training never saw a careful weight: what is rare proves little."""
-    for comparison in model["comparisons"]:
-        for level in comparison["comparison_levels"]:
-            if level.get("is_null_level"):
-                continue
-            m, u = level.get("m_probability"), level.get("u_probability")
-            if m is None:
-                level["m_probability"] = 0.005 if u is None else max(min(u, 0.005), 1e-6)
-            if u is None:
-                level["u_probability"] = 1e-4 if m is None else max(min(m, 1e-4), 1e-6)
+    for level in _levels(model):
+        if level.get("is_null_level"):
+            continue
+        m, u = level.get("m_probability"), level.get("u_probability")
+        if m is None:
+            level["m_probability"] = 0.005 if u is None else max(min(u, 0.005), 1e-6)
+        elif u is not None and m < LEAST_SHARE < u:
+            level["m_probability"] = LEAST_SHARE
+        if u is None:
+            level["u_probability"] = 1e-4 if m is None else max(min(m, 1e-4), 1e-6)

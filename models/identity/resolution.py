@@ -175,6 +175,7 @@ def identify(
     now: datetime,
     decisions: Sequence[Decision] = (),
     corrections: Sequence[Correction] = (),
+    account_decisions: Sequence[Decision] = (),
     method: Literal["full", "exact"] = "full",
     unique_sources: frozenset[str] = frozenset(),
     limits: FullLimits | None = None,
@@ -184,8 +185,9 @@ def identify(
     Reads ``staging.stg_contacts`` of the work database and the map of ids in
     ``warehouse/identity.duckdb``; updates the map in one transaction, then writes the tables of
     schema ``identity`` of the work database: ``identity_map`` (one row per record), ``edges``
-    (one row per pair looked at that matters), ``refused_values``, ``redirects``, ``events`` and
-    ``corrections`` (one row per customer and field that a person set right).
+    (one row per pair looked at that matters), ``refused_values``, ``redirects``, ``events``,
+    ``corrections`` (one row per customer and field that a person set right), ``organisations``
+    (one row per account) and ``organisation_links`` (as ``edges``, of accounts).
     Trains the link model when there is none yet. Raises GateError, with nothing changed, when the
     pass would change more than the limits allow.
     """
@@ -193,7 +195,7 @@ def identify(
         con.execute(f"attach '{quoted(map_path(workspace))}' as map")
         con.execute(MAP_DDL.format(map="map"))
         con.execute(f"attach '{quoted(workspace.raw_path)}' as raw (read_only)")
-        _resolve_organisations(con, now)
+        _resolve_organisations(con, now, account_decisions, limits, method)
         report = resolve_fully(
             con,
             folder=workspace.artifacts_dir / "identity",
@@ -212,15 +214,24 @@ def identify(
         return report
 
 
-def _resolve_organisations(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
-    """Accounts before people: what they are one by is stated, not likely."""
+def _resolve_organisations(
+    con: duckdb.DuckDBPyConnection,
+    now: datetime,
+    decisions: Sequence[Decision],
+    limits: FullLimits | None,
+    method: str,
+) -> None:
+    """Accounts before people: what makes them one is stated, or said by a person."""
     found = con.execute(
         "select 1 from information_schema.tables where table_catalog = 'work'"
         " and table_schema = 'staging' and table_name = 'stg_accounts'"
     ).fetchall()
     if found:
         con.execute("create table staging.stg_accounts as from work.staging.stg_accounts")
-        resolve_accounts(con, now.astimezone(UTC).replace(tzinfo=None))
+        resolve_accounts(
+            con, now.astimezone(UTC).replace(tzinfo=None), decisions=decisions, limits=limits,
+            are_probable=method == "full",
+        )  # fmt: skip
         con.execute("drop table staging.stg_accounts")
 
 
@@ -690,6 +701,9 @@ def _publish(con: duckdb.DuckDBPyConnection, corrections: Sequence[Correction]) 
         con.execute("create or replace table work.identity.redirects as from _identity_redirects")
         con.execute("create or replace table work.identity.events as from _identity_events")
         con.execute(
+    con.execute(
+        "create table if not exists identity_organisation_links as from identity_edges limit 0"
+    )
             "create or replace table work.identity.organisations as from identity_organisations"
         )
         con.execute("""
@@ -709,6 +723,10 @@ def _report(
     blocking: Sequence[linking.Blocking],
     changes: IdChanges,
     candidate_pairs: int,
+        con.execute(
+            "create or replace table work.identity.organisation_links as"
+            " from identity_organisation_links order by source_a, contact_a, source_b, contact_b"
+        )
 ) -> ResolutionReport:
     records, customers, largest = con.execute("""
         select coalesce(sum(records), 0)::bigint, count(*), coalesce(max(records), 0) from (

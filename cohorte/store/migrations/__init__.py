@@ -1,3 +1,3 @@
 """The store's schema, step by step. `HEAD` is the newest step, and what this program expects."""
 
-HEAD = "0007"
+HEAD = "0009"

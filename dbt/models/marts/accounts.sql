@@ -19,6 +19,8 @@ select
     cast(accounts.parent_account_id as {{ dbt.type_string() }}) as parent_account_id,
     cast(accounts.industry as {{ dbt.type_string() }}) as industry,
     cast(accounts.employees_count as {{ dbt.type_bigint() }}) as employees_count,
+    cast(accounts.phone as {{ dbt.type_string() }}) as phone,
+    cast(accounts.address_line as {{ dbt.type_string() }}) as address_line,
     cast(accounts.postcode as {{ dbt.type_string() }}) as postcode,
     cast(accounts.city as {{ dbt.type_string() }}) as city,
     cast(accounts.country_code as {{ dbt.type_string() }}) as country_code,

@@ -15,5 +15,6 @@ select
     cast(gender as {{ dbt.type_string() }}) as gender,
     cast(language as {{ dbt.type_string() }}) as language,
     cast(company_name as {{ dbt.type_string() }}) as company_name,
+    cast(account_id as {{ dbt.type_string() }}) as account_id,
     cast(created_at as {{ dbt.type_timestamp() }}) as created_at
 from {{ ref('int_contacts__identified') }}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from models.identity import Decision
 from models.identity.accounts import resolve_accounts
 from tests.models.identity.people import NOW
 
 COLUMNS = (
     "source", "account_id", "account_name_key", "legal_id", "vat_number", "domain", "postcode",
-    "phone",
+    "phone", "city", "address_line", "parent_account_id",
 )  # fmt: skip
 
 
@@ -24,7 +27,9 @@ class Directory:
         self.con.execute("create schema staging")
         self.con.execute(f"attach '{folder / 'identity.duckdb'}' as map")
 
-    def organisations(self, *accounts: dict[str, str]) -> dict[str, str]:
+    def organisations(
+        self, *accounts: dict[str, str], decisions: Sequence[Decision] = ()
+    ) -> dict[str, str]:
         """Organisation by source and account."""
         columns = ", ".join(f"{name} varchar" for name in COLUMNS)
         self.con.execute(
@@ -35,7 +40,7 @@ class Directory:
                 f"insert into staging.stg_accounts values ({', '.join('?' * len(COLUMNS))}, null)",
                 [account.get(name) for name in COLUMNS],
             )
-        resolve_accounts(self.con, NOW.replace(tzinfo=None))
+        resolve_accounts(self.con, NOW.replace(tzinfo=None), decisions=decisions)
         return dict(
             self.con.execute(
                 "select source || ':' || account_id, organisation_id from identity_organisations"
@@ -111,3 +116,78 @@ def test_ids_of_organisations_last(directory: Directory) -> None:
 
 def test_no_accounts_are_no_organisations(directory: Directory) -> None:
     assert directory.organisations() == {}
+
+
+def waiting(directory: Directory) -> dict[tuple[str, str], str]:
+    """Status by pair of accounts that a likeness or a person links."""
+    rows = directory.con.execute("""
+        select source_a || ':' || contact_a, source_b || ':' || contact_b, status
+        from identity_organisation_links where link_rule in ('probable', 'declared')
+    """).fetchall()
+    return {(min(a, b), max(a, b)): status for a, b, status in rows}
+
+
+ALIKE = (
+    account("crm", 1, "menuiserie durand", postcode="75011", domain="menuiserie-durand.fr"),
+    account("erp", 1, "menuiserie durant", postcode="75011", domain="menuiserie-durand.com"),
+)
+APART = (
+    account("crm", 2, "boulangerie petit", postcode="69003", domain="petit.fr"),
+    account("erp", 2, "garage legrand", postcode="75011", domain="garage-legrand.fr"),
+    account("erp", 3, "boulangerie grand", postcode="13001"),
+)
+PAIR = ("crm:1", "erp:1")
+
+
+def test_accounts_that_are_alike_wait_for_a_person_and_are_not_joined(
+    directory: Directory,
+) -> None:
+    found = directory.organisations(*ALIKE, *APART)
+    assert waiting(directory) == {PAIR: "review"}
+    assert len(set(found.values())) == 5
+    (evidence,) = directory.con.execute(
+        "select evidence from identity_organisation_links where status = 'review'"
+    ).fetchall()[0]
+    weights = json.loads(evidence)
+    assert weights["name"] > 0
+    assert weights["domain"] > 0
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        ({"legal_id": "552100554"}, {"legal_id": "732829320"}),
+        ({"parent_account_id": "9"}, {"source": "crm", "parent_account_id": "9"}),
+        ({}, {"source": "crm", "account_id": "7", "parent_account_id": "1"}),
+    ],
+)
+def test_accounts_that_state_that_they_are_two_do_not_wait(
+    directory: Directory, stated: tuple[dict[str, str], dict[str, str]]
+) -> None:
+    one, other = ALIKE[0] | stated[0], ALIKE[1] | {"account_id": "5"} | stated[1]
+    directory.organisations(one, other)
+    assert waiting(directory) == {}
+
+
+def test_what_a_person_said_of_two_accounts_rules_until_it_is_withdrawn(
+    directory: Directory,
+) -> None:
+    same = Decision("crm", "1", "erp", "1", "same")
+    alone = directory.organisations(*ALIKE, *APART)
+    joined = directory.organisations(*ALIKE, *APART, decisions=[same])
+    assert joined["crm:1"] == joined["erp:1"]
+    assert waiting(directory) == {PAIR: "joined"}
+    assert directory.organisations(*ALIKE, *APART) == alone
+    other = Decision("crm", "1", "erp", "1", "not_same")
+    directory.organisations(*ALIKE, *APART, decisions=[other])
+    assert waiting(directory) == {PAIR: "kept_apart"}
+
+
+def test_two_accounts_kept_apart_leave_the_others_of_their_key_together(
+    directory: Directory,
+) -> None:
+    accounts = [account(source, 1, "durand", domain="durand.fr") for source in ("a", "b", "c")]
+    assert len(set(directory.organisations(*accounts).values())) == 1
+    apart = [Decision("a", "1", other, "1", "not_same") for other in ("b", "c")]
+    found = directory.organisations(*accounts, decisions=apart)
+    assert found["b:1"] == found["c:1"] != found["a:1"]
