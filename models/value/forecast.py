@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
 
+from models.value.boosted import BoostedSpend
 from models.value.counting import BetaGeoScorer, OrderCountScorer
 from models.value.histories import Window
 from models.value.likelihood import IdentificationWarning
@@ -68,17 +69,28 @@ class ValueEstimate:
     revenue_factor: float = 1.0
     slope: float = 1.0
     shift: float = 0.0
+    boosted: BoostedSpend | None = None
+    """Trees that divide the expected value otherwise, where they came nearer."""
 
     def forecast(self, window: Window) -> Forecast:
         """Forecast the horizon after the window's cut."""
-        histories = window.histories
-        orders = self.counts.expected_orders(histories, window.horizon)
-        value = orders * self.spend.predict(window.values)
-        probability = self.counts.order_probability(histories, window.horizon)
+        orders, value, probability = plain = self.plain(window)
+        if self.boosted is not None:
+            value = value * self.boosted.times(window, plain)
         return Forecast(
             orders * self.orders_factor,
             value * self.revenue_factor,
             expit(self._calibrated(probability)),
+        )
+
+    def plain(self, window: Window) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Orders, value and order probability as the estimators tell them, without a season."""
+        histories = window.histories
+        orders = self.counts.expected_orders(histories, window.horizon)
+        return (
+            orders,
+            orders * self.spend.predict(window.values),
+            self.counts.order_probability(histories, window.horizon),
         )
 
     def contributions(self, histories: FloatArray, horizon: int) -> tuple[FloatArray, float]:

@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from cohorte.warehouse import transaction
 from models.challenge import Reason, compared, gain_and_noise
 from models.registry import Artifact, ArtifactError, Registry
+from models.value.boosted import BoostedSpend
 from models.value.forecast import REASONS, CellMeans, Forecast, ValueEstimate, rule_forecast
 from models.value.histories import (
     Window,
@@ -41,6 +42,7 @@ ESTIMATOR_NAME = "customer_value"
 TRUSTED_TYPES = (
     "models.value.counting.BetaGeoScorer",
     "models.value.spend.GammaGammaScorer",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 )
 HORIZON_DAYS = 91
 """Thirteen whole weeks, so that every weekday counts alike."""
@@ -234,6 +236,8 @@ def _save(
             "ordinary": list(estimate.ordinary),
             "orders_factor": estimate.orders_factor,
             "revenue_factor": estimate.revenue_factor,
+            "spend": "boosted" if estimate.boosted else "forecast",
+            "spend_scale": estimate.boosted.scale if estimate.boosted else 1.0,
             "slope": estimate.slope,
             "shift": estimate.shift,
             "parameters": [
@@ -251,12 +255,19 @@ def _save(
     return registry.keep(
         ESTIMATOR_NAME,
         training.method or "",
-        [] if estimate is None else [estimate.counts, estimate.spend],
+        _fitted(estimate),
         content=content,
         evaluation=training.evaluation,
         card=model_card,
         now=now,
     )
+
+
+def _fitted(estimate: ValueEstimate | None) -> list[Any]:
+    if estimate is None:
+        return []
+    trees = [estimate.boosted.trees] if estimate.boosted else []
+    return [estimate.counts, estimate.spend, *trees]
 
 
 def _opened(artifact: Artifact) -> _Served:
@@ -279,6 +290,7 @@ def _opened(artifact: Artifact) -> _Served:
             facts["revenue_factor"],
             facts["slope"],
             facts["shift"],
+            BoostedSpend(scorers[2], facts["spend_scale"]) if facts["spend"] == "boosted" else None,
         )
     parts = {name: np.asarray(values, np.float64) for name, values in facts["cells"].items()}
     return _Served(artifact.version, facts, estimate, CellMeans(**parts))

@@ -76,6 +76,21 @@ _VERDICTS: dict[str, dict[str, str]] = {
 }
 
 
+_SPEND: dict[str, dict[str, str]] = {
+    "boosted": {
+        "en": "; spend by boosted trees over the forecast, nearer on each of these days: off by"
+        " {boosted} against {forecast}, {cell_means} and {last_year}",
+        "fr": " ; dépense par arbres renforcés sur la prévision, plus proches chacun de ces jours :"
+        " écart de {boosted} contre {forecast}, {cell_means} et {last_year}",
+    },
+    "forecast": {
+        "en": "; spend by the forecast alone: boosted trees were not nearer on each of these days"
+        " (off by {boosted} against {forecast})",
+        "fr": " ; dépense par la prévision seule : les arbres renforcés n'étaient pas plus proches"
+        " chacun de ces jours (écart de {boosted} contre {forecast})",
+    },
+}
+
 _SEASONS: dict[str, dict[str, str]] = {
     "last_year": {
         "en": "what came last year in these weeks over what was forecast then",
@@ -120,7 +135,18 @@ def verdict_sentence(outcome: str, facts: Mapping[str, Any], language: str) -> s
         row = mean.get(method) or {}
         values[name or "rmse"] = _figure(row.get("orders_rmse"), tongue)
         values[f"{name}_auc" if name else "auc"] = _figure(row.get("auc"), tongue)
-    return _VERDICTS[outcome][tongue].format(**values)
+    return _VERDICTS[outcome][tongue].format(**values) + _spend(outcome, evaluation, facts, tongue)
+
+
+def _spend(
+    outcome: str, evaluation: Mapping[str, Any], facts: Mapping[str, Any], tongue: str
+) -> str:
+    """What tells the spend beside the orders, and why."""
+    off = evaluation.get("spend") or {}
+    if outcome != "learned" or "boosted" not in off:
+        return ""
+    figures = {name: _number(value, 1, tongue) for name, value in off.items()}
+    return _SPEND[str(facts.get("spend", "forecast"))][tongue].format(**figures)
 
 
 def model_card(facts: Mapping[str, Any], language: str) -> str:
@@ -144,8 +170,14 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
                 f" ayant commandé au moins deux jours différents, jusqu'au {until}."
             ),
         ]
-        head = "| épreuve | méthode | écart | total commandes | total dépense | AUC | Brier |"
-        labels = {"learned": "appris", "cell_means": "clients semblables", "last_year": "an passé"}
+        head = (
+            "| épreuve | méthode | écart | écart de dépense | total commandes | total dépense"
+            " | AUC | Brier |"
+        )
+        labels = {
+            "learned": "appris", "boosted": "avec arbres renforcés",
+            "cell_means": "clients semblables", "last_year": "an passé",
+        }  # fmt: skip
         limits = (
             "Limites : une prévision, pas un effet. La saison est celle de l'an passé. Plusieurs"
             " commandes d'un même jour comptent pour une. L'intervalle est celui de quatre clients"
@@ -166,8 +198,14 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
                 f" {facts['repeat_buyers']} ordered on two days or more, until {until}."
             ),
         ]
-        head = "| tested on | method | orders off | total orders | total spend | AUC | Brier |"
-        labels = {"learned": "learned", "cell_means": "similar customers", "last_year": "last year"}
+        head = (
+            "| tested on | method | orders off | spend off | total orders | total spend"
+            " | AUC | Brier |"
+        )
+        labels = {
+            "learned": "learned", "boosted": "with boosted trees",
+            "cell_means": "similar customers", "last_year": "last year",
+        }  # fmt: skip
         limits = (
             "Limits: a forecast, not an effect. The season is last year's. Several orders of a day"
             " count as one. The interval is where four in five customers of the same forecast were."
@@ -187,11 +225,12 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
             " parameters."
         )
     lines += _season_lines(facts, tongue)
-    lines += ["", head, "|---|---|---|---|---|---|---|"]
+    lines += ["", head, "|---|---|---|---|---|---|---|---|"]
     for test in facts["evaluation"]["tests"]:
         for method, row in test["methods"].items():
             figures = [
                 _figure(row["orders_rmse"], tongue),
+                _number(row["revenue_rmse"], 1, tongue),
                 _share(row["orders_total_off"], tongue),
                 _share(row["revenue_total_off"], tongue),
                 _figure(row["auc"], tongue),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import duckdb
@@ -12,6 +13,7 @@ import pytest
 
 from models.registry import Registry
 from models.value import reason_sentence, score_customers
+from models.value import score as value_score
 from models.value.forecast import (
     CellMeans,
     Forecast,
@@ -21,7 +23,7 @@ from models.value.forecast import (
     levelled,
 )
 from models.value.histories import day_number, prepare_purchase_days, read_window
-from models.value.training import _pick_season, intervals_of, train
+from models.value.training import _choose_spend, _pick_season, intervals_of, train
 from models.value.words import _VERDICTS, model_card, verdict_sentence
 from tests.models.value import online_retail
 
@@ -329,6 +331,42 @@ def test_calibration_leaves_a_true_probability_and_mends_a_false_one():
     logits = np.log(truth / (1 - truth))
     slope, shift = calibrate(1 / (1 + np.exp(-(2 * logits + 1))), came)
     assert (slope, shift) == pytest.approx((0.5, -0.5), abs=0.05)
+
+
+def test_boosted_trees_divide_the_spend_and_keep_its_total(invented, tmp_path, monkeypatch):
+    import models.value.training as training
+
+    monkeypatch.setattr(training, "_choose", lambda _: ("learned", "learned"))
+    monkeypatch.setattr(training, "_choose_spend", lambda tests: ("boosted", choose_spend(tests)))
+
+    def choose_spend(tests):
+        assert all("boosted" in test["methods"] for test in tests)
+        return {"boosted": 1.0, "forecast": 2.0, "cell_means": 3.0, "last_year": 4.0}
+
+    con = work_database(invented)
+    report = score(con, tmp_path, as_of=date(2025, 6, 29))
+    artifact = Registry(tmp_path).served("customer_value")
+    assert artifact.metadata["spend"] == "boosted"
+    assert "boosted trees over the forecast" in report.verdict
+    told = dict(
+        con.sql("select customer_id, expected_value from scores.customer_scores").fetchall()
+    )
+    prepare_purchase_days(con, AS_OF)
+    window = read_window(con, day_number(date(2025, 6, 29)), 91)
+    served = value_score._opened(artifact).estimate
+    plain = replace(served, boosted=None).forecast(window).value
+    assert sum(told.values()) == pytest.approx(plain.sum(), rel=1e-6)
+    assert np.abs(np.array([told[each] for each in window.customer_id]) - plain).max() > 1
+
+
+def test_boosted_trees_serve_where_they_came_nearer_on_each_day():
+    def day(forecast, boosted):
+        off = {"learned": forecast, "boosted": boosted, "cell_means": 9.0, "last_year": 8.0}
+        return {"methods": {name: {"revenue_rmse": value} for name, value in off.items()}}
+
+    assert _choose_spend([day(5, 4), day(5, 4)])[0] == "boosted"
+    assert _choose_spend([day(5, 4), day(5, 5.1)])[0] == "forecast"
+    assert _choose_spend([day(9.5, 9), day(9.5, 9)])[0] == "forecast", "last year came nearer"
 
 
 def test_four_in_five_were_within_the_interval(invented):
