@@ -13,6 +13,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from cohorte.errors import SettingsError
+from cohorte.said import said
 
 CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 CountryCode = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
@@ -30,7 +31,7 @@ class Declared(BaseModel):
 
 def checked_time_zone(name: str) -> str:
     if name not in available_timezones():
-        raise ValueError(f'"{name}" is no IANA time zone, such as Europe/Paris')
+        raise ValueError(said('"{name}" is no IANA time zone, such as Europe/Paris', name=name))
     return name
 
 
@@ -114,7 +115,7 @@ class Timing(Declared):
             return value
         match = INTERVAL.match(value)
         if match is None:
-            raise ValueError(f'"{value}" is no interval, such as 15m, 6h or 2d')
+            raise ValueError(said('"{value}" is no interval, such as 15m, 6h or 2d', value=value))
         return timedelta(**{UNITS[match[2]]: int(match[1])})
 
     @field_validator("time_zone")
@@ -132,14 +133,16 @@ class Timing(Declared):
                 CronSim(value, datetime(2026, 1, 1, tzinfo=UTC))
             except CronSimError:
                 raise ValueError(
-                    f'"{value}" is no cron line of five fields, such as "0 5 * * *"'
+                    said(
+                        '"{value}" is no cron line of five fields, such as "0 5 * * *"', value=value
+                    )
                 ) from None
         return value
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if self.cron is not None and self.every is not None:
-            raise ValueError("state cron or every, not both")
+            raise ValueError(said("state cron or every, not both"))
         return self
 
     @property
@@ -265,10 +268,12 @@ class AddressServiceSettings(Declared):
     def _host_is_allowed(self) -> AddressServiceSettings:
         address = urlsplit(self.url)
         if address.hostname not in self.hosts:
-            raise ValueError(f'url is of host "{address.hostname}", which hosts does not name')
+            raise ValueError(
+                said('url is of host "{host}", which hosts does not name', host=address.hostname)
+            )
         is_local = address.hostname in ("127.0.0.1", "localhost")
         if address.scheme != "https" and not (is_local and address.scheme == "http"):
-            raise ValueError("url must begin with https://")
+            raise ValueError(said("url must begin with https://"))
         return self
 
 

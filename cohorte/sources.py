@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from cohorte.contracts import contracts
 from cohorte.errors import SettingsError
+from cohorte.said import said
 from cohorte.settings import CurrencyCode, Declared, Name, Timing, checked_time_zone
 from cohorte.yamlfile import read_yaml
 
@@ -46,7 +47,7 @@ class Mapped(Declared):
     def _one_origin(self) -> Mapped:
         origins = (self.column, self.columns, self.constant)
         if sum(origin is not None for origin in origins) != 1:
-            raise ValueError("state exactly one of column, columns, constant")
+            raise ValueError(said("state exactly one of column, columns, constant"))
         return self
 
     @property
@@ -66,7 +67,7 @@ class Where(Declared):
     @model_validator(mode="after")
     def _one_test(self) -> Where:
         if sum(test is not None for test in (self.is_in, self.not_in, self.is_known)) != 1:
-            raise ValueError("state exactly one of in, not_in, is_known")
+            raise ValueError(said("state exactly one of in, not_in, is_known"))
         return self
 
 
@@ -132,7 +133,9 @@ class Rest(Declared):
     @model_validator(mode="after")
     def _next_is_named(self) -> Rest:
         if self.paging == "cursor" and self.next_path is None:
-            raise ValueError("paging: cursor needs next_path, where the answer names the cursor")
+            raise ValueError(
+                said("paging: cursor needs next_path, where the answer names the cursor")
+            )
         return self
 
 
@@ -185,42 +188,68 @@ class Feed(Declared):
     def _origin_and_contract(self) -> Feed:
         if self.format == "database":
             if not self.url or (self.table is None) == (self.query is None):
-                raise ValueError("a database feed states url and exactly one of table, query")
+                raise ValueError(said("a database feed states url and exactly one of table, query"))
         elif self.format == "rest":
             if not self.url:
-                raise ValueError("a rest feed states url")
+                raise ValueError(said("a rest feed states url"))
         elif not self.files:
-            raise ValueError("state files, such as orders_*.csv")
+            raise ValueError(said("state files, such as orders_*.csv"))
         if self.format == "fixed_width" and not self.fields:
-            raise ValueError("fixed-width text needs fields: [{name, start, length}, ...]")
+            raise ValueError(said("fixed-width text needs fields: [{{name, start, length}}, ...]"))
         if not self.header and not self.columns:
-            raise ValueError("a file without header needs columns: [name, ...]")
+            raise ValueError(said("a file without header needs columns: [name, ...]"))
         known = contracts()
         for entity, mapping in self.entities.items():
             if entity not in known:
-                raise ValueError(f'"{entity}" is no entity; they are {", ".join(known)}')
+                raise ValueError(
+                    said(
+                        '"{entity}" is no entity; they are {known}',
+                        entity=entity,
+                        known=", ".join(known),
+                    )
+                )
             has_key = bool(known[entity].key) and all(
                 name in mapping.columns for name in known[entity].key
             )
             if mapping.mode in ("upsert", "snapshot") and not has_key:
                 needed = ", ".join(known[entity].key) or "a key, which it has not"
-                raise ValueError(f"{entity} with mode {mapping.mode} needs {needed}")
+                raise ValueError(
+                    said(
+                        "{entity} with mode {mode} needs {needed}",
+                        entity=entity,
+                        mode=mapping.mode,
+                        needed=needed,
+                    )
+                )
             if mapping.mode == "snapshot" and (self.incremental or mapping.explode):
-                raise ValueError(f"{entity} as a snapshot is neither incremental nor exploded")
+                raise ValueError(
+                    said(
+                        "{entity} as a snapshot is neither incremental nor exploded", entity=entity
+                    )
+                )
             names = known[entity].column_names
             for name in (*mapping.columns, *([mapping.version] if mapping.version else [])):
                 if name not in names:
                     raise ValueError(
-                        f'"{name}" is no column of {entity}; its columns are {", ".join(names)}'
+                        said(
+                            '"{name}" is no column of {entity}; its columns are {known}',
+                            name=name,
+                            entity=entity,
+                            known=", ".join(names),
+                        )
                     )
             if mapping.known_at and entity != "leads":
-                raise ValueError(f"known_at is of leads; {entity} has none")
+                raise ValueError(said("known_at is of leads; {entity} has none", entity=entity))
             for name in mapping.known_at:
                 if name not in mapping.columns:
-                    raise ValueError(f'known_at names "{name}", which is not mapped')
+                    raise ValueError(
+                        said('known_at names "{name}", which is not mapped', name=name)
+                    )
             for name in known[entity].required:
                 if name not in mapping.columns:
-                    raise ValueError(f"{entity} needs {name}, which is not mapped")
+                    raise ValueError(
+                        said("{entity} needs {name}, which is not mapped", entity=entity, name=name)
+                    )
         return self
 
     @property
@@ -259,7 +288,7 @@ class Source(Declared):
     def _distinct_feeds(self) -> Source:
         names = [feed.feed for feed in self.feeds]
         if len(set(names)) < len(names):
-            raise ValueError("two feeds of the source have the same name")
+            raise ValueError(said("two feeds of the source have the same name"))
         return self
 
 

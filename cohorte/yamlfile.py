@@ -11,6 +11,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from cohorte.errors import SettingsError
+from cohorte.i18n import N_
+from cohorte.said import Said, said
 
 Model = TypeVar("Model", bound=BaseModel)
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -32,10 +34,34 @@ PlainLoader.add_implicit_resolver(
 )
 
 REMEDIES = {
-    "extra_forbidden": "remove the key or correct its spelling",
-    "missing": "add the key",
-    "date_from_datetime_parsing": "write the date as YYYY-MM-DD",
+    "extra_forbidden": N_("remove the key or correct its spelling"),
+    "missing": N_("add the key"),
+    "date_from_datetime_parsing": N_("write the date as YYYY-MM-DD"),
 }
+CORRECT = N_("correct the value")
+MISTAKES = {
+    "bool_parsing": N_("Input should be a valid boolean, unable to interpret input"),
+    "bool_type": N_("Input should be a valid boolean"),
+    "date_from_datetime_parsing": N_("Input should be a valid date or datetime, {error}"),
+    "decimal_parsing": N_("Input should be a valid decimal"),
+    "dict_type": N_("Input should be a valid dictionary"),
+    "extra_forbidden": N_("Extra inputs are not permitted"),
+    "float_parsing": N_("Input should be a valid number, unable to parse string as a number"),
+    "float_type": N_("Input should be a valid number"),
+    "greater_than": N_("Input should be greater than {gt}"),
+    "greater_than_equal": N_("Input should be greater than or equal to {ge}"),
+    "int_from_float": N_("Input should be a valid integer, got a number with a fractional part"),
+    "int_parsing": N_("Input should be a valid integer, unable to parse string as an integer"),
+    "int_type": N_("Input should be a valid integer"),
+    "less_than": N_("Input should be less than {lt}"),
+    "less_than_equal": N_("Input should be less than or equal to {le}"),
+    "list_type": N_("Input should be a valid list"),
+    "literal_error": N_("Input should be {expected}"),
+    "missing": N_("Field required"),
+    "string_pattern_mismatch": N_("String should match pattern '{pattern}'"),
+    "string_type": N_("Input should be a valid string"),
+}
+"""What pydantic says, by its name of the mistake, so that it can be told in another language."""
 
 
 def read_yaml(path: Path, model: type[Model]) -> Model:
@@ -48,11 +74,13 @@ def read_yaml(path: Path, model: type[Model]) -> Model:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise SettingsError(
-            "the file does not exist", where=str(path), remedy="create it"
+            said("the file does not exist"), where=str(path), remedy=said("create it")
         ) from None
     except UnicodeDecodeError as error:
         raise SettingsError(
-            f"byte {error.start} is not UTF-8", where=str(path), remedy="save the file as UTF-8"
+            said("byte {place} is not UTF-8", place=error.start),
+            where=str(path),
+            remedy=said("save the file as UTF-8"),
         ) from None
     return parse_yaml(text, model, str(path))
 
@@ -65,9 +93,10 @@ def parse_yaml(text: str, model: type[Model], where: str) -> Model:
         content = None if root is None else loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        line = f" line {mark.line + 1}" if mark else ""
         raise SettingsError(
-            f"not YAML: {error.problem}", where=f"{where}{line}", remedy="mend the syntax"
+            said("not YAML: {problem}", problem=error.problem),
+            where=_at(where, mark.line + 1) if mark else where,
+            remedy=said("mend the syntax"),
         ) from None
     try:
         return model.model_validate({} if content is None else content)
@@ -87,7 +116,9 @@ def resolve_environment(text: str, where: str) -> str:
         name = match.group(1)
         if name not in os.environ:
             raise SettingsError(
-                f"the environment variable {name} is not set", where=where, remedy=f"export {name}"
+                said("the environment variable {name} is not set", name=name),
+                where=where,
+                remedy=f"export {name}",
             )
         return os.environ[name]
 
@@ -98,13 +129,37 @@ def _settings_error(error: ValidationError, root: yaml.Node | None, where: str) 
     lines = []
     for mistake in error.errors():
         location = tuple(part for part in mistake["loc"])
-        key = ".".join(str(part) for part in location) or "the file"
-        remedy = REMEDIES.get(mistake["type"], "correct the value")
-        message = mistake["msg"].removeprefix("Value error, ")
-        lines.append((_line(root, location), f"{key}: {message}", remedy))
+        key = ".".join(str(part) for part in location) or said("the file")
+        remedy = said(REMEDIES.get(mistake["type"], CORRECT))
+        message = said("{key}: {what}", key=key, what=_what(mistake))
+        lines.append((_line(root, location), message, remedy))
     line, message, remedy = lines[0]
-    more = "".join(f"\n  line {number}: {text}; {fix}" for number, text, fix in lines[1:])
-    return SettingsError(message, where=f"{where} line {line}", remedy=remedy + more)
+    for number, text, fix in lines[1:]:
+        remedy = said(
+            "{before}\n  line {line}: {what}; {remedy}",
+            before=remedy,
+            line=number,
+            what=text,
+            remedy=fix,
+        )
+    return SettingsError(message, where=_at(where, line), remedy=remedy)
+
+
+def _what(mistake: Any) -> str:
+    """What is wrong, in the words of the validator or of pydantic."""
+    context = mistake.get("ctx", {})
+    if mistake["type"] == "value_error":
+        told = context["error"].args[0]
+        return told if isinstance(told, Said) else str(told)
+    template = MISTAKES.get(mistake["type"])
+    if template is None:
+        return str(mistake["msg"])
+    plain = {name: f"{v:g}" if isinstance(v, float) else v for name, v in context.items()}
+    return said(template, **plain)
+
+
+def _at(where: str, line: int) -> Said:
+    return said("{where} line {line}", where=where, line=line)
 
 
 def _line(node: yaml.Node | None, location: tuple[Any, ...]) -> int:

@@ -110,7 +110,7 @@ def contracts() -> dict[str, Contract]:
             key_optional=declared.get("key_optional", False),
             columns=tuple(_column(name, line) for name, line in declared["columns"].items()),
         )
-        for entity, declared in yaml.safe_load(text).items()
+        for entity, declared in yaml.load(text, yaml.CSafeLoader).items()
     }
 
 

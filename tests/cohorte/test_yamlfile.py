@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Annotated, Literal
 
 import pytest
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cohorte import yamlfile
 from cohorte.errors import SettingsError
+from cohorte.i18n import translator
+from cohorte.said import told
 from cohorte.settings import WorkspaceSettings
 from cohorte.sources import Source
 from cohorte.yamlfile import parse_yaml, read_yaml, resolve_environment
@@ -112,3 +118,45 @@ def test_the_day_looked_from_is_asked_pinned_or_today_in_the_workspace():
     pinned = settings("company: A\nas_of: 2011-12-09\n")
     assert pinned.as_of_on(late) == date(2011, 12, 9)
     assert pinned.as_of_on(late, date(2011, 6, 1)) == date(2011, 6, 1)
+
+
+def test_mistakes_are_told_in_french():
+    french = translator("fr")
+    with pytest.raises(SettingsError) as caught:
+        settings("company: A\nlanguage: de\ntime_zone: Paris\nthreads: 0\nnobody: 1\n")
+    assert told(caught.value.said, french) == (
+        "cohorte.yml ligne 2 : language : valeurs possibles : 'en' or 'fr' ; corrigez la valeur\n"
+        "  ligne 3 : time_zone : « Paris » n’est pas un fuseau horaire IANA, comme Europe/Paris ;"
+        " corrigez la valeur\n"
+        "  ligne 4 : threads : la valeur doit être au moins 1 ; corrigez la valeur\n"
+        "  ligne 5 : nobody : cette clé n’est pas connue ;"
+        " retirez la clé ou corrigez son orthographe"
+    )
+    assert str(caught.value).startswith(
+        "cohorte.yml line 2: language: Input should be 'en' or 'fr'; correct the value\n  line 3: "
+    )
+
+
+def test_what_pydantic_says_is_said_with_its_own_words():
+    class Everything(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        flag: bool
+        day: date
+        amount: Decimal
+        table: dict[str, int]
+        share: Annotated[float, Field(gt=0, lt=1)]
+        most: Annotated[int, Field(le=3)]
+        names: list[str]
+        code: Annotated[str, Field(pattern="^[a-z]+$")]
+        word: Literal["a", "b"]
+        needed: int
+
+    wrong = {
+        "flag": "perhaps", "day": "2026-13-01", "amount": "much", "table": 3, "share": 2, "most": 9,
+        "names": "x", "code": "A1", "word": "c", "other": 1,
+    }  # fmt: skip
+    with pytest.raises(ValidationError) as caught:
+        Everything.model_validate(wrong)
+    for mistake in caught.value.errors():
+        assert mistake["type"] in yamlfile.MISTAKES
+        assert yamlfile._what(mistake) == mistake["msg"]
