@@ -121,20 +121,20 @@ def stage(context: RunContext) -> StationResult:
 
 def identify(context: RunContext) -> StationResult:
     """Records become customers, as people decided, with ids that outlive the run."""
-        account_decisions = Decision.of_store(store, "organisation")
     from cohorte.store import open_store
     from models.identity import Correction, Decision, FullLimits
     from models.identity import identify as identify_records
 
-        account_decisions=account_decisions,
     workspace = context.workspace
     settings = workspace.settings.identity
     with open_store(workspace.store_url) as store:
         decisions, corrections = Decision.of_store(store), Correction.of_store(store)
+        account_decisions = Decision.of_store(store, "organisation")
     report = identify_records(
         workspace,
         now=context.now,
         decisions=decisions,
+        account_decisions=account_decisions,
         corrections=corrections,
         method=settings.method,
         unique_sources=frozenset(settings.unique_sources),

@@ -505,11 +505,11 @@ class Store:
         who: str,
         at: datetime,
         reason: str = "",
+        kind: IdentityKind = "person",
     ) -> IdentityDecision:
         """Say whether two contacts, or accounts, each (source, id), are one.
 
         Rules over the machine from the next run on; a later decision on the pair replaces it.
-        kind: IdentityKind = "person",
         Raises CohorteError when both are the same record.
         """
         if one == other:
@@ -523,11 +523,11 @@ class Store:
                 contact_a=contact_a,
                 source_b=source_b,
                 contact_b=contact_b,
+                kind=kind,
                 verdict=verdict,
                 reason=reason,
                 decided_by=who,
                 decided_at=at,
-                kind=kind,
             )
             session.add(decision)
             session.add(

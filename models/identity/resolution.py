@@ -684,6 +684,9 @@ def _publish(con: duckdb.DuckDBPyConnection, corrections: Sequence[Correction]) 
         create table if not exists identity_organisations (
             source varchar, account_id varchar, organisation_id varchar, link_rule varchar)
     """)
+    con.execute(
+        "create table if not exists identity_organisation_links as from identity_edges limit 0"
+    )
     with transaction(con):
         con.execute("create schema if not exists work.identity")
         con.execute("""
@@ -701,10 +704,11 @@ def _publish(con: duckdb.DuckDBPyConnection, corrections: Sequence[Correction]) 
         con.execute("create or replace table work.identity.redirects as from _identity_redirects")
         con.execute("create or replace table work.identity.events as from _identity_events")
         con.execute(
-    con.execute(
-        "create table if not exists identity_organisation_links as from identity_edges limit 0"
-    )
             "create or replace table work.identity.organisations as from identity_organisations"
+        )
+        con.execute(
+            "create or replace table work.identity.organisation_links as"
+            " from identity_organisation_links order by source_a, contact_a, source_b, contact_b"
         )
         con.execute("""
             create or replace table work.identity.corrections as
@@ -723,10 +727,6 @@ def _report(
     blocking: Sequence[linking.Blocking],
     changes: IdChanges,
     candidate_pairs: int,
-        con.execute(
-            "create or replace table work.identity.organisation_links as"
-            " from identity_organisation_links order by source_a, contact_a, source_b, contact_b"
-        )
 ) -> ResolutionReport:
     records, customers, largest = con.execute("""
         select coalesce(sum(records), 0)::bigint, count(*), coalesce(max(records), 0) from (
