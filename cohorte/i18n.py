@@ -31,7 +31,7 @@ Language = Literal["en", "fr"]
 
 LANGUAGES: tuple[Language, ...] = ("en", "fr")
 SOURCE_LANGUAGE: Language = "en"
-TRANSLATED_PACKAGES = ("cohorte", "dashboards", "flows", "pipelines")
+TRANSLATED_PACKAGES = ("cohorte", "dashboards", "flows", "models", "pipelines")
 
 _LOCALE_DIR = Path(__file__).resolve().parent / "locale"
 _LOCALES = {"en": Locale("en", "GB"), "fr": Locale("fr", "FR")}

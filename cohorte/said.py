@@ -6,6 +6,8 @@ template and the values it was made of. The templates stand in the catalogues by
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import reduce
 from string import Formatter
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +37,14 @@ class Said(str):
 def said(message: str, **values: Any) -> Said:
     """A text for people, marked for the catalogues where it is written."""
     return Said(message, values)
+
+
+def listed(parts: Iterable[str]) -> str:
+    """Texts one after another, each told in its reader's language; empty when there is none."""
+    texts = list(parts)
+    if not texts:
+        return ""
+    return reduce(lambda one, other: said("{one}; {other}", one=one, other=other), texts)
 
 
 def told(text: str, translate: Translator) -> str:

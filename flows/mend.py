@@ -13,6 +13,7 @@ import duckdb
 
 from cohorte.errors import CohorteError, LockedError
 from cohorte.logs import logger
+from cohorte.said import said
 from cohorte.store.copies import copy_store, problem_of, sqlite_file
 from cohorte.warehouse import (
     list_versions,
@@ -68,17 +69,27 @@ def _store(workspace: Workspace, now: datetime) -> list[str]:
     copy = good_store_copy(workspace)
     if copy is None:
         raise CohorteError(
-            f"the store is damaged ({problem}) and there is no good copy of it",
+            said(
+                "the store is damaged ({problem}) and there is no good copy of it", problem=problem
+            ),
             where=path.name,
-            remedy="cohorte restore a backup, or move the file away to begin with an empty store",
+            remedy=said(
+                "cohorte restore a backup, or move the file away to begin with an empty store"
+            ),
         )
     aside = path.with_name(f"{path.name}.damaged-{now:%Y%m%dT%H%M%S}")
     path.replace(aside)
     for name in (f"{path.name}-wal", f"{path.name}-shm"):
         path.with_name(name).unlink(missing_ok=True)
     path.write_bytes(copy.read_bytes())
-    kept = f"the damaged file is kept as {aside.name}"
-    return [f"{path.name} was damaged: its copy from the end of the last run is used, {kept}"]
+    return [
+        said(
+            "{file} was damaged: its copy from the end of the last run is used,"
+            " the damaged file is kept as {aside}",
+            file=path.name,
+            aside=aside.name,
+        )
+    ]
 
 
 def _precious(workspace: Workspace) -> list[str]:
@@ -86,9 +97,9 @@ def _precious(workspace: Workspace) -> list[str]:
     for path in (workspace.raw_path, identity):
         if path.is_file() and (problem := _unreadable(path)) is not None:
             raise CohorteError(
-                f"the database is damaged: {problem}",
+                said("the database is damaged: {problem}", problem=problem),
                 where=f"warehouse/{path.name}",
-                remedy="cohorte restore a backup; the served version stays",
+                remedy=said("cohorte restore a backup; the served version stays"),
             )
     return []
 
@@ -100,7 +111,7 @@ def _work(workspace: Workspace) -> list[str]:
         return []
     path.unlink()
     path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
-    return [f"work.duckdb was damaged ({problem}): built anew"]
+    return [said("work.duckdb was damaged ({problem}): built anew", problem=problem)]
 
 
 def _unreadable(path: Path) -> str | None:
@@ -112,9 +123,9 @@ def _unreadable(path: Path) -> str | None:
         problem = str(error).partition("\n")[0]
         if "lock" in problem.lower():
             raise LockedError(
-                f"another program has it open: {problem}",
+                said("another program has it open: {problem}", problem=problem),
                 where=f"warehouse/{path.name}",
-                remedy="close that program and run again",
+                remedy=said("close that program and run again"),
             ) from error
         return problem
     return None
@@ -129,13 +140,22 @@ def _served(workspace: Workspace) -> list[str]:
     named, served = pointed_version(workspace), served_version(workspace)
     if served is None:
         if named is not None or list_versions(workspace):
-            return ["no published version is whole: nothing is served until this run publishes"]
+            return [
+                said("no published version is whole: nothing is served until this run publishes")
+            ]
         return []
     if named == served.version:
         return []
     set_served(workspace, served.version)
-    what = f"{named} is not what was published" if named else "current.json did not read"
-    return [f"{what}: {served.version} is served"]
+    if named is None:
+        return [said("current.json did not read: {served} is served", served=served.version)]
+    return [
+        said(
+            "{named} is not what was published: {served} is served",
+            named=named,
+            served=served.version,
+        )
+    ]
 
 
 def _estimators(workspace: Workspace, now: datetime) -> list[str]:
@@ -143,7 +163,7 @@ def _estimators(workspace: Workspace, now: datetime) -> list[str]:
     from models.registry import ArtifactError, Registry
 
     registry = Registry(workspace.artifacts_dir)
-    told = []
+    told: list[str] = []
     for name in registry.names():
         try:
             registry.served(name)
@@ -159,8 +179,21 @@ def _estimators(workspace: Workspace, now: datetime) -> list[str]:
                     registry.promote(name, version, reason=reason, now=now)
                 except (ArtifactError, CohorteError):
                     continue
-                told.append(f"estimator {name}: {damage.message}; {version} serves again")
+                told.append(
+                    said(
+                        "estimator {name}: {problem}; {version} serves again",
+                        name=name,
+                        problem=damage.message,
+                        version=version,
+                    )
+                )
                 break
             else:
-                told.append(f"estimator {name}: {damage.message}; it is learned anew")
+                told.append(
+                    said(
+                        "estimator {name}: {problem}; it is learned anew",
+                        name=name,
+                        problem=damage.message,
+                    )
+                )
     return told

@@ -12,7 +12,7 @@ from cohorte.clock import now as clock_now
 from cohorte.errors import CohorteError, NotFoundError, SettingsError
 from cohorte.formats import settle_format
 from cohorte.logs import log_about, log_to, logger
-from cohorte.said import packed
+from cohorte.said import listed, packed
 from cohorte.store import RunStatus, Store, open_store
 from cohorte.warehouse import VersionInfo, served_version, writer_lock
 from cohorte.workspace import Workspace
@@ -142,9 +142,9 @@ def execute(context: RunContext, options: RunOptions, call: Call = directly) -> 
                 _ = context.dbt
             for name in names:
                 call(name, lambda name=name: run_station(context, name))  # type: ignore[misc]
-            report.status, report.message = "succeeded", "; ".join(mended)
+            report.status, report.message = "succeeded", listed(mended)
         except CohorteError as error:
-            report.status, report.error, report.message = "failed", error, str(error)
+            report.status, report.error, report.message = "failed", error, error.said
             logger().error("run failed", extra={"station": context.station})
         except BaseException as error:
             report.status, report.message = "failed", type(error).__name__

@@ -14,6 +14,7 @@ import duckdb
 
 from cohorte.errors import GateError
 from cohorte.logs import log_about, logger
+from cohorte.said import listed, said
 from cohorte.warehouse import VersionInfo, connect_work, served_version, version_path
 from cohorte.workspace import Workspace
 
@@ -259,8 +260,14 @@ def publish(context: RunContext) -> StationResult:
             logger().error("gate not passed", extra={"run_id": context.run_id, "gate": gate.gate})
         if failed:
             raise GateError(
-                "not published: " + "; ".join(f"{gate.gate}: {gate.detail}" for gate in failed),
-                remedy="mend what the gate names and run again; the served version stays",
+                said(
+                    "not published: {gates}",
+                    gates=listed(
+                        said("{gate}: {detail}", gate=gate.gate, detail=gate.detail)
+                        for gate in failed
+                    ),
+                ),
+                remedy=said("mend what the gate names and run again; the served version stays"),
             )
         remember(workspace, work, context.as_of)
         show_history(workspace, work)
@@ -327,9 +334,13 @@ def _build(
     context.dbt_failures += failures
     if broken:
         raise GateError(
-            f"dbt could not build {', '.join(node.name for node in broken)}: {broken[0].message}",
-            where=f"station {tag}",
-            remedy="the served version stays; mend the model or what feeds it and run again",
+            said(
+                "dbt could not build {models}: {reason}",
+                models=", ".join(node.name for node in broken),
+                reason=broken[0].message,
+            ),
+            where=said("station {station}", station=tag),
+            remedy=said("the served version stays; mend the model or what feeds it and run again"),
         )
     with closing(connect_work(context.workspace)) as work:
         rows_in, rows_out = _rows(work, *rows_from), _rows(work, "work", rows_to)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from cohorte.said import listed, said
 from cohorte.settings import WorkspaceSettings
 from cohorte.sources import Source
 
@@ -30,7 +31,7 @@ class Gate:
 def dbt_gate(failures: Iterable[str]) -> Gate:
     """Passes when no dbt model or test failed; ``failures`` are their messages."""
     messages = list(failures)
-    detail = "every model and test of dbt passed" if not messages else "; ".join(messages[:5])
+    detail = listed(messages[:5]) or said("every model and test of dbt passed")
     return Gate("dbt", not messages, detail)
 
 
@@ -41,12 +42,18 @@ def reconciliation_gate(work: duckdb.DuckDBPyConnection) -> Gate:
         " where difference <> 0 or difference is null order by all"
     ).fetchall()
     if not rows:
-        return Gate("reconciliation", True, "every total ties to the accepted source rows")
-    detail = "; ".join(
-        f"{source} {measure}: source {expected}, published {found}"
+        return Gate("reconciliation", True, said("every total ties to the accepted source rows"))
+    off = (
+        said(
+            "{source} {measure}: source {expected}, published {found}",
+            source=source,
+            measure=measure,
+            expected=expected,
+            found=found,
+        )
         for source, measure, expected, found in rows[:5]
     )
-    return Gate("reconciliation", False, detail)
+    return Gate("reconciliation", False, listed(off))
 
 
 def rejects_gate(
@@ -62,9 +69,14 @@ def rejects_gate(
         " where status = 'loaded' group by source order by source"
     ).fetchall()
     over = [
-        f"{source}: {rejected} of {records} records rejected"
+        said(
+            "{source}: {rejected:,} of {records:,} records rejected",
+            source=source,
+            rejected=rejected,
+            records=records,
+        )
         for source, records, rejected in rows
         if records and rejected / records > limits.get(source, settings.reject_limit)
     ]
-    detail = "; ".join(over) if over else "rejects are within the limit of every source"
+    detail = listed(over) or said("rejects are within the limit of every source")
     return Gate("rejects", not over, detail)

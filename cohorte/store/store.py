@@ -27,6 +27,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from cohorte.errors import CohorteError, NotFoundError, SettingsError
+from cohorte.said import said
 from cohorte.store.migrations import HEAD
 from cohorte.store.tables import (
     Alert,
@@ -51,7 +52,6 @@ Result = TypeVar("Result")
 
 _BUSY_SECONDS = 20
 _MIGRATION_LOCK = 7_203_451_190
-_INTERRUPTED = "the process {process} on {host} ended without finishing"
 
 
 def open_store(url: str) -> Store:
@@ -327,7 +327,11 @@ class Store:
             for dead in session.scalars(select(Run).where(Run.status == "running")):
                 dead.status = "interrupted"
                 dead.ended_at = at
-                dead.message = _INTERRUPTED.format(process=dead.process_id, host=dead.host)
+                dead.message = said(
+                    "the process {process} on {host} ended without finishing",
+                    process=dead.process_id,
+                    host=dead.host,
+                )
             run = Run(
                 run_id=run_id,
                 number=1 + (session.scalar(select(func.max(Run.number))) or 0),

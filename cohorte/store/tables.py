@@ -164,7 +164,7 @@ class Run(Base):
     as_of: Mapped[date]
     stations: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     version: Mapped[str | None]
-    message: Mapped[str] = mapped_column(default="")
+    message: Mapped[str] = mapped_column(Telling, default="")
     process_id: Mapped[int]
     host: Mapped[str]
 

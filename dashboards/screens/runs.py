@@ -169,7 +169,7 @@ def _roll_back(served: str, held_by: str | None, _: Words) -> None:
                 )
                 st.session_state["done"] = ("version", chosen.version)
             except CohorteError as error:
-                st.session_state["done"] = ("error", str(error))
+                st.session_state["done"] = ("error", _.told(error.said))
             st.rerun()
 
 
@@ -314,7 +314,7 @@ def _row(run: Run, _: Words) -> list[Any]:
         _.number(rows) if run.stations else "–",
         _.number(rejects) if run.stations else "–",
         run.version or "–",
-        span(run.message or "–", cls="wrap" if run.message else "co-none"),
+        span(_.told(run.message) or "–", cls="wrap" if run.message else "co-none"),
     ]
 
 

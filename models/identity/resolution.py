@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from cohorte.errors import GateError, SettingsError
+from cohorte.said import listed, said
 from cohorte.settings import IdentityGates
 from cohorte.store import Store
 from cohorte.warehouse import transaction, writer_config
@@ -584,26 +585,42 @@ def check_gates(
     wrong = []
     if largest > gates.max_records_of_customer:
         wrong.append(
-            f"a customer would have {largest} records ({gates.max_records_of_customer} are allowed)"
+            said(
+                "a customer would have {largest:,} records ({allowed:,} are allowed)",
+                largest=largest,
+                allowed=gates.max_records_of_customer,
+            )
         )
     if before >= max(gates.min_customers, 1):
         retired = changes.merged + changes.retired
         if retired > gates.max_retired_share * before:
             wrong.append(
-                f"{retired} of {before} customers would be merged into others or disappear"
-                f" ({gates.max_retired_share:.0%} are allowed)"
+                said(
+                    "{retired:,} of {before:,} customers would be merged into others or disappear"
+                    " ({share:.1%} are allowed)",
+                    retired=retired,
+                    before=before,
+                    share=gates.max_retired_share,
+                )
             )
         if abs(after - before) > gates.max_customers_change * before:
             wrong.append(
-                f"{before} customers would become {after}"
-                f" (a change of {gates.max_customers_change:.0%} is allowed)"
+                said(
+                    "{before:,} customers would become {after:,}"
+                    " (a change of {share:.1%} is allowed)",
+                    before=before,
+                    after=after,
+                    share=gates.max_customers_change,
+                )
             )
     if wrong:
         raise GateError(
-            "identity: " + "; ".join(wrong),
+            said("identity: {changes}", changes=listed(wrong)),
             where="identity.gates",
-            remedy="look at the sources' ids and keys; when the change is meant,"
-            " cohorte identity run --accept-changes, or raise the limit in cohorte.yml",
+            remedy=said(
+                "look at the sources' ids and keys; when the change is meant,"
+                " cohorte identity run --accept-changes, or raise the limit in cohorte.yml"
+            ),
         )
 
 

@@ -8,7 +8,7 @@ import pickle
 
 from cohorte.errors import CohorteError
 from cohorte.i18n import translator
-from cohorte.said import Said, packed, said, told, unpacked
+from cohorte.said import Said, listed, packed, said, told, unpacked
 
 FRENCH = translator("fr")
 REJECTED = said(
@@ -47,3 +47,12 @@ def test_an_error_says_where_what_and_the_remedy_in_french():
     error = CohorteError(said("the file is empty"), remedy=said("export it again"), where="a.csv")
     assert str(error) == "a.csv: the file is empty; export it again"
     assert told(error.said, FRENCH) == "a.csv : le fichier est vide ; exportez-le à nouveau"
+
+
+def test_texts_in_a_row_are_told_each_in_the_reader_s_language():
+    gates = [said("rejects are within the limit of every source"), "dbt", REJECTED]
+    row = listed(gates)
+    assert row == "; ".join(gates)
+    assert told(row, FRENCH).startswith("les rejets sont dans la limite")
+    assert unpacked(json.loads(json.dumps(packed(row)))) == row
+    assert listed([]) == ""

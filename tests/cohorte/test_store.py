@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from cohorte.errors import CohorteError, NotFoundError, SettingsError
+from cohorte.i18n import translator
+from cohorte.said import told
 from cohorte.store import Store, open_store
 from cohorte.store.migrations import HEAD
 from cohorte.store.tables import Base
@@ -162,6 +164,7 @@ def test_a_run_left_running_is_marked_interrupted_when_the_next_starts(store: St
     second, first = store.list_runs()
     assert (first.run_id, first.status, first.ended_at) == ("r1", "interrupted", later)
     assert str(first.process_id) in first.message
+    assert told(first.message, translator("fr")).startswith(f"le processus {first.process_id} sur")
     assert (second.status, second.version, second.stations) == ("succeeded", "v3", stations)
 
 

@@ -9,6 +9,8 @@ import duckdb
 import pytest
 
 from cohorte.errors import CohorteError
+from cohorte.i18n import translator
+from cohorte.said import told
 from cohorte.sources import Source
 from cohorte.warehouse import (
     connect_reader,
@@ -157,6 +159,7 @@ def test_a_total_that_does_not_tie_closes_the_gate(work):
     gate = reconciliation_gate(work)
     assert not gate.passed
     assert "shop orders: source 3, published 2" in gate.detail
+    assert told(gate.detail, translator("fr")) == "shop orders : source 3, publié 2"
 
 
 @pytest.mark.parametrize(("limit", "passed"), [(0.05, True), (0.02, True), (0.01, False)])

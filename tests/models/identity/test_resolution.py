@@ -11,6 +11,8 @@ import duckdb
 import pytest
 
 from cohorte.errors import CohorteError, GateError
+from cohorte.i18n import translator
+from cohorte.said import told
 from cohorte.settings import IdentityGates
 from models.identity import Decision, FullLimits, IdentityLimits
 from models.identity.evaluation import Quality, measure_quality
@@ -385,8 +387,10 @@ def test_data_that_change_identity_wildly_stop_the_pass_and_no_id_changes(tmp_pa
     before = company.ids()
     same = [record | {"last_name_key": "smith", "email_key": "p@a.fr"} for record in people]
     company.stage(same)
-    with pytest.raises(GateError, match="9 of 10 customers would be merged"):
+    with pytest.raises(GateError, match="9 of 10 customers would be merged") as refused:
         company.resolve(limits=gates)
+    french = told(refused.value.said, translator("fr"))
+    assert french.startswith("identity.gates : identités : 9 clients sur 10 seraient fusionnés")
     held = company.con.execute(
         "select contact_id, customer_id from map.identity_map where valid_to is null"
     ).fetchall()
