@@ -230,7 +230,10 @@ class Postgres:
 
 @contextmanager
 def postgres(con: duckdb.DuckDBPyConnection, folder: Path) -> Iterator[Postgres | None]:
-    """PostgreSQL with the company loaded; None where its programs are not found."""
+    """PostgreSQL with the company loaded; None where its programs are not found.
+
+    A folder that holds a server already is not loaded again.
+    """
     found = shutil.which("initdb") or next(
         (str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None
     )
@@ -240,7 +243,10 @@ def postgres(con: duckdb.DuckDBPyConnection, folder: Path) -> Iterator[Postgres 
         return
     programs, data = Path(found).parent, folder / "postgres"
     as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    data.mkdir()
+    is_new = not (data / "loaded").exists()
+    if is_new:
+        shutil.rmtree(data, ignore_errors=True)
+        data.mkdir()
     if as_user:
         shutil.chown(data, "postgres")
         folder.chmod(0o755)
@@ -248,7 +254,8 @@ def postgres(con: duckdb.DuckDBPyConnection, folder: Path) -> Iterator[Postgres 
     def run(*command: str) -> None:
         subprocess.run([*as_user, *command], check=True, stdout=subprocess.DEVNULL, cwd=data)
 
-    run(str(programs / "initdb"), "-D", str(data / "db"), "-A", "trust", "-U", "postgres")
+    if is_new:
+        run(str(programs / "initdb"), "-D", str(data / "db"), "-A", "trust", "-U", "postgres")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -262,10 +269,12 @@ def postgres(con: duckdb.DuckDBPyConnection, folder: Path) -> Iterator[Postgres 
     try:
         psql = [client, "-h", str(data), "-p", str(port), "-U", "postgres", "-qtA"]
         server = Postgres(psql)
-        _load(con, server, folder)
+        if is_new:
+            _load(con, server, folder)
+            (data / "loaded").touch()
         yield server
     finally:
-        run(*control, "-m", "immediate", "stop")
+        run(*control, "-m", "fast", "stop")
 
 
 def _load(con: duckdb.DuckDBPyConnection, server: Postgres, folder: Path) -> None:
@@ -348,7 +357,9 @@ def main() -> None:
     parser.add_argument("--customers", type=int, default=1_000_000)
     parser.add_argument("--without-postgres", action="store_true")
     parser.add_argument("--quick", action="store_true", help="counts alone")
-    parser.add_argument("--folder", type=Path, help="where to make the company, and keep it")
+    parser.add_argument(
+        "--folder", type=Path, help="where to make the company and the server, and keep them"
+    )
     asked = parser.parse_args()
     print(f"{machine()}; {asked.customers:,} customers", flush=True)
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="cohorte-segments-"))

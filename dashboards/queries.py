@@ -450,9 +450,9 @@ _NOBODY = "select null::varchar as customer_id, 0 as place where false"
 
 def _hits(cursor: Cursor, typed: str) -> tuple[str, Row]:
     """The SQL of who is meant, and what it names: the first way of looking that finds anyone."""
-    folded = _folded(typed)
+    plain = folded(typed)
     phone, lower = _phone_part(typed), typed.lower()
-    key = re.sub("[^a-z0-9]", "", folded)
+    key = re.sub("[^a-z0-9]", "", plain)
     known: Row = {"lower": lower, "phone": phone, "key": key}
     kinds = [
         kind
@@ -476,7 +476,7 @@ def _hits(cursor: Cursor, typed: str) -> tuple[str, Row]:
             for each in _one_slip_away(str(sought), figures_only=kind == "phone")
         }
     )
-    spelt = re.findall(r"[a-z0-9]{2,}", folded)[:MAX_WORDS]
+    spelt = re.findall(r"[a-z0-9]{2,}", plain)[:MAX_WORDS]
     known |= {f"word_{i}": word for i, word in enumerate(spelt)}
     ways = [_any_of([_EXACT[kind] for kind in kinds])]
     if len(key) >= SLIP_FROM:
@@ -570,9 +570,9 @@ def _needed(sql: str, values: Row) -> Row:
     return {name: value for name, value in values.items() if f"${name}" in sql}
 
 
-def _folded(typed: str) -> str:
+def folded(typed: str) -> str:
     """Lower case without accents, as words are kept."""
-    apart = unicodedata.normalize("NFKD", typed.lower())
+    apart = unicodedata.normalize("NFKD", typed.lower().replace("’", "'"))
     return "".join(sign for sign in apart if not unicodedata.combining(sign))
 
 

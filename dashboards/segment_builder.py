@@ -97,6 +97,8 @@ ROW_MENU: dict[str, str] = {
     "on": N_("Switch on"),
     "unknown": N_("Count people whose value is not known"),
     "known": N_("Leave out people whose value is not known"),
+    "but": N_("Leave the latest days out"),
+    "with_latest": N_("Count the latest days too"),
     "where": N_("Add a condition on it"),
     "then_where": N_("Add a condition on what followed"),
     "anchor_where": N_("Add a condition on the moment counted from"),
@@ -431,7 +433,7 @@ class Builder:
                 _("Days"), 1, 36_500, value=span_.days, step=1, key=f"days-{key}",
                 placeholder=_("days"), **HIDDEN,
             )  # fmt: skip
-            if span_.kind == "last_days":
+            if span_.kind == "last_days" and (span_.but or span_.asks_but):
                 draw(span(_("but the last"), cls="co-where"))
                 span_.but = st.number_input(
                     _("Latest days left out"), 1, 36_500, value=span_.but, step=1,
@@ -731,6 +733,14 @@ def _extras(item: Item) -> dict[str, Callable[[], None]]:
     if isinstance(item, Chain):
         extras["where"] = lambda: item.first_where.append(Line("", ""))
         extras["then_where"] = lambda: item.then_where.append(Line("", ""))
+    if isinstance(item, Deed | Chain) and item.span.kind == "last_days":
+        span_ = item.span
+
+        def leave_out() -> None:
+            span_.asks_but = not (span_.but or span_.asks_but)
+            span_.but = None
+
+        extras["with_latest" if span_.but or span_.asks_but else "but"] = leave_out
     if isinstance(item, Deed | Chain) and item.span.kind in ("after", "before"):
         extras["anchor_where"] = lambda: item.span.where.append(Line("", ""))
     return extras
@@ -877,6 +887,7 @@ def _several(
 ) -> None:
     """A choice of values; where they are more than the list shows, a search among all of them."""
     counts = dict(values(st.session_state.get(f"find-{key}", "")))
+    times_mended = st.session_state.get(f"mended-{key}", 0)
     chosen = [str(each) if isinstance(each, date) else each for each in line.value or []]
     options = list(dict.fromkeys([*chosen, *counts, *tested.choices]))
     picked = st.multiselect(
@@ -888,7 +899,7 @@ def _several(
             if value in counts
             else tested.choice(str(value), _.code)
         ),
-        key=key,
+        key=f"{key}-{times_mended}" if times_mended else key,
         placeholder=_("any") if any_value else _("choose or type"),
         accept_new_options=True,
         select_all=False,
@@ -897,6 +908,12 @@ def _several(
     )
     if tested.type in ("integer", "number"):
         picked = [number for each in picked if (number := _as_number(each)) is not None]
+    else:
+        meant = [each if each in options else _meant(each, values, tested, _) for each in picked]
+        if meant != picked:
+            line.value = list(dict.fromkeys(meant))
+            st.session_state[f"mended-{key}"] = times_mended + 1
+            st.rerun()
     line.value = picked
     if any_value:
         return
@@ -906,6 +923,22 @@ def _several(
             placeholder=_("part of a value"),
         )  # fmt: skip
         st.toggle(_("Count within the rest of the rule"), key=f"within-{line.uid}")
+
+
+def _meant(typed: str, values: Values, tested: ProfileField, _: Words) -> str:
+    """The value that somebody typed a part of, whatever its case and accents; else what they typed.
+
+    The list of choices is Streamlit's and minds accents: without this, who types "ile" would be
+    given a value that nobody has.
+    """
+    plain = queries.folded(typed)
+    named = {value: queries.folded(tested.choice(value, _.code)) for value in tested.choices}
+    named |= {str(value): queries.folded(str(value)) for value, _count in values(typed)}
+    found = [value for value, name in named.items() if plain in name]
+    return min(
+        found, key=lambda value: (named[value] != plain, not named[value].startswith(plain)),
+        default=typed,
+    )  # fmt: skip
 
 
 def as_point(text: str) -> tuple[float, float] | None:

@@ -147,11 +147,12 @@ SPANS: dict[SpanKind, str] = {
 
 @dataclass
 class Span:
-    """A window in the making; `but` are the latest days that it leaves out."""
+    """A window in the making; `but` are the latest days that it leaves out, if it asks for them."""
 
     kind: SpanKind = "ever"
     days: int | None = None
     but: int | None = None
+    asks_but: bool = made(default=False, kw_only=True)
     since: date | None = None
     until: date | None = None
     did: str = "ordered"

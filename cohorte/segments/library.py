@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -110,6 +110,7 @@ def file_segments(folder: Path) -> list[Segment]:
                 origin="file",
                 descriptions={str(code): text for code, text in stated.description.items()},
                 owner=stated.owner,
+                updated_at=datetime.fromtimestamp(path.stat().st_mtime, UTC),
                 tags=tuple(stated.tags),
             )
         )

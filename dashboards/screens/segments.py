@@ -192,7 +192,7 @@ def _list(_: Words) -> None:
                         segment.owner or "",
                         pill=_("file") if segment.origin == "file" else _("screen"),
                         tone="" if segment.origin == "file" else "accent",
-                        sub=tags or _freshness(segment, _),
+                        sub=" · ".join(part for part in (_freshness(segment, _), tags) if part),
                     ),
                 ],
             )
@@ -234,7 +234,9 @@ def _narrowed(segments: list[Segment], _: Words) -> list[Segment]:
         held = " ".join(
             [segment.name(_.code), segment.owner or "", _sentence(segment, catalogue, _)]
         )
-        if search.strip().casefold() in held.casefold() and set(chosen) <= set(segment.tags):
+        if queries.folded(search.strip()) in queries.folded(held) and set(chosen) <= set(
+            segment.tags
+        ):
             found.append(segment)
     return found
 
@@ -257,10 +259,11 @@ def _plain_rules(shown: Sequence[Segment], segments: list[Segment]) -> dict[str,
     return found
 
 
-def _freshness(segment: Segment, _: Words) -> str | None:
+def _freshness(segment: Segment, _: Words) -> str:
+    """When its definition was last changed."""
     if segment.updated_at is None:
-        return None
-    return _.day(_.local(segment.updated_at).date())
+        return ""
+    return _("changed {day}", day=_.day(_.local(segment.updated_at).date()))
 
 
 def _moved(
@@ -268,6 +271,8 @@ def _moved(
 ) -> str:
     if segment_id not in known:
         return _("new: counted by the next run")
+    if len(known[segment_id]) == 1:
+        return _("first counted on {day}", day=_.day(known[segment_id][0].as_of))
     entered, gone = moves.get(segment_id, (0, 0))
     if not entered and not gone:
         return _("unchanged")
@@ -425,7 +430,7 @@ def _sample_table(rows: list[queries.Row], _: Words) -> Any:
 def masked_name(name: str | None) -> str:
     """First word whole, initials after: Inès D."""
     parts = (name or "").split()
-    return " ".join([*parts[:1], *(f"{part[0]}." for part in parts[1:])]) or "–"
+    return " ".join([*parts[:1], *(f"{part[0].upper()}." for part in parts[1:])]) or "–"
 
 
 def masked_email(email: str | None) -> str:
@@ -454,7 +459,11 @@ def _who(segment: Segment, segments: list[Segment], rule: str, _: Words) -> None
             format_func=lambda name: catalogue[name].label(_.code),
             key="split-by",
         )
-        draw(_split_table(segment_queries.rule_breakdown(rule, field), catalogue, _))
+        split = segment_queries.rule_breakdown(rule, field)
+        if split.members_count:
+            draw(_split_table(split, catalogue, _))
+        else:
+            note(_("Nobody is in it."))
     with card(
         "differences",
         _("What sets them apart"),

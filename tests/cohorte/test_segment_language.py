@@ -289,7 +289,7 @@ def test_a_birthday_is_a_day_of_the_year(population: Population) -> None:
         (
             {"did": "ordered", "times": {"exactly": 0}},
             "Customers who did not order.",
-            "Clients qui n'ont pas commandé.",
+            "Clients qui n’ont pas commandé.",
         ),
         (
             {"did": "opened_email", "window": {"after": {"did": "ordered"}, "days": 30}},
@@ -301,7 +301,7 @@ def test_a_birthday_is_a_day_of_the_year(population: Population) -> None:
             {"first": {"did": "abandoned_cart"}, "then": {"did": "ordered"}, "within_days": 3,
              "follows": False},
             "Customers who abandoned a cart, then did not order within 3 days.",
-            ("Clients qui ont abandonné un panier, puis n'ont pas commandé dans un délai de 3 "
+            ("Clients qui ont abandonné un panier, puis n’ont pas commandé dans un délai de 3 "
             "jours."),
         ),
         (

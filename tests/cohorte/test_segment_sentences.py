@@ -52,7 +52,7 @@ SENTENCES = [
             "is “lapsed” or “customer”."
         ),
         (
-            "Clients dont la ville est « Paris », dont l'âge est d'au moins 18 et dont le statut "
+            "Clients dont la ville est « Paris », dont l’âge est d’au moins 18 et dont le statut "
             "est « perdu de vue » ou « client »."
         ),
     ),
@@ -63,7 +63,7 @@ SENTENCES = [
             "known)."
         ),
         (
-            "Clients dont l'âge est d'au moins 18 et (dont la ville est « Paris » ou dont on ne "
+            "Clients dont l’âge est d’au moins 18 et (dont la ville est « Paris » ou dont on ne "
             "connaît pas la ville)."
         ),
     ),
@@ -74,19 +74,19 @@ SENTENCES = [
             "or whose lifecycle status is “lapsed” or “customer”."
         ),
         (
-            "Clients dont l'âge est d'au moins 18 et qui ne figurent pas parmi ceux dont la ville "
+            "Clients dont l’âge est d’au moins 18 et qui ne figurent pas parmi ceux dont la ville "
             "est « Paris » ou dont le statut est « perdu de vue » ou « client »."
         ),
     ),
     (
         clause("city", "not_in", ["Paris", "Lyon", "Lille"]),
         "Customers whose city is neither “Paris” nor “Lyon” nor “Lille”.",
-        "Clients dont la ville n'est ni « Paris » ni « Lyon » ni « Lille ».",
+        "Clients dont la ville n’est ni « Paris » ni « Lyon » ni « Lille ».",
     ),
     (
         clause("city", "not_in", ["Paris"], unknown=True),
         "Customers whose city is not “Paris” (or whose city is not known).",
-        "Clients dont la ville n'est pas « Paris » (ou dont on ne connaît pas la ville).",
+        "Clients dont la ville n’est pas « Paris » (ou dont on ne connaît pas la ville).",
     ),
     (
         clause("city", "starts_with", "Saint-{0}%"),
@@ -161,7 +161,7 @@ SENTENCES = [
         clause("last_interaction_at", "more_than_days_ago", 29),
         "Customers whose date of last interaction is more than 29 days ago (up to 1 October 2026).",
         (
-            "Clients dont la date de dernière interaction remonte à plus de 29 jours (jusqu'au 1er "
+            "Clients dont la date de dernière interaction remonte à plus de 29 jours (jusqu’au 1er "
             "octobre 2026)."
         ),
     ),
@@ -174,7 +174,7 @@ SENTENCES = [
         clause("last_order_date", "not_in", ["2026-10-01", "2026-12-25"]),
         "Customers whose date of last order is neither on 1 October 2026 nor on 25 December 2026.",
         (
-            "Clients dont la date de dernière commande n'est ni le 1er octobre 2026 ni le 25 "
+            "Clients dont la date de dernière commande n’est ni le 1er octobre 2026 ni le 25 "
             "décembre 2026."
         ),
     ),
@@ -198,8 +198,8 @@ SENTENCES = [
             "has changed since the run before."
         ),
         (
-            "Clients dont le statut passe à « perdu de vue » depuis l'exécution précédente ou dont "
-            "la ville a changé depuis l'exécution précédente."
+            "Clients dont le statut passe à « perdu de vue » depuis l’exécution précédente ou dont "
+            "la ville a changé depuis l’exécution précédente."
         ),
     ),
     (
@@ -208,7 +208,7 @@ SENTENCES = [
             "Customers whose net revenue in the RFM window has fallen by at least 20% since "
             "30 June 2026."
         ),
-        "Clients dont le CA net de la période RFM a baissé d'au moins 20 % depuis le 30 juin 2026.",
+        "Clients dont le CA net de la période RFM a baissé d’au moins 20 % depuis le 30 juin 2026.",
     ),
     (
         {"moved": "net_revenue", "rose": 12.5},
@@ -217,8 +217,8 @@ SENTENCES = [
             "run before."
         ),
         (
-            "Clients dont le CA net de la période RFM a augmenté d'au moins 12,50 € depuis "
-            "l'exécution précédente."
+            "Clients dont le CA net de la période RFM a augmenté d’au moins 12,50 € depuis "
+            "l’exécution précédente."
         ),
     ),
     (
@@ -229,7 +229,7 @@ SENTENCES = [
         ),
         (
             "Clients dont le statut était « client » ou « piste » et a changé depuis "
-            "l'exécution précédente."
+            "l’exécution précédente."
         ),
     ),
 ]
