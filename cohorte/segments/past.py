@@ -48,7 +48,7 @@ _ENTITY = """
         when kind = 'web_visit' then 'web_events'
         else 'interactions'
     end"""
-_FACTS: Mapping[str, tuple[str, str]] = {
+FACTS: Mapping[str, tuple[str, str]] = {
     "orders": ("'orders'", "order_id"),
     "order_lines": ("'orders'", "order_id"),
     "carts": ("'carts'", "cart_id"),
@@ -156,7 +156,7 @@ class _Day:
                 f" and {record} = one.record_id"
             )
 
-        for table, (entity, record) in _FACTS.items():
+        for table, (entity, record) in FACTS.items():
             if self._has(table):
                 self._make(table, in_time("facts.*", table, entity, record), "view")
         known = in_time("distinct customer_id", "identities", "'contacts'", "contact_id")
