@@ -33,6 +33,7 @@ SCREENS = [
     ("objectives", "today", N_("Objectives"), ":material/flag:"),
     ("customers", "people", N_("Customers"), ":material/group:"),
     ("identity", "people", N_("Identity"), ":material/fingerprint:"),
+    ("organisations", "people", N_("Organisations"), ":material/apartment:"),
     ("rfm", "people", N_("RFM"), ":material/grid_view:"),
     ("segments", "people", N_("Segments"), ":material/filter_alt:"),
     ("scores", "people", N_("Scores"), ":material/trending_up:"),

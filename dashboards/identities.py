@@ -44,6 +44,7 @@ COMPARED = {
     "city": N_("city"),
     "occupation": N_("occupation"),
 }
+IN_WORDS = COMPARED | {"name": N_("name"), "domain": N_("domain")}
 
 REASONS = {
     "other_first_name": N_("first names differ: a household"),
@@ -255,7 +256,7 @@ def evidence(row: Row) -> list[tuple[str, float]]:
 
 def in_words(name: str, weight: float, _: Words) -> str:
     """One comparison as a person reads it."""
-    what = _(COMPARED.get(name, name))
+    what = _(IN_WORDS.get(name, name))
     if weight >= 6:
         return _("{what}: speaks strongly for", what=what)
     if weight >= 1:

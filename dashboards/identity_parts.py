@@ -1,13 +1,76 @@
-"""The parts that identity screens share: two records side by side, the evidence, events."""
+"""The parts that identity screens share: pairs to decide, the evidence, decisions, events."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import streamlit as st
+
+from cohorte.clock import now
 from cohorte.i18n import N_
-from dashboards.components import Column, pill, table
+from cohorte.store import IdentityKind, IdentityVerdict
+from dashboards import queries
+from dashboards.components import Column, card, draw, empty, note, pill, table
 from dashboards.identities import EVENTS, FIELDS, REASONS, evidence, in_words
 from dashboards.language import Words
 from dashboards.markup import Html, div, join, span, tag
 from dashboards.queries import Row
+
+AUTHOR = "screen"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a pair may be one of, as the review speaks of it."""
+
+    kind: IdentityKind
+    fields: dict[str, str]
+    counts: dict[str, str]
+    likely: str
+    perhaps: str
+    same: str
+    different: str
+    verdicts: dict[str, tuple[str, str]]
+
+
+PEOPLE = Subject(
+    kind="person",
+    fields=FIELDS,
+    counts={"orders": N_("Orders"), "records": N_("Records already joined")},
+    likely=N_("{share} likely to be one person"),
+    perhaps=N_("Perhaps one person"),
+    same=N_("Same person"),
+    different=N_("Not the same"),
+    verdicts={
+        "same": (N_("the same person"), "good"),
+        "not_same": (N_("not the same person"), "warn"),
+        "unknown": (N_("nobody knows"), ""),
+    },
+)
+ORGANISATIONS = Subject(
+    kind="organisation",
+    fields={
+        "account_name": N_("Name"),
+        "legal_id": N_("Registration number"),
+        "vat_number": N_("VAT number"),
+        "domain": N_("Domain"),
+        "phone": N_("Phone"),
+        "address_line": N_("Address"),
+        "postcode": N_("Postcode"),
+        "city": N_("City"),
+        "industry": N_("Industry"),
+    },
+    counts={"contacts": N_("Contacts"), "records": N_("Accounts already joined")},
+    likely=N_("{share} likely to be one organisation"),
+    perhaps=N_("Perhaps one organisation"),
+    same=N_("Same organisation"),
+    different=N_("Two organisations"),
+    verdicts={
+        "same": (N_("the same organisation"), "good"),
+        "not_same": (N_("not the same organisation"), "warn"),
+        "unknown": (N_("nobody knows"), ""),
+    },
+)
 
 KEYS = {
     "person_id": N_("the source's own person id"),
@@ -16,19 +79,126 @@ KEYS = {
     "email": N_("e-mail address"),
     "phone": N_("phone number"),
 }
+SHARED = KEYS | {
+    "legal_id": N_("registration number"),
+    "vat_number": N_("VAT number"),
+    "domain": N_("domain"),
+    "name_and_place": N_("name and place"),
+}
 
 
-def side_by_side(row: Row, _: Words) -> Html:
+def review(rows: list[Row], subject: Subject, _: Words) -> None:
+    """One pair of those that wait, with its evidence, and the answers to it."""
+    place = min(int(st.session_state.get("identity-place", 0)), len(rows) - 1)
+    row, total = rows[place], len(rows)
+    probability = row["match_probability"]
+    title = (
+        _(subject.likely, share=_.percent(probability, 0))
+        if probability is not None
+        else _(subject.perhaps)
+    )
+    with card(
+        "pair",
+        title,
+        _("Pair {place} of {total}", place=_.number(place + 1), total=_.number(total)),
+    ):
+        draw(_side_by_side(row, subject, _))
+        draw(why(row, _))
+        with st.container(horizontal=True, key="pair-answers"):
+            if st.button(_(subject.same), key="say-same", shortcut="s", type="primary"):
+                decide([row], subject, "same")
+            if st.button(_(subject.different), key="say-not-same", shortcut="n"):
+                decide([row], subject, "not_same")
+            if st.button(_("Don't know"), key="say-unknown", shortcut="d"):
+                decide([row], subject, "unknown")
+            if st.button(_("Later"), key="say-later", shortcut="l", type="tertiary"):
+                st.session_state["identity-place"] = (place + 1) % total
+                st.rerun()
+
+
+def decide(rows: list[Row], subject: Subject, verdict: IdentityVerdict) -> None:
+    """Keep one answer to some pairs."""
+    store = queries.store()
+    st.session_state["identity-last"] = [
+        store.decide_identity(
+            (row["source_a"], row["contact_a"]),
+            (row["source_b"], row["contact_b"]),
+            verdict,
+            who=AUTHOR,
+            at=now(),
+            kind=subject.kind,
+        ).decision_id
+        for row in rows
+    ]
+    st.rerun()
+
+
+def undo(_: Words) -> None:
+    """What was answered last, and the way back."""
+    last = st.session_state.get("identity-last")
+    if not last:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="pair-undo"):
+        note(
+            _.ngettext(
+                "{count} decision kept; the next run applies it.",
+                "{count} decisions kept; the next run applies them.",
+                len(last),
+            )
+        )
+        if st.button(_("Undo"), key="undo-decision", shortcut="u"):
+            for decision_id in last:
+                queries.store().withdraw_identity_decision(decision_id, who=AUTHOR, at=now())
+            st.session_state.pop("identity-last")
+            st.rerun()
+
+
+def said_by_people(subject: Subject, _: Words) -> None:
+    """The decisions that hold, the latest first, each to be withdrawn."""
+    decisions = queries.store().list_identity_decisions(subject.kind)
+    if not decisions:
+        empty(_("Nobody decided anything yet"), symbol="people", small=True)
+    for decision in reversed(decisions[-50:]):
+        with st.container(
+            horizontal=True, vertical_alignment="center", key=f"said-{decision.decision_id}"
+        ):
+            verdict, tone = subject.verdicts[decision.verdict]
+            draw(
+                div(
+                    pill(_(verdict), tone),
+                    " ",
+                    span(f"{decision.source_a} {decision.contact_a}", cls="co-mono"),
+                    " · ",
+                    span(f"{decision.source_b} {decision.contact_b}", cls="co-mono"),
+                    div(
+                        _(
+                            "by {who} on {at}",
+                            who=decision.decided_by,
+                            at=_.at(decision.decided_at),
+                        ),
+                        f" · {decision.reason}" if decision.reason else "",
+                        cls="sub",
+                    ),
+                )
+            )
+            if st.button(_("Withdraw"), key=f"withdraw-{decision.decision_id}", type="tertiary"):
+                queries.store().withdraw_identity_decision(
+                    decision.decision_id, who=AUTHOR, at=now()
+                )
+                st.rerun()
+
+
+def _side_by_side(row: Row, subject: Subject, _: Words) -> Html:
     """Both records, field by field, with what differs marked."""
     lines = []
-    for name, label in FIELDS.items():
+    for name, label in subject.fields.items():
         one, other = row[f"{name}_a"], row[f"{name}_b"]
         if one is None and other is None:
             continue
         state = _compared(one, other, _)
         lines.append([_(label), _shown(one, _), _shown(other, _), state])
-    for label, key in ((_("Orders"), "orders"), (_("Records already joined"), "records")):
-        lines.append([label, _.number(row[f"{key}_a"]), _.number(row[f"{key}_b"]), ""])
+    for name, label in subject.counts.items():
+        lines.append([_(label), _.number(row[f"{name}_a"]), _.number(row[f"{name}_b"]), ""])
     return table(
         [
             Column(_("Field")),
@@ -64,7 +234,7 @@ def why(row: Row, _: Words) -> Html | None:
         said.insert(
             0,
             pill(
-                _("shared: {key}", key=_(KEYS.get(row["link_rule"], str(row["link_rule"])))),
+                _("shared: {key}", key=_(SHARED.get(row["link_rule"], str(row["link_rule"])))),
                 "accent",
             ),
         )

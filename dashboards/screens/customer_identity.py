@@ -19,13 +19,12 @@ from dashboards.components import (
     warning,
 )
 from dashboards.identities import Node
-from dashboards.identity_parts import event_table, why
+from dashboards.identity_parts import AUTHOR, event_table, why
 from dashboards.language import Words, words
 from dashboards.markup import div, join, span, tag
 from dashboards.queries import Row
 from dashboards.vocabulary import named
 
-AUTHOR = "screen"
 NODES_SHOWN = 24
 
 GOLDEN = {

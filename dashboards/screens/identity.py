@@ -13,7 +13,7 @@ from cohorte.clock import now
 from cohorte.errors import CohorteError
 from cohorte.i18n import N_
 from cohorte.settings import Comparison, IdentitySettings
-from cohorte.store import IdentityDecision, IdentityVerdict
+from cohorte.store import IdentityDecision
 from dashboards import identities, link_model, queries, theme
 from dashboards.components import (
     Column,
@@ -23,7 +23,6 @@ from dashboards.components import (
     empty,
     note,
     page_head,
-    pill,
     plot,
     section,
     strip,
@@ -31,13 +30,20 @@ from dashboards.components import (
     warning,
 )
 from dashboards.identities import COMPARED, Pair, pair_key
-from dashboards.identity_parts import KEYS, event_table, side_by_side, why
+from dashboards.identity_parts import (
+    KEYS,
+    PEOPLE,
+    decide,
+    event_table,
+    review,
+    said_by_people,
+    undo,
+)
 from dashboards.language import Words, words
 from dashboards.markup import div, span, tag
 from dashboards.queries import Row
 from models.identity.evaluation import Share, quality_by_decisions
 
-AUTHOR = "screen"
 EVENTS_SHOWN = 60
 PAIRS_TO_CHOOSE = 30
 
@@ -50,11 +56,6 @@ QUEUES = {
     "review": N_("Waiting for a person"),
     "joined": N_("Check what was joined"),
     "vetoed": N_("Kept apart by a rule"),
-}
-VERDICTS = {
-    "same": (N_("the same person"), "good"),
-    "not_same": (N_("not the same person"), "warn"),
-    "unknown": (N_("nobody knows"), ""),
 }
 RULES = {
     "most_trusted": N_("most trusted source"),
@@ -146,12 +147,11 @@ def _waiting(decisions: list[IdentityDecision], _: Words) -> None:
         label_visibility="collapsed",
     )
     rows = [row for row in identities.queue(name) if pair_key(row) not in decided]
-    _undo(_)
+    undo(_)
     if not rows:
         _nothing_waits(name, _)
         return
-    place = min(int(st.session_state.get("identity-place", 0)), len(rows) - 1)
-    _pair(rows[place], place, len(rows), _)
+    review(rows, PEOPLE, _)
     safe = [row for row in rows if identities.is_uncontradicted(row)]
     if name == "review" and len(safe) > 1:
         _bulk(safe, _)
@@ -167,67 +167,6 @@ def _nothing_waits(name: str, _: Words) -> None:
     else:
         explanation = _("What people decided is applied by the next run.")
     empty(_("No pair waits here"), explanation, symbol="people", small=True)
-
-
-def _pair(row: Row, place: int, total: int, _: Words) -> None:
-    probability = row["match_probability"]
-    title = (
-        _("{share} likely to be one person", share=_.percent(probability, 0))
-        if probability is not None
-        else _("Perhaps one person")
-    )
-    with card(
-        "pair",
-        title,
-        _("Pair {place} of {total}", place=_.number(place + 1), total=_.number(total)),
-    ):
-        draw(side_by_side(row, _))
-        draw(why(row, _))
-        with st.container(horizontal=True, key="pair-answers"):
-            if st.button(_("Same person"), key="say-same", shortcut="s", type="primary"):
-                _decide([row], "same")
-            if st.button(_("Not the same"), key="say-not-same", shortcut="n"):
-                _decide([row], "not_same")
-            if st.button(_("Don't know"), key="say-unknown", shortcut="d"):
-                _decide([row], "unknown")
-            if st.button(_("Later"), key="say-later", shortcut="l", type="tertiary"):
-                st.session_state["identity-place"] = (place + 1) % total
-                st.rerun()
-
-
-def _decide(rows: list[Row], verdict: IdentityVerdict) -> None:
-    store = queries.store()
-    made = [
-        store.decide_identity(
-            (row["source_a"], row["contact_a"]),
-            (row["source_b"], row["contact_b"]),
-            verdict,
-            who=AUTHOR,
-            at=now(),
-        ).decision_id
-        for row in rows
-    ]
-    st.session_state["identity-last"] = made
-    st.rerun()
-
-
-def _undo(_: Words) -> None:
-    last = st.session_state.get("identity-last")
-    if not last:
-        return
-    with st.container(horizontal=True, vertical_alignment="center", key="pair-undo"):
-        note(
-            _.ngettext(
-                "{count} decision kept; the next run applies it.",
-                "{count} decisions kept; the next run applies them.",
-                len(last),
-            )
-        )
-        if st.button(_("Undo"), key="undo-decision", shortcut="u"):
-            for decision_id in last:
-                queries.store().withdraw_identity_decision(decision_id, who=AUTHOR, at=now())
-            st.session_state.pop("identity-last")
-            st.rerun()
 
 
 def _bulk(rows: list[Row], _: Words) -> None:
@@ -266,7 +205,7 @@ def _bulk(rows: list[Row], _: Words) -> None:
             key="bulk-same",
             disabled=not sure,
         ):
-            _decide(rows, "same")
+            decide(rows, PEOPLE, "same")
 
 
 def _quality(decisions: list[IdentityDecision], counts: Row, _: Words) -> None:
@@ -329,37 +268,7 @@ def _history(_: Words) -> None:
             small=True,
         )
     section(_("Decided by people"), _("Withdrawing one lets the machine decide again."))
-    decisions = queries.store().list_identity_decisions()
-    if not decisions:
-        empty(_("Nobody decided anything yet"), symbol="people", small=True)
-    for decision in reversed(decisions[-50:]):
-        with st.container(
-            horizontal=True, vertical_alignment="center", key=f"said-{decision.decision_id}"
-        ):
-            verdict, tone = VERDICTS[decision.verdict]
-            draw(
-                div(
-                    pill(_(verdict), tone),
-                    " ",
-                    span(f"{decision.source_a} {decision.contact_a}", cls="co-mono"),
-                    " · ",
-                    span(f"{decision.source_b} {decision.contact_b}", cls="co-mono"),
-                    div(
-                        _(
-                            "by {who} on {at}",
-                            who=decision.decided_by,
-                            at=_.at(decision.decided_at),
-                        ),
-                        f" · {decision.reason}" if decision.reason else "",
-                        cls="sub",
-                    ),
-                )
-            )
-            if st.button(_("Withdraw"), key=f"withdraw-{decision.decision_id}", type="tertiary"):
-                queries.store().withdraw_identity_decision(
-                    decision.decision_id, who=AUTHOR, at=now()
-                )
-                st.rerun()
+    said_by_people(PEOPLE, _)
 
 
 def _settings(_: Words) -> None:

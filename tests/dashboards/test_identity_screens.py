@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -183,8 +184,62 @@ def test_hostile_text_stays_text(screen: RunScreen, hostile: Workspace, name: st
     (customer_id,) = one(
         hostile, "select customer_id from customers order by records_count desc, 1"
     )
-    for view in ("waiting", "history"):
-        app = screen(name, root=hostile.root, lang="en", id=str(customer_id), view=view)
+    shown = [(name, view) for view in ("waiting", "history")]
+    if name == "identity":
+        shown += [("organisations", "waiting"), ("organisations", "all")]
+    for page, view in shown:
+        asked = "OA002" if view == "all" else str(customer_id) if page == name else ""
+        app = screen(page, root=hostile.root, lang="en", id=asked, view=view)
         assert not app.exception
         assert "<img" not in said(app)
         assert "<script>" not in said(app)
+
+
+def test_an_organisation_shows_its_accounts_contacts_and_who_is_above(
+    screen: RunScreen, served: Workspace
+) -> None:
+    app = screen("organisations", lang="en")
+    assert not app.exception
+    assert "Part of another" in said(app)
+    (child, parent) = one(
+        served,
+        "select child.organisation_id, parents.organisation_name from organisations as child"
+        " join organisations as parents on parents.organisation_id = child.parent_organisation_id"
+        " order by 1 limit 1",
+    )
+    (person,) = one(
+        served,
+        "select full_name from accounts join identities using (source, account_id)"
+        f" where organisation_id = '{child}' order by 1 limit 1",
+    )
+    page = said(screen("organisations", lang="en", id=str(child)))
+    assert escape(str(parent)) in page
+    assert escape(str(person)) in page
+    assert "1 account makes this organisation" in page
+
+
+def test_two_accounts_are_decided_on_then_it_is_withdrawn(
+    screen: RunScreen, own: Workspace
+) -> None:
+    def held() -> list[str]:
+        with open_store(own.store_url) as store:
+            assert store.list_identity_decisions() == []
+            return [said.verdict for said in store.list_identity_decisions("organisation")]
+
+    app = screen("organisations", root=own.root, lang="en", view="waiting")
+    assert "Pair 1 of 1" in said(app)
+    assert "name: speaks strongly for" in said(app)
+    app.button(key="say-same").click().run()
+    assert held() == ["same"]
+    assert "No pair waits here" in said(app)
+    app.button(key="withdraw-1").click().run()
+    assert held() == []
+    assert "Pair 1 of 1" in said(app)
+
+
+def test_an_account_is_taken_out_of_its_organisation(screen: RunScreen, own: Workspace) -> None:
+    app = screen("organisations", root=own.root, lang="en", id="OA002")
+    app.button(key="out-erp-E2").click().run()
+    with open_store(own.store_url) as store:
+        (decision,) = store.list_identity_decisions("organisation")
+    assert (decision.verdict, decision.contact_a, decision.contact_b) == ("not_same", "E2", "A002")

@@ -580,7 +580,12 @@ def _add_organisations(rows: dict[str, list[dict[str, Any]]]) -> None:
         account | {"source": "erp", "account_id": f"E{number}", "legal_id": None}
         for number, account in enumerate(rows["accounts"][:2], 1)
     )
-    alike |= {"organisation_id": "OE1", "account_name": f"{alike['account_name']} SARL"}
+    alike |= {
+        "organisation_id": "OE1",
+        "account_name": f"{alike['account_name']} SARL",
+        "vat_number": None,
+        "domain": "entreprise1-lumen.example",
+    }
     same |= {"link_rule": "vat_number"}
     rows["accounts"][1]["link_rule"] = "vat_number"
     for account, more in (
