@@ -71,6 +71,7 @@ bench-screens: setup ## Measure the pages of DEMO with 20 sessions at once (SESS
 
 docs: setup ## Write the page of the data model again
 	$(BIN)/python docs/data_model.py
+	PYTHONPATH=. $(BIN)/python docs/lineage.py
 
 screenshots: setup ## Take the pictures of the README again, from the demo company
 	$(BIN)/python -m dashboards.screenshots $(DEMO) docs/images

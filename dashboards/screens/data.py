@@ -22,6 +22,7 @@ from dashboards.components import (
     table,
 )
 from dashboards.language import Words, words
+from dashboards.lineage import show_lineage
 from dashboards.markup import div, join, span, tag
 from dashboards.vocabulary import named
 
@@ -64,6 +65,7 @@ def render() -> None:
         _rejects(_)
     with right:
         _reconciliation(gaps, _)
+    show_lineage(_declared(), _)
     _odd_deliveries(_)
     if not queries.address_problems():
         _columns(_)
