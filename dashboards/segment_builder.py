@@ -204,7 +204,10 @@ class Builder:
         """A group; a bare one is what a row ranks, which goes where the row goes."""
         _ = self._
         with st.container(
-            key=f"mode-{group.uid}", horizontal=True, vertical_alignment="center", wrap=True
+            key=f"mode-{'top-' if top else ''}{group.uid}",
+            horizontal=True,
+            vertical_alignment="center",
+            wrap=True,
         ):
             st.html(span(_("Customers who meet") if top else _("those who meet")), width="content")
             group.mode = st.selectbox(

@@ -54,6 +54,7 @@ from dashboards.language import Words, words
 from dashboards.markup import Html, div, span, tag
 from dashboards.segment_builder import Builder, save_form
 from dashboards.segment_draft import (
+    MODES,
     Draft,
     Line,
     close_draft,
@@ -430,7 +431,8 @@ def _sample_table(rows: list[queries.Row], _: Words) -> Any:
 def masked_name(name: str | None) -> str:
     """First word whole, initials after: Inès D."""
     parts = (name or "").split()
-    return " ".join([*parts[:1], *(f"{part[0].upper()}." for part in parts[1:])]) or "–"
+    first = [f"{part[:1].upper()}{part[1:]}" for part in parts[:1]]
+    return " ".join([*first, *(f"{part[0].upper()}." for part in parts[1:])]) or "–"
 
 
 def masked_email(email: str | None) -> str:
@@ -562,6 +564,9 @@ def _overlap(segment: Segment, others: list[Segment], segments: list[Segment], _
     found = segment_queries.rule_overlap(tuple(rules.items()))
     names = {each.segment_id: each.name(_.code) for each in compared}
     largest = max((each.customers_count for each in found.intersections), default=1)
+    mine_first = sorted(
+        found.intersections, key=lambda each: segment.segment_id not in each.segments
+    )
     rows = [
         div(
             div(
@@ -576,7 +581,7 @@ def _overlap(segment: Segment, others: list[Segment], segments: list[Segment], _
             span(" + ".join(names[key] for key in each.segments), cls="who"),
             cls="row" + (" mine" if segment.segment_id in each.segments else ""),
         )
-        for each in found.intersections[:15]
+        for each in mine_first[:15]
     ]
     draw(div(rows, cls="co-upset", role="list"))
 
@@ -624,13 +629,15 @@ def _members(rule: str, _: Words) -> None:
 
 def _why(segment: Segment, segments: list[Segment], _: Words) -> None:
     with card("why", _("Why is someone in, or not?")):
-        customer_id = st.text_input(
-            _("Customer id"), max_chars=100, key="why-customer",
-            placeholder=_("such as {example}", example=_some_member(segment, segments)),
+        asked = st.text_input(
+            _("Customer"), max_chars=100, key="why-customer",
+            placeholder=_("Name, e-mail, phone or id, such as {example}",
+                          example=_some_member(segment, segments)),
         ).strip()  # fmt: skip
-        if not customer_id:
+        if not asked:
             note(_("Each part of the rule is told with the value and the records behind it."))
             return
+        customer_id, name = _whom(asked, _)
         try:
             reason, changes = segment_queries.reasons(segment.rule, segments, customer_id, _.code)
         except StoppedError:
@@ -641,7 +648,13 @@ def _why(segment: Segment, segments: list[Segment], _: Words) -> None:
         verdict = _("{customer} is in the segment.") if reason.is_met else _(
             "{customer} is not in the segment."
         )  # fmt: skip
-        draw(tag("p", verdict.format(customer=customer_id), cls="co-sentence"))
+        draw(
+            tag(
+                "p",
+                verdict.format(customer=f"{name} ({customer_id})" if name else customer_id),
+                cls="co-sentence",
+            )
+        )
         draw(tag("ul", _reason(reason, _), cls="co-why"))
         if changes:
             draw(
@@ -654,6 +667,26 @@ def _why(segment: Segment, segments: list[Segment], _: Words) -> None:
             )
 
 
+def _whom(asked: str, _: Words) -> tuple[str, str]:
+    """The id of the customer who is meant, and what they are called; of several, the one chosen."""
+    _total, found = queries.customers(asked, None, None, None, None, "name", 1)
+    names = {
+        str(row["customer_id"]): " · ".join(
+            part for part in (row["full_name"], row["email"] or row["phone"], row["city"]) if part
+        )
+        for row in found
+    }
+    chosen = asked if asked in names else next(iter(names), asked)
+    if len(names) > 1 and asked not in names:
+        chosen = st.selectbox(
+            _("Of several, whom?"),
+            list(names),
+            format_func=lambda customer_id: f"{names[customer_id]} · {customer_id}",
+            key="why-whom",
+        )
+    return chosen, names.get(chosen, "").partition(" · ")[0]
+
+
 def _some_member(segment: Segment, segments: list[Segment]) -> str:
     found = segment_queries.rule_members(segment_queries.plain(segment.rule, segments), 1, 0)
     return str(found[0]["customer_id"]) if found else "C1"
@@ -662,7 +695,8 @@ def _some_member(segment: Segment, segments: list[Segment]) -> str:
 def _reason(reason: Reason, _: Words) -> Html:
     mark = span("✓" if reason.is_met else "✗", cls="yes" if reason.is_met else "no")
     state = span(_("met") if reason.is_met else _("not met"), cls="co-sr")
-    said = span(reason.said, cls="said")
+    group = next((mode for mode in MODES if getattr(reason.rule, mode, None) is not None), None)
+    said = span(_(MODES[group]) if group else reason.said, cls="said")
     value = span(reason.value, cls="value" if reason.is_known else "value unknown")
     rows = [
         tag(
@@ -900,7 +934,11 @@ def _export(segment: Segment, segments: list[Segment], _: Words) -> None:
         strip(
             [
                 (_("In the segment"), _.number(reached.members_count)),
-                *[(_(REMOVED[why]), f"−{_.number(n)}") for why, n in reached.removed.items() if n],
+                *[
+                    (_(REMOVED[why]).capitalize(), f"−{_.number(n)}")
+                    for why, n in reached.removed.items()
+                    if n
+                ],
                 (_("In the file"), _.number(reached.contactable_count)),
             ],
             boxed=False,
@@ -989,7 +1027,7 @@ def _builder(draft: Draft, _: Words) -> None:
     ):
         pass
     builder = Builder(draft, _segments(), _)
-    left, right = st.columns([8, 5], gap="small")
+    left, right = st.columns([9, 5], gap="small")
     with left:
         with card("rule"):
             builder.edit()

@@ -108,9 +108,14 @@ def test_someones_reasons_are_told_with_their_records(
     app.session_state[f"view-{saved}"] = "why"
     app.run()
     app.text_input(key="why-customer").input(customer_id).run()
-    assert f"{customer_id} is in the segment." in said(app)
+    assert f"({customer_id}) is in the segment." in said(app)
     assert "Order ·" in said(app)
-    app.text_input(key="why-customer").input("nobody").run()
+    name = re.findall(r">([^<>]+) \([^()]*\) is in the segment", said(app))[0]
+    app.text_input(key="why-customer").input(name).run()
+    if "why-whom" in app.session_state:
+        app.selectbox(key="why-whom").set_value(customer_id).run()
+    assert f"{name} ({customer_id}) is in the segment." in said(app)
+    app.text_input(key="why-customer").input("zzxqvw").run()
     assert "there is no customer" in said(app)
 
 
