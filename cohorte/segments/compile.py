@@ -12,6 +12,7 @@ from collections.abc import Sequence as Several
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from sqlglot import exp
@@ -96,10 +97,15 @@ def compile_rule(rule: Node, catalogue: Catalogue, as_of: date, relation: str = 
 
 def profile_select(columns: Several[exp.Expr], relation: str = PROFILES) -> exp.Select:
     """A SELECT from the profiles, under the alias that conditions refer to."""
-    return exp.select(*columns).from_(_table(relation, ALIAS))
+    return exp.select(*columns).from_(_table(relation, ALIAS), copy=False)
 
 
 def _table(relation: str, alias: str) -> exp.Expr:
+    return _parsed(relation, alias).copy()
+
+
+@lru_cache(maxsize=256)
+def _parsed(relation: str, alias: str) -> exp.Expr:
     return exp.to_table(relation, dialect=DIALECT).as_(alias)
 
 
@@ -244,18 +250,19 @@ class Compiler:
         select = select.where(
             exp.EQ(this=kind, expression=kinds[0])
             if len(kinds) == 1
-            else exp.In(this=kind, expressions=kinds)
+            else exp.In(this=kind, expressions=kinds),
+            copy=False,
         )
         first, last = window_days(window, self.as_of)
         day = column("activity_date", alias)
         if first is not None:
-            select = select.where(exp.GTE(this=day, expression=self.binder.bind(first)))
+            select = select.where(exp.GTE(this=day, expression=self.binder.bind(first)), copy=False)
         end = self.binder.bind(last + timedelta(days=1))
-        select = select.where(exp.LT(this=day.copy(), expression=end))
+        select = select.where(exp.LT(this=day.copy(), expression=end), copy=False)
         for test in event.tests:
             tested = self.catalogue.check_clause(test, behaviour)
             value = column(tested.column_name, alias)
-            select = select.where(self._tested(test, tested, value, in_filter=True))
+            select = select.where(self._tested(test, tested, value, in_filter=True), copy=False)
         if window.anchor is not None:
             select = self._around(select, window, alias)
         return select

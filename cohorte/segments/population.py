@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from cohorte.segments.bitsets import Answers, CustomerSet, everyone, marked, nobody, set_of
 from cohorte.segments.catalogue import PROFILES, Catalogue, load_catalogue, version_context
-from cohorte.segments.columns import CODE, HELD, HeldColumn
+from cohorte.segments.columns import CODE, HeldColumn
 from cohorte.segments.compile import (
     DIALECT,
     Compiler,
@@ -171,7 +171,7 @@ def _answer(population: Population, leaf: Node) -> CustomerSet:
         return found
     compiler = population.compiler()
     if isinstance(leaf, Clause) and (held := _held(population, leaf)):
-        found = _among(population, held, compiler.filter(leaf), compiler)
+        found = _among(held, compiler.filter(leaf), compiler)
     else:
         _note_read(population, leaf)
         numbers = compiler.numbers(leaf)
@@ -189,19 +189,10 @@ def _ask(population: Population, numbers: Numbers, compiler: Compiler) -> Custom
     return set_of(found, size, numbers.least, numbers.most)
 
 
-def _among(
-    population: Population, held: HeldColumn, met: exp.Expr, compiler: Compiler
-) -> CustomerSet:
+def _among(held: HeldColumn, met: exp.Expr, compiler: Compiler) -> CustomerSet:
     """Those whose value meets a condition, asked of the values alone."""
-    con = population.con
-    select = profile_select([column(CODE)], HELD).where(met)
-    with population.limited():
-        con.register(HELD, held.values)
-        try:
-            found = con.execute(select.sql(DIALECT), compiler.binder.parameters).fetchnumpy()
-        finally:
-            con.unregister(HELD)
-    return marked(held.having(found[CODE]))
+    select = profile_select([column(CODE)], held.relation).where(met)
+    return marked(held.having(select.sql(DIALECT), compiler.binder.parameters))
 
 
 @dataclass(frozen=True)
