@@ -102,11 +102,23 @@ class EntityMapping(Declared):
 
 
 class FixedField(Declared):
-    """A field of fixed-width text: its first character, counted from 1, and how many it has."""
+    """A field of fixed-width text: its first character, counted from 1, and how many it has.
+
+    A ``packed`` one is a packed decimal (COMP-3): bytes of two digits each, the last half a sign,
+    of which ``decimals`` digits stand behind the point.
+    """
 
     name: str
     start: int = Field(ge=1)
     length: int = Field(ge=1)
+    packed: bool = False
+    decimals: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _decimals_are_of_packed(self) -> FixedField:
+        if self.decimals and not self.packed:
+            raise ValueError(said("decimals are of packed fields"))
+        return self
 
 
 class Rest(Declared):
@@ -196,6 +208,8 @@ class Feed(Declared):
             raise ValueError(said("state files, such as orders_*.csv"))
         if self.format == "fixed_width" and not self.fields:
             raise ValueError(said("fixed-width text needs fields: [{{name, start, length}}, ...]"))
+        if self.record_length is None and any(field.packed for field in self.fields or []):
+            raise ValueError(said("packed fields need record_length: their bytes are no text"))
         if not self.header and not self.columns:
             raise ValueError(said("a file without header needs columns: [name, ...]"))
         known = contracts()

@@ -32,6 +32,7 @@ from pipelines.connectors.extract import (
     too_long,
     whole_rows,
 )
+from pipelines.connectors.packed import text_places
 from pipelines.connectors.tolerant import split_record
 from pipelines.load import ROW_TEXT_CHARACTERS, FileRow, Snapshots, Typed, load_replayed, type_rows
 
@@ -150,7 +151,8 @@ def _fields(
         found = split_record(one.text, feed.delimiter or dialect["delimiter"], quote)
         return found if found is not None and len(found) == len(names) else None
     if feed.format == "fixed_width":
-        cut = [one.text[f.start - 1 : f.start - 1 + f.length].strip() for f in feed.fields or []]
+        places = text_places(feed)
+        cut = [one.text[start - 1 : start - 1 + length].strip() for start, length in places]
         return [field or None for field in cut] if one.is_read else None
     values = json.loads(one.text)
     texts = [values.get(name) for name in names]

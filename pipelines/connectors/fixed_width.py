@@ -2,7 +2,7 @@
 
 A line may stop short within its last field, as when blanks at the end were cut; one that stops
 before it, or goes on after the last, is rejected. EBCDIC extracts without line ends read by
-``record_length``.
+``record_length``, packed decimals (COMP-3) in them too.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from pipelines.connectors.extract import (
 )
 from pipelines.connectors.inspection import inspect_text
 from pipelines.connectors.lines import LineRule, PreparedLines, read_lines
+from pipelines.connectors.packed import text_places
 
 
 def prepare(
@@ -43,8 +44,9 @@ def read(connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prep
     """Read files of one line end; those whose last line breaks off are refused."""
     files = [file for file in group if isinstance(file, PreparedLines)]
     fields = feed.fields or []
-    width = max(field.start + field.length - 1 for field in fields)
-    shortest = max(field.start for field in fields)
+    places = text_places(feed)
+    width = max(start + length - 1 for start, length in places)
+    shortest = max(start for start, _ in places)
     rule = LineRule(
         f"(length(line) >= {shortest} and length(rtrim(line)) <= {width})",
         said("not of {shortest} to {width} characters", shortest=shortest, width=width),
@@ -53,8 +55,8 @@ def read(connection: duckdb.DuckDBPyConnection, feed: Feed, group: Sequence[Prep
     records, refused = read_lines(connection, files, rule, skip=skip)
     columns = positional([field.name for field in fields])
     cut = ", ".join(
-        f"nullif(trim(substr(line, {field.start}, {field.length})), '') as {column.sql}"
-        for field, column in zip(fields, columns.values(), strict=True)
+        f"nullif(trim(substr(line, {start}, {length})), '') as {column.sql}"
+        for (start, length), column in zip(places, columns.values(), strict=True)
     )
     relation = Relation(
         sql=f"(select _file_id, _line, line, {cut} from {EXTRACT_TABLE})",

@@ -18,6 +18,7 @@ from cohorte.sources import Feed
 from pipelines.connectors.archive import ARCHIVE_MARKS, GZIP_MARK, first_bytes, unpack_gzip
 from pipelines.connectors.ebcdic import is_ebcdic, register_codecs
 from pipelines.connectors.extract import Delivery, QuarantineError
+from pipelines.connectors.packed import packed_texts, without_packed
 
 CHUNK = 1 << 20
 DAMAGED_TOLERANCE = 10
@@ -254,8 +255,11 @@ def _transcode(path: Path, name: str, feed: Feed, encoding: str, copy_path: Path
     decoder = codecs.getincrementaldecoder(encoding)()
     new_line = "\x85" if is_ebcdic(encoding) else None
     chunks = _records(path, feed.record_length, name) if feed.record_length else _chunks(path)
+    packed = [field for field in feed.fields or [] if field.packed]
+    blank = " ".encode(encoding)
     with copy_path.open("wb") as copy:
-        for chunk in itertools.chain(chunks, [b""]):
+        for record in itertools.chain(chunks, [b""]):
+            chunk = without_packed(record, packed, blank) if packed and record else record
             try:
                 text = decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
@@ -273,7 +277,9 @@ def _transcode(path: Path, name: str, feed: Feed, encoding: str, copy_path: Path
                     remedy=said('declare the encoding of feed "{feed}"', feed=feed.feed),
                 ) from None
             if feed.record_length and chunk:
-                text = text.translate(_BLANK_ENDS) + "\n"
+                text = (
+                    text.translate(_BLANK_ENDS) + packed_texts(record, packed, feed.decimal) + "\n"
+                )
             elif new_line is not None:
                 text = text.replace(new_line, "\n")
             lines += text.count("\n")

@@ -15,6 +15,7 @@ import xlsxwriter
 
 from cohorte.paths import templates_dir
 from pipelines.connectors.ebcdic import register_codecs
+from pipelines.connectors.packed import unpacked
 from pipelines.ingest import _Intake
 from tests.pipelines.workbench import ORDERS, instant, order_feed
 
@@ -471,3 +472,72 @@ def test_the_files_of_a_zip_are_deliveries_of_their_own(bench):
         ("orders.zip/in/o2.csv", "loaded"),
     ]
     assert [f.status for f in bench.ingest().files] == ["known", "known"]
+
+
+PACKED = [
+    ("01234C", 2, "12.34"), ("01234D", 2, "-12.34"), ("5F", 2, "0.05"), ("000F", 0, "0"),
+    ("9999999999999D", 0, "-9999999999999"), ("7C", 0, "7"), ("000000", 2, ""), ("404040", 2, ""),
+    ("12A4C0", 2, "X'12a4c0'"), ("012345", 2, "X'012345'"), ("1B", 3, "-0.001"), ("5A", 0, "5"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "decimals", "number"), PACKED)
+def test_a_packed_decimal_is_a_number_or_told_as_its_bytes(data, decimals, number):
+    data = data.rjust(len(data) + len(data) % 2, "0")
+    assert unpacked(bytes.fromhex(data), decimals) == number
+
+
+def test_packed_decimals_read_amid_ebcdic_text_and_bad_ones_are_rejected(bench):
+    bench.source(
+        {
+            "feed": "o",
+            "files": "o.txt",
+            "format": "fixed_width",
+            "encoding": "cp297",
+            "decimal": ",",
+            "record_length": 22,
+            "fields": [
+                {"name": "Ticket", "start": 1, "length": 4},
+                {"name": "Montant", "start": 5, "length": 4, "packed": True, "decimals": 2},
+                {"name": "Date", "start": 9, "length": 5, "packed": True},
+                {"name": "Client", "start": 14, "length": 9},
+            ],
+            "entities": {
+                "orders": {
+                    "columns": {
+                        "order_id": "Ticket",
+                        "ordered_at": {"column": "Date", "formats": ["%Y%m%d"]},
+                        "gross_amount": "Montant",
+                        "contact_id": "Client",
+                    }
+                }
+            },
+        },
+        reject_limit=0.5,
+    )
+    register_codecs()
+
+    def record(number, amount):
+        day = bytes.fromhex("020260131F"[-10:])
+        return (
+            f"T{number:03}".encode("cp297")
+            + bytes.fromhex(amount)
+            + day
+            + "Zoé".ljust(9).encode("cp297")
+        )
+
+    amounts = ["0012345C", "0000050D", "00000000", "0A15250C", "1525150F"]
+    report = bench.ingest_one("o.txt", b"".join(map(record, range(5), amounts)))
+    assert (report.records, report.accepted) == (5, 4)
+    assert bench.ask(
+        "select order_id, gross_amount::varchar, ordered_at::date::varchar, contact_id"
+        " from orders order by 1"
+    ) == [
+        ("T000", "123.4500", "2026-01-31", "Zoé"),
+        ("T001", "-0.5000", "2026-01-31", "Zoé"),
+        ("T002", None, "2026-01-31", "Zoé"),
+        ("T004", "15251.5000", "2026-01-31", "Zoé"),
+    ]
+    assert bench.ask("select line, column_name, value from rejected_rows") == [
+        (4, "gross_amount", "X'0a15250c'")
+    ]
