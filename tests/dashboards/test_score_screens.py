@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 
 import pytest
 
@@ -14,32 +13,11 @@ from models.propensity import read_propensities
 from tests.dashboards.conftest import RunScreen, said
 from tests.support.published import build_workspace
 
-SCREENS = ["groups", "lookalikes", "campaigns"]
-
-
-@pytest.mark.parametrize("language", ["fr", "en"])
-@pytest.mark.parametrize("name", SCREENS)
-def test_every_screen_runs_in_both_languages(screen: RunScreen, name: str, language: str) -> None:
-    app = screen(name, lang=language)
-    assert not app.exception
-    assert "failure" not in said(app)
-    assert "Maison Lumen" in said(app)
-
 
 @pytest.fixture(scope="module")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A company of a page's own, for what writes."""
     return build_workspace(tmp_path_factory.mktemp("asked") / "company", customers=60)
-
-
-def test_a_company_without_sales_gets_designed_empty_pages(
-    screen: RunScreen, tmp_path: Path
-) -> None:
-    workspace = build_workspace(tmp_path / "empty", customers=0)
-    for name in SCREENS:
-        app = screen(name, root=workspace.root, lang="en")
-        assert not app.exception
-        assert "failure" not in said(app), name
 
 
 def test_a_question_asked_on_the_page_becomes_a_file(screen: RunScreen, company: Workspace) -> None:
