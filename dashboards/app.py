@@ -198,9 +198,7 @@ def _search(_: Words) -> None:
 def _report(served: Served, here: str, _: Words) -> None:
     """This page to take away. What is drawn after this is in it: it is made when asked for."""
     written = reports.record()
-    about = reports.About(
-        served.company, served.info.version, _.day(served.as_of, "long"), _.at(now())
-    )
+    about = reports.about(_)
     name = f"cohorte-{here}-{served.as_of.isoformat()}"
     with st.popover("", icon=":material/ios_share:", help=_("Take this page away")):
         st.download_button(

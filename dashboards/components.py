@@ -377,6 +377,48 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[Any]], label: str) 
     return div(made, cls="co-table-box", tabindex=0, role="region", aria_label=label)
 
 
+@dataclass(frozen=True)
+class Heat:
+    """A cell whose ground says how much: `weight` of 1 is the most. `running`: not over yet."""
+
+    said: str
+    weight: float | None = None
+    running: bool = False
+
+
+def heat_table(head: Sequence[str], rows: Sequence[tuple[str, Sequence[Heat]]], label: str) -> Html:
+    """A table to read by its colours as by its figures; rows may be shorter than the head."""
+    body = []
+    for name, cells in rows:
+        shown = [
+            tag("td", each.said, cls="num base")
+            if each.weight is None
+            else tag(
+                "td",
+                each.said,
+                cls="num heat running" if each.running else "num heat",
+                style=f"--a:{round(100 * max(0.0, min(1.0, each.weight)))}%",
+            )
+            for each in cells
+        ]
+        left = [tag("td", "")] * (len(head) - 1 - len(cells))
+        body.append(tag("tr", tag("th", name, scope="row"), shown, left))
+    named = [tag("th", each, cls="num" if i else "", scope="col") for i, each in enumerate(head)]
+    return div(
+        tag(
+            "table",
+            tag("thead", tag("tr", named)),
+            tag("tbody", body),
+            cls="co-table co-heat",
+            aria_label=label,
+        ),
+        cls="co-table-box",
+        tabindex=0,
+        role="region",
+        aria_label=label,
+    )
+
+
 def cell(
     value: str | None = None,
     *,
@@ -498,6 +540,7 @@ def failure(error: Exception) -> None:
 __all__ = [
     "Column",
     "Figure",
+    "Heat",
     "bar",
     "brand",
     "card",
@@ -507,6 +550,7 @@ __all__ = [
     "empty",
     "failure",
     "figures",
+    "heat_table",
     "hint",
     "insight",
     "legend",

@@ -35,6 +35,7 @@ from cohorte.kpis import (
     Windows,
     breakdown,
     buckets,
+    cohorts,
     compare,
     contributions,
     kpi_values,
@@ -282,6 +283,14 @@ def kpi_contributions(
     return contributions(
         cursor.connection, kpi_id, dimension, period, previous, dict(filters), windows()
     )
+
+
+@published
+def kpi_cohorts(
+    cursor: Cursor, kpi_id: str, grain: Grain, count: int, filters: Filtered = ()
+) -> dict[date, list[KpiValue]]:
+    """A KPI of the last cohorts, by how long after their first order."""
+    return cohorts(cursor.connection, kpi_id, grain, count, dict(filters), windows())
 
 
 @published
@@ -1097,6 +1106,12 @@ def lead_funnel(cursor: Cursor, dimension: str, start: date, end: date) -> list[
         """,
         {"start": start, "end": end},
     )
+
+
+@published
+def tells_of_products(cursor: Cursor) -> bool:
+    """Whether tickets and answers say which product they are about; not in older versions."""
+    return _has(cursor, "surveys", "product_name")
 
 
 @published

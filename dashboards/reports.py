@@ -17,7 +17,8 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import theme
+from cohorte.clock import now
+from dashboards import queries, theme
 from dashboards.charts import Plot
 from dashboards.language import Words
 from dashboards.markup import Html, div, join, tag
@@ -59,6 +60,12 @@ class About:
     version: str
     data_to: str
     made_at: str
+
+
+def about(_: Words) -> About:
+    """The head of a report of the version on screen."""
+    served = queries.pinned()
+    return About(served.company, served.info.version, _.day(served.as_of, "long"), _.at(now()))
 
 
 def svg(plot: Plot, width: int = CHART_WIDTH) -> str:

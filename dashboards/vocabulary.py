@@ -141,7 +141,7 @@ DIMENSIONS = {
     "industry": N_("Industry"),
     "owner": N_("Person"),
     "team": N_("Team"),
-    "stage": N_("Stage"),
+    "stage": N_("Sales stage"),
     "kind": N_("Kind"),
     "category": N_("Category"),
     "priority": N_("Priority"),

@@ -94,6 +94,9 @@ PREPARED = (
 """The facts that ask for nothing but what a version knows, `as_of` and the time zone: publishing
 writes them down as tables sorted by day, so that a period reads the rows of its days alone."""
 
+FOLLOWED = ("orders", "order_categories")
+"""The facts that know when their customer first ordered, so that cohorts can be followed."""
+
 STOCKS = ("open_opportunities", "open_tickets")
 """Facts of a moment. Publishing writes them down as they were at the ends of the last months."""
 STOCK_MONTHS = 24

@@ -23,6 +23,7 @@ from sqlglot import exp
 from cohorte.errors import SettingsError
 from cohorte.kpis.definitions import (
     DAILY,
+    FOLLOWED,
     MEASURES,
     PREPARED,
     ROLLING_MONTHS,
@@ -346,6 +347,72 @@ def series(
     ]
 
 
+def is_followed(kpi_id: str) -> bool:
+    """Whether a KPI can be told of cohorts: it counts orders of a period."""
+    measure = MEASURES[kpi(kpi_id).kpi_id]
+    return measure.fact in FOLLOWED and measure.span == "period"
+
+
+def cohorts(
+    con: duckdb.DuckDBPyConnection,
+    kpi_id: str,
+    grain: Grain,
+    count: int,
+    filters: Filters | None = None,
+    windows: Windows | None = None,
+) -> dict[date, list[KpiValue]]:
+    """A KPI of those who first ordered in each of the last `count` months, quarters or years, in
+    that bucket and in each one after, until as_of.
+
+    SettingsError for a KPI that does not count orders. Raises as `kpi_values` does.
+    """
+    if not is_followed(kpi_id):
+        raise SettingsError(f"{kpi_id} is not told of cohorts", remedy="choose another KPI")
+    filters = filters or {}
+    measure = MEASURES[kpi_id].known_by(filters)
+    for name in filters:
+        if name not in measure.dimensions:
+            raise _not_known_by(kpi_id, name, measure)
+    version = _version(con)
+    end = version.as_of + timedelta(days=1)
+    steps = buckets(Period(_back(version.as_of, grain, count - 1), end), grain)
+    period = Period(steps[0].start, end)
+    is_prepared = version.holds(measure.fact, period)
+    query = _compiled_cohorts(kpi_id, measure.fact, is_prepared, _shape(filters), grain)
+    found = {
+        (row["part"], row["bucket"]): _value(kpi_id, measure, row, False)
+        for row in _frame(con, query, period, filters, windows or Windows(), version).to_dicts()
+    }
+    return {
+        cohort.start: [
+            found.get((cohort.start, step.start)) or _nothing(kpi_id, step, version.as_of)
+            for step in steps[place:]
+        ]
+        for place, cohort in enumerate(steps)
+    }
+
+
+def _back(day: date, grain: Grain, count: int) -> date:
+    """The first day of the month, quarter or year that began so many of them before a day's."""
+    months = {"month": 1, "quarter": 3, "year": 12}[grain]
+    first = date(day.year, (day.month - 1) // months * months + 1, 1)
+    return add_months(first, -months * count)
+
+
+@lru_cache(maxsize=200)
+def _compiled_cohorts(
+    kpi_id: str, fact: str, is_prepared: bool, filters: _Shape, grain: Grain
+) -> _Query:
+    first = exp.column("first_order_date", table="facts")
+    cohort = exp.func("date_trunc", exp.Literal.string(grain), first, dialect=_DIALECT)
+    rows = _cut(fact, is_prepared, "period", filters, grain)
+    rows = rows.select(exp.cast(cohort, "date").as_("cohort")).where(
+        first.copy() >= _parameter("start")
+    )
+    query = _grouped(rows, _aggregates([kpi_id]), "cohort", grain)
+    return _Query(query.sql(_DIALECT), _names(query))
+
+
 def rows_behind(
     con: duckdb.DuckDBPyConnection,
     kpi_id: str,
@@ -573,16 +640,20 @@ def _query(
     dimension: str | None,
     grain: Grain | None,
 ) -> exp.Select:
-    aggregates = []
+    rows = _cut(fact, is_prepared, MEASURES[kpi_ids[0]].span, filters, grain)
+    return _grouped(rows, _aggregates(kpi_ids), dimension, grain)
+
+
+def _aggregates(kpi_ids: Sequence[str]) -> list[exp.Expr]:
+    found = []
     for kpi_id in kpi_ids:
         measure = MEASURES[kpi_id]
-        aggregates.append(_aliased(measure.numerator, f"{kpi_id}__{_NUMERATOR}"))
+        found.append(_aliased(measure.numerator, f"{kpi_id}__{_NUMERATOR}"))
         if measure.denominator is not None:
-            aggregates.append(_aliased(measure.denominator, f"{kpi_id}__{_DENOMINATOR}"))
+            found.append(_aliased(measure.denominator, f"{kpi_id}__{_DENOMINATOR}"))
         for name, expression in measure.beside.items():
-            aggregates.append(_aliased(expression, f"{kpi_id}__{name}"))
-    rows = _cut(fact, is_prepared, MEASURES[kpi_ids[0]].span, filters, grain)
-    return _grouped(rows, aggregates, dimension, grain)
+            found.append(_aliased(expression, f"{kpi_id}__{name}"))
+    return found
 
 
 def _aliased(expression: str, name: str) -> exp.Expr:

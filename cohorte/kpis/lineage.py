@@ -29,7 +29,7 @@ _RAW, _STAGED = "raw.", "stg_"
 
 @dataclass(frozen=True)
 class Node:
-    """A table, or the KPI (``kpi.orders``). `step`: how many steps it is at most from what was delivered."""
+    """A table, or the KPI (``kpi.orders``). `step`: so many steps at most from what came."""
 
     name: str
     kind: Kind

@@ -10,12 +10,22 @@ import polars as pl
 import streamlit as st
 
 from cohorte.i18n import N_
-from cohorte.kpis import Grain, Kpi, KpiValue, Period, dimensions, is_decomposable, kpi
+from cohorte.kpis import (
+    Grain,
+    Kpi,
+    KpiValue,
+    Period,
+    dimensions,
+    is_decomposable,
+    is_followed,
+    kpi,
+)
 from cohorte.kpis.definitions import MEASURES
 from dashboards import address, exports, figures, periods, queries, reports, theme, vocabulary
 from dashboards.charts import Plot
 from dashboards.components import (
     Column,
+    Heat,
     bar,
     card,
     cell,
@@ -23,6 +33,7 @@ from dashboards.components import (
     choice,
     draw,
     empty,
+    heat_table,
     legend,
     note,
     open_table,
@@ -41,6 +52,7 @@ AGAINST = {
     "year": N_("A year before"),
     "none": N_("Nothing"),
 }
+COHORTS = ("0", "6", "12", "24")
 COURSES = 5
 ROWS_SHOWN = 50
 CUSTOMERS_SHOWN = 25
@@ -67,6 +79,7 @@ def render() -> None:
     parts = pl.DataFrame()
     if dimension:
         parts = _parts(chosen, dimension, period, against, filters, _)
+    _cohorts(chosen, grain, filters, _)
     _take_away(chosen, grain, period, filters, drawn, parts, key, _)
     _behind(chosen, period, filters, _)
 
@@ -421,6 +434,47 @@ def _parts_say(
     )
 
 
+def _cohorts(chosen: Kpi, grain: Grain, filters: Filtered, _: Words) -> None:
+    """The figure of those who first ordered in each of the last periods, then and ever since."""
+    if not is_followed(chosen.kpi_id):
+        return
+    step: Grain = grain if grain in ("quarter", "year") else "month"
+    with card(
+        "cohorts",
+        _("{kpi} by cohort", kpi=chosen.title(_.code)),
+        _("Row: when they first ordered. Column: so many steps later. The last one still runs."),
+    ):
+        count = choice(
+            _("Cohorts followed"),
+            COHORTS,
+            lambda each: _("None") if each == "0" else _.number(int(each)),
+            "cohorts",
+            "0",
+            is_labelled=True,
+        )
+        if count == "0":
+            return
+        found = queries.kpi_cohorts(chosen.kpi_id, step, int(count), filters)
+        later = [float(each.value or 0) for values in found.values() for each in values[1:]]
+        top = max([*later, 0.0]) or 1.0
+        rows = [
+            (
+                _.bucket(day, step, axis=True),
+                [
+                    Heat(
+                        _.figure(each.value, chosen.unit, short=True),
+                        float(each.value or 0) / top if after else None,
+                        after == len(values) - 1,
+                    )
+                    for after, each in enumerate(values)
+                ],
+            )
+            for day, values in found.items()
+        ]
+        head = [_("First order"), "0", *(f"+{after}" for after in range(1, int(count)))]
+        draw(heat_table(head, rows, _("{kpi} by cohort", kpi=chosen.title(_.code))))
+
+
 def _plain(value: KpiValue | None) -> float | None:
     return float(value.value) if value and value.value is not None else None
 
@@ -468,6 +522,11 @@ def _take_away(
                 "PNG", lambda: reports.png(drawn), f"{name}.png", "image/png",
                 on_click="ignore", icon=":material/download:", key="png",
             )  # fmt: skip
+        written, about = reports.record(), reports.about(_)
+        st.download_button(
+            "PDF", lambda: reports.as_pdf(written, about, _), f"{name}.pdf", "application/pdf",
+            on_click="ignore", icon=":material/download:", key="pdf",
+        )  # fmt: skip
 
 
 def _behind(chosen: Kpi, period: Period, filters: Filtered, _: Words) -> None:

@@ -51,7 +51,8 @@ BESIDE = (
 )
 MOST_FIGURES = 12
 CHOICE = "overview"
-WHY = ("channel", "store", "product_category", "rfm_segment", "region", "country_code", "party")
+WHY = ("channel", "store", "product_category", "party", "region", "country_code")
+"""Not by RFM segment: who bought last decides that, so it would explain buying by buying."""
 NEARLY_ALL = 0.8
 """A part this large says nothing: it moves as the whole does."""
 WHY_SHOWN = 4
@@ -281,7 +282,9 @@ def _why(period: Period, previous: Period, _: Words) -> None:
         effect=_.difference(strongest[1], "money"),
     )
     with card(
-        "why", title, _("What each channel, shop, segment and place adds to the change of revenue")
+        "why",
+        title,
+        _("What each channel, shop, category, kind of customer and place adds to the change"),
     ):
         tokens = theme.tokens(st.context.theme.type)
         draw(

@@ -12,10 +12,12 @@ from cohorte.kpis import add_months
 from dashboards import charts, queries, theme
 from dashboards.charts import Line
 from dashboards.components import (
+    Heat,
     card,
     choice,
     draw,
     empty,
+    heat_table,
     insight,
     legend,
     line_legend,
@@ -25,7 +27,7 @@ from dashboards.components import (
     strip,
 )
 from dashboards.language import Words, words
-from dashboards.markup import Html, div, tag
+from dashboards.markup import Html
 
 MEASURES = {
     "customers_count": N_("Customers"),
@@ -123,47 +125,18 @@ def _triangle(
         (v / cohorts[c][0] for c in shown if cohorts[c][0] for v in cohorts[c][1:width]),
         default=1.0,
     )
-    head = [
-        tag("th", _("First order"), scope="col"),
-        tag("th", _(MEASURES[measure]), cls="num", scope="col"),
-    ]
-    head += [tag("th", f"+{after}", cls="num", scope="col") for after in range(1, width)]
     rows = []
     for cohort in shown:
         values = cohorts[cohort]
-        cells = [
-            tag("th", _.bucket(cohort, "month", axis=True), scope="row"),
-            tag("td", _said(values[0], measure, _), cls="num base"),
-        ]
-        for after in range(1, width):
-            if after >= len(values):
-                cells.append(tag("td", ""))
-                continue
-            part = values[after] / values[0] if values[0] else 0.0
-            text = _.percent(part, 0) if as_share else _said(values[after], measure, _)
+        cells = [Heat(_said(values[0], measure, _))]
+        for after, value in enumerate(values[1:width], 1):
+            part = value / values[0] if values[0] else 0.0
             running = after == len(values) - 1 and not _is_over(as_of)
-            cells.append(
-                tag(
-                    "td",
-                    text,
-                    cls="num heat running" if running else "num heat",
-                    style=f"--a:{round(100 * part / (top or 1))}%",
-                )
-            )
-        rows.append(tag("tr", cells))
-    return div(
-        tag(
-            "table",
-            tag("thead", tag("tr", head)),
-            tag("tbody", rows),
-            cls="co-table co-heat",
-            aria_label=_("Cohorts"),
-        ),
-        cls="co-table-box",
-        tabindex=0,
-        role="region",
-        aria_label=_("Cohorts"),
-    )
+            text = _.percent(part, 0) if as_share else _said(value, measure, _)
+            cells.append(Heat(text, part / (top or 1), running))
+        rows.append((_.bucket(cohort, "month", axis=True), cells))
+    head = [_("First order"), _(MEASURES[measure]), *(f"+{after}" for after in range(1, width))]
+    return heat_table(head, rows, _("Cohorts"))
 
 
 def _is_over(as_of: date) -> bool:

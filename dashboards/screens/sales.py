@@ -309,7 +309,6 @@ def _stages(_: Words) -> None:
     body = []
     slowest, slowest_days = "", 0.0
     medians = {stage: quantile(survival(*counted), 0.5) for stage, counted in stays.items()}
-    top = max((each for each in medians.values() if each), default=1.0) or 1.0
     for stage, (ended, waiting) in stays.items():
         curve = survival(ended, waiting)
         median, ninth = medians[stage], quantile(curve, 0.9)
@@ -319,7 +318,6 @@ def _stages(_: Words) -> None:
             [
                 span(stage, cls="main"),
                 _.days(median) if median is not None else "–",
-                bar((median or 0) / top),
                 _.days(ninth) if ninth is not None else "–",
                 _.number(sum(waiting.values())),
             ]
@@ -339,9 +337,8 @@ def _stages(_: Words) -> None:
         draw(
             table(
                 [
-                    Column(_("Stage")),
+                    Column(_("Sales stage")),
                     Column(_("Median"), "num first"),
-                    Column("", "wide"),
                     Column(_("Nine in ten within"), "num hide"),
                     Column(_("In it now"), "num hide"),
                 ],

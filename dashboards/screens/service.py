@@ -37,8 +37,9 @@ HEADLINE = (
     "csat",
 )
 PERIODS = {"90d": N_("Last 90 days"), "12m": N_("Last 12 months"), "24m": N_("Last 24 months")}
-BY = ("category", "channel", "priority", "product_category", "product_name")
-HEARD_BY = ("channel", "product_category", "product_name")
+BY = ("category", "channel", "priority")
+BY_PRODUCT = ("product_category", "product_name")
+HEARD_BY = ("channel", *BY_PRODUCT)
 SPEEDS = {
     "day": N_("resolved within a day"),
     "days": N_("within three days"),
@@ -81,7 +82,8 @@ def render() -> None:
         _nps(period, _)
     with right:
         _return(_)
-    _heard(period, _)
+    if queries.tells_of_products():
+        _heard(period, _)
 
 
 def _flow(period: Period, _: Words) -> None:
@@ -121,7 +123,13 @@ def _parts(period: Period, _: Words) -> None:
         _("What tickets are about, and how long they take"),
         _("Medians; tickets still open count for as long as they have been"),
     ):
-        by = choice(_("By"), BY, lambda each: _(vocabulary.DIMENSIONS[each]), "by", "category")
+        by = choice(
+            _("By"),
+            (*BY, *BY_PRODUCT) if queries.tells_of_products() else BY,
+            lambda each: _(vocabulary.DIMENSIONS[each]),
+            "by",
+            "category",
+        )
         opened = queries.kpi_parts("tickets_opened", by, period)
         answered = queries.kpi_parts("first_response_time", by, period)
         resolved = queries.kpi_parts("resolution_time", by, period)

@@ -22,9 +22,11 @@ from cohorte.kpis import (
     breakdown,
     buckets,
     catalogue,
+    cohorts,
     compare,
     contributions,
     dimensions,
+    is_followed,
     kpi,
     kpi_values,
     last_days,
@@ -554,6 +556,25 @@ def test_revenue_by_category_of_product_sums_to_the_revenue_of_orders(
     assert rows_behind(con, "net_revenue", OCTOBER, tea)["order_id"].to_list() == ["2"]
     effects = contributions(con, "net_revenue", "product_category", OCTOBER)
     assert {each.part: each.effect for each in effects} == said
+
+
+def test_cohorts_are_followed_from_their_first_order(con: duckdb.DuckDBPyConnection) -> None:
+    """C3 came in July and ordered in August; C2 came in October and returned it."""
+    found = cohorts(con, "net_revenue", "month", 4)
+    assert {str(day): [each.value for each in values] for day, values in found.items()} == {
+        "2026-07-01": [20, 20, 0, 0],
+        "2026-08-01": [0, 0, 0],
+        "2026-09-01": [0, 0],
+        "2026-10-01": [0],
+    }
+    buyers = cohorts(con, "active_customers", "quarter", 4)
+    assert [int(each.value or 0) for each in buyers[date(2026, 1, 1)]] == [1, 0, 0, 1]
+    assert [int(each.value or 0) for each in buyers[date(2026, 7, 1)]] == [1, 0]
+    (last, *_none) = cohorts(con, "orders", "year", 2, {"channel": ("web",)})[date(2026, 1, 1)]
+    assert last.value == 1
+    assert not is_followed("purchase_frequency")
+    with pytest.raises(SettingsError, match="not told of cohorts"):
+        cohorts(con, "nps", "month", 3)
 
 
 def test_service_is_told_by_product_and_answers_by_channel(
