@@ -448,7 +448,9 @@ def _print_report(report: RunReport, currency: str) -> None:
             f"... and {len(told) - MESSAGES} more: the screen Data has them all", markup=False
         )
     if report.version is not None:
-        out.print(f"\nPublished {report.version.version}, as of {report.as_of}", markup=False)
+        is_new = report.version.run_id == report.run_id
+        done = "Published" if is_new else "Nothing is new: still serving"
+        out.print(f"\n{done} {report.version.version}, as of {report.as_of}", markup=False)
         _print_figures(report.version.key_figures, currency)
 
 

@@ -19,9 +19,16 @@ from cohorte.formats import settle_format
 from cohorte.logs import log_about, log_to, logger
 from cohorte.segments.audience import PEOPLE_DAYS, PEOPLE_DIR
 from cohorte.settings import RetentionSettings
-from cohorte.warehouse import connect_raw, sync_folder, writer_config, writer_lock
+from cohorte.warehouse import (
+    connect_raw,
+    connect_work,
+    sync_folder,
+    writer_config,
+    writer_lock,
+)
 from cohorte.workspace import Workspace
 from pipelines.publish import clear_leftovers, collect_versions
+from pipelines.standing import forget_all
 
 MOMENTS = {"web_events": "occurred_at", "email_events": "occurred_at"}
 BUILD_LOG_BYTES = 10_000_000
@@ -55,6 +62,9 @@ def _trim_raw(workspace: Workspace, retention: RetentionSettings, now: datetime)
     done = [f"raw: {count:,} {what} removed" for what, count in removed.items() if count]
     if done:
         rewrite(workspace.raw_path, workspace)
+        if workspace.work_path.is_file():
+            with closing(connect_work(workspace)) as work:
+                forget_all(work)  # the next refresh begins it anew
     return done
 
 

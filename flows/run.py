@@ -138,8 +138,8 @@ def execute(context: RunContext, options: RunOptions, call: Call = directly) -> 
         context.served_before = served_version(workspace)
         report = RunReport(context.run_id, context.as_of, "running")
         try:
-            if BUILT_BY_DBT & set(names):
-                _ = context.dbt
+            if BUILT_BY_DBT & set(names) and not workspace.work_path.is_file():
+                _ = context.dbt  # it reads its project while files are read
             for name in names:
                 call(name, lambda name=name: run_station(context, name))  # type: ignore[misc]
             report.status, report.message = "succeeded", listed(mended)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -63,6 +62,7 @@ class RunContext:
     station: str = ""
     gates_failed: list[Gate] = field(default_factory=list)
     served_before: VersionInfo | None = None
+    is_work_open: bool = False
     _dbt: DbtSession | None = None
     _open: ExitStack = field(default_factory=ExitStack)
 
@@ -107,16 +107,7 @@ def ingest(context: RunContext) -> StationResult:
 
 
 def stage(context: RunContext) -> StationResult:
-    """One row a record, latest version of each, names and types of the vocabulary.
-
-    A refresh builds everything, so it begins with an empty database: tables replaced in place
-    would leave the file twice as large, and those that no model makes any more would stay.
-    """
-    if context.anew or context.full_refresh:
-        for path in (context.workspace.work_path, _wal(context.workspace)):
-            path.unlink(missing_ok=True)
-        with closing(connect_work(context.workspace)):
-            pass
+    """One row a record, latest version of each, names and types of the vocabulary."""
     return _build(context, "stage", rows_from=("raw", "main"), rows_to="staging")
 
 
@@ -184,7 +175,8 @@ def profile(context: RunContext) -> StationResult:
     from flows.scoring import show_propensities
     from pipelines.attributes import show_attributes
 
-    done = _build(context, "profile", rows_from=("work", "marts"), rows_to="marts")
+    again = {"customer_profiles"}  # columns are added to it below, which dbt knows nothing of
+    done = _build(context, "profile", rows_from=("work", "marts"), rows_to="marts", again=again)
     with closing(connect_work(context.workspace)) as work:
         show_propensities(work, context.workspace)
         told = show_attributes(work, context.workspace, context.as_of)
@@ -205,7 +197,7 @@ def segment(context: RunContext) -> StationResult:
         segments = all_segments(workspace, store)
     with closing(connect_work(workspace)) as work:
         lay_score_days(workspace, work, context.as_of)
-        lay_day_sql(workspace, work, context.as_of)
+        lay_day_sql(work, context.as_of)
         lay_late_facts(workspace, work, context.as_of)
         served = served_version(workspace)
         previous = history = None
@@ -290,11 +282,16 @@ BUILT_BY_DBT = frozenset({"stage", "unify", "features", "profile"})
 
 
 def run_station(context: RunContext, name: str) -> StationResult:
-    """Run one station, time it, log it and keep its result in the context."""
+    """Run one station, or leave it as it stands; time it, log it and keep its result."""
+    from flows.standing import done_before, keep_standing
+
     begun = time.monotonic()
     context.started, context.station = True, name
     with log_about(station=name):
-        result = STATIONS[name](context)
+        result = done_before(context, name)
+        if result is None:
+            with keep_standing(context, name) as kept:
+                result = kept.result = STATIONS[name](context)
     accepted = result.accepted or result.rows_in - result.rejected
     timed = StationResult(
         name,
@@ -322,9 +319,14 @@ def run_station(context: RunContext, name: str) -> StationResult:
 
 
 def _build(
-    context: RunContext, tag: str, *, rows_from: tuple[str, str], rows_to: str
+    context: RunContext,
+    tag: str,
+    *,
+    rows_from: tuple[str, str],
+    rows_to: str,
+    again: Collection[str] = (),
 ) -> StationResult:
-    results = context.dbt.build(f"tag:{tag}", full_refresh=context.full_refresh)
+    results = context.dbt.build(f"tag:{tag}", full_refresh=context.full_refresh, again=again)
     failures = [
         f"{node.name} {node.status}: {node.message}"
         for node in results
@@ -356,7 +358,3 @@ def _rows(work: duckdb.DuckDBPyConnection, database: str, schema: str) -> int:
             [database, schema],
         ).fetchall()[0][0]
     )
-
-
-def _wal(workspace: Workspace) -> Path:
-    return workspace.work_path.with_name(f"{workspace.work_path.name}.wal")

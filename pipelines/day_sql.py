@@ -1,6 +1,6 @@
 """The marts' own SQL, kept in every version, so that customers can be seen as of any past day.
 
-dbt compiled it as of the day of the run. That day is replaced by one that no fact bears, and the
+dbt built it as of the day of the run. That day is replaced by one that no fact bears, and the
 names of the build database's tables by those of a version.
 """
 
@@ -8,70 +8,71 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 
 import duckdb
 import sqlglot
 from sqlglot import exp
 
 from cohorte.segments.past import DAY_SQL, MARK
-from cohorte.workspace import Workspace
+from pipelines.standing import built_sql
 
 _PARTY = "(select customer_id, party = 'business' as is_business from customer_profiles)"
-_ACTIVITY = "intermediate/int_customers__activity.sql"
 _WITHOUT_A_DAY = ("rfm", "permissions")
 """What looks from a day only by the tables that it reads."""
 
 
-def lay_day_sql(workspace: Workspace, work: duckdb.DuckDBPyConnection, as_of: date) -> None:
-    """Lay what looks from a day into the build database; nothing of what dbt did not compile."""
-    models = workspace.dbt_target_dir / "compiled" / "cohorte" / "models"
+Read = Callable[[str], str]
+"""Gives the SQL by which a dbt model was built."""
+
+
+def lay_day_sql(work: duckdb.DuckDBPyConnection, as_of: date) -> None:
+    """Lay what looks from a day into the build database; nothing of what dbt did not build."""
+
+    def read(model: str) -> str:
+        sql = built_sql(work, model)
+        sql = sql.replace('"work"."intermediate"."int_customers__golden_records"', _PARTY)
+        return sql.replace('"work"."marts".', "")
+
     work.execute("create schema if not exists segments")
     work.execute(
         f"create or replace table segments.{DAY_SQL} (place integer, name varchar, sql varchar)"
     )
-    made: dict[str, Callable[[Path], str]] = {
-        "customer_features": lambda folder: _read(folder / "marts/customer_features.sql"),
-        "rfm": lambda folder: _read(folder / "marts/rfm.sql"),
+    made: dict[str, Callable[[Read], str]] = {
+        "customer_features": lambda read: read("customer_features"),
+        "rfm": lambda read: read("rfm"),
         "lifecycle": _lifecycle,
-        "consents": lambda folder: _read(folder / "marts/consents.sql"),
+        "consents": lambda read: read("consents"),
         "permissions": _permissions,
     }
     for place, (name, make) in enumerate(made.items()):
         try:
-            sql = make(models)
-        except FileNotFoundError:
+            sql = make(read)
+        except KeyError:
             return
         if f"'{as_of.isoformat()}'" not in sql and name not in _WITHOUT_A_DAY:
-            return  # compiled for another day
+            return  # built for another day
         sql = sql.replace(f"'{as_of.isoformat()}'", f"'{MARK.isoformat()}'")
         work.execute(f"insert into segments.{DAY_SQL} values (?, ?, ?)", [place, name, sql])
 
 
-def _read(path: Path) -> str:
-    sql = path.read_text(encoding="utf-8")
-    sql = sql.replace('"work"."intermediate"."int_customers__golden_records"', _PARTY)
-    return sql.replace('"work"."marts".', "")
-
-
-def _lifecycle(models: Path) -> str:
+def _lifecycle(read: Read) -> str:
     """The mart's own expression of the status, over the SQL of what customers did."""
-    mart = sqlglot.parse_one(_read(models / "marts/customers.sql"), dialect="duckdb")
+    mart = sqlglot.parse_one(read("customers"), dialect="duckdb")
     named = mart.find_all(exp.Alias)
     status = next(each for each in named if each.alias == "lifecycle_status")
     for column in status.find_all(exp.Column):
         if column.name == "has_lead":
             column.replace(exp.func("coalesce", column.copy(), exp.false()))
     return (
-        f"with activity as ({_read(models / _ACTIVITY)})"
+        f"with activity as ({read('int_customers__activity')})"
         f" select customers.customer_id, {status.sql('duckdb')}"
         " from customers left join activity on customers.customer_id = activity.customer_id"
     )
 
 
-def _permissions(models: Path) -> str:
+def _permissions(read: Read) -> str:
     """The mart's own flags of who may be contacted."""
-    mart = sqlglot.parse_one(_read(models / "marts/customer_profiles.sql"), dialect="duckdb")
+    mart = sqlglot.parse_one(read("customer_profiles"), dialect="duckdb")
     allowed = next(each for each in mart.find_all(exp.CTE) if each.alias == "permissions")
     flags = [
         each.sql("duckdb")

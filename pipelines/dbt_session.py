@@ -17,21 +17,26 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self, cast
 
+import duckdb
+
 from cohorte.errors import CohorteError
 from cohorte.paths import dbt_dir
 from cohorte.settings import WorkspaceSettings
 from cohorte.sources import Source
 from cohorte.workspace import Workspace
+from pipelines.standing import Standing, files_digest, is_relation
 
 CHILD_LOG = "dbt_child.log"
 LOG_TAIL_CHARACTERS = 2_000
+BUILT = ("success", "pass")
+"""dbt's words for what was built, or found nothing: a test that warns asks again next time."""
 
 NodeKind = Literal["model", "seed", "test", "unit_test", "operation"]
 
@@ -178,11 +183,14 @@ class DbtSession:
         full_refresh: bool = False,
         unit_tests: bool = False,
         tests: bool = True,
+        again: Collection[str] = (),
     ) -> list[NodeResult]:
-        """Build and test what ``select`` names, in order; what fails is returned, not raised.
+        """Build and test of what ``select`` names all that does not stand, in order.
 
-        Raises CohorteError when nothing is selected, when the project does not read, or when
-        the child process ends.
+        What would be as it is, is left and not among the results (see ``pipelines.standing``),
+        unless ``again`` names it or ``full_refresh`` asks for everything. What fails is returned,
+        not raised. Raises CohorteError when nothing is selected, when the project does not read,
+        or when the child process ends.
         """
         reply = self._ask(
             {
@@ -190,15 +198,15 @@ class DbtSession:
                 "full_refresh": full_refresh,
                 "unit_tests": unit_tests,
                 "tests": tests,
+                "again": sorted(again),
                 "variables": self.variables,
             }
         )
         if "error" in reply:
             raise CohorteError(str(reply["error"]), where=f"dbt {select}", remedy=self._remedy)
-        results = [NodeResult(**result) for result in reply["results"]]
-        if not results:
+        if not reply["selected"]:
             raise CohorteError("nothing is selected", where=f"dbt {select}")
-        return results
+        return [NodeResult(**result) for result in reply["results"]]
 
     def build_all(self, select: str) -> None:
         """Build what ``select`` names, untested; CohorteError naming the node that fails."""
@@ -325,48 +333,98 @@ class _Project:
         ]
         parsed = dbtRunner().invoke(["parse", *self._arguments])
         self._error = "" if parsed.success else str(parsed.exception)
-        self._runner = dbtRunner(manifest=cast(Any, parsed.result)) if parsed.success else None
+        self._manifest = cast(Any, parsed.result)
+        self._runner = dbtRunner(manifest=self._manifest) if parsed.success else None
+        self._raw: dict[str, str] = {}
+        self._raw_seen = ""
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         if self._runner is None:
             return {"error": self._error}
         if "compile" in request:
             return self._compiled(request)
-        command = [
-            "build",
-            *self._arguments,
-            *("--select", request["select"]),
-            *("--indirect-selection", "buildable"),
-            *("--vars", json.dumps(request["variables"])),
-        ]
+        return self._built(request)
+
+    def _built(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What was built and tested: all that is selected and does not stand."""
+        selection = ["--select", request["select"], "--indirect-selection", "buildable"]
+        compiled = self._invoke("compile", request, *selection)
+        if compiled.result is None:
+            return {"error": str(compiled.exception or "dbt gave no results")}
+        excluded = {"unit_test"} if request["tests"] else {"unit_test", "test"}
+        nodes = {
+            run.node.unique_id: run.node
+            for run in compiled.result.results
+            if str(run.node.resource_type) not in excluded
+        }
+        if request["unit_tests"]:
+            excluded.remove("unit_test")
+        with self._standing(nodes) as standing:
+            standing.drop_unknown(
+                {
+                    (node.schema, node.alias)
+                    for node in self._manifest.nodes.values()
+                    if is_relation(node)
+                }
+            )
+            stale = standing.stale(
+                request["again"], everything=request["full_refresh"] or request["unit_tests"]
+            )
+            standing.forget(stale)
+        if nodes and not stale:
+            return {"selected": len(nodes), "results": []}
+        if len(stale) < len(nodes):
+            names = " ".join(nodes[node].name for node in stale)
+            selection = ["--select", names, "--indirect-selection", "empty"]
         if request["full_refresh"]:
-            command.append("--full-refresh")
-        if not request["unit_tests"]:
-            command += ["--exclude-resource-type", "unit_test"]
-        if not request.get("tests", True):
-            command += ["--exclude-resource-type", "test"]
-        try:
-            done = self._runner.invoke(command)
-        finally:
-            _close_connections()
+            selection.append("--full-refresh")
+        done = self._invoke("build", request, *selection, *_without(*excluded))
         if done.result is None or not hasattr(done.result, "results"):
             return {"error": str(done.exception or "dbt gave no results")}
-        return {"results": [asdict(_result(node)) for node in done.result.results]}
+        good = {run.node.unique_id for run in done.result.results if str(run.status) in BUILT}
+        with self._standing(nodes) as standing:
+            standing.note(good & stale, request["select"].removeprefix("tag:"))
+        results = [asdict(_result(run)) for run in done.result.results]
+        return {"selected": len(results), "results": results}
 
-    def _compiled(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The SQL of one model."""
+    def _invoke(self, command: str, request: dict[str, Any], *arguments: str) -> Any:
         assert self._runner is not None  # noqa: S101
         variables = ("--vars", json.dumps(request["variables"]))
         try:
-            done = self._runner.invoke(
-                ["compile", *self._arguments, "--select", request["compile"], *variables]
-            )
+            return self._runner.invoke([command, *self._arguments, *arguments, *variables])
         finally:
             _close_connections()
+
+    @contextlib.contextmanager
+    def _standing(self, nodes: dict[str, Any]) -> Iterator[Standing]:
+        """What stands of these nodes, with the databases open meanwhile."""
+        raw = Path(os.environ["COHORTE_RAW_DB"])
+        seen = files_digest(raw.parent, [raw])
+        if seen != self._raw_seen:
+            self._raw, self._raw_seen = {}, seen
+        config: dict[str, Any] = {
+            "memory_limit": os.environ["COHORTE_MEMORY_LIMIT"],
+            "threads": os.environ["COHORTE_THREADS"],
+            "temp_directory": os.environ["COHORTE_TEMP_DIR"],
+            "storage_compatibility_version": "v1.5.0",
+        }
+        with contextlib.closing(
+            duckdb.connect(os.environ["COHORTE_WORK_DB"], config=config)
+        ) as connection:
+            connection.execute("attach ? as raw (read_only)", [str(raw)])
+            yield Standing(connection, nodes, self._manifest.sources, self._raw)
+
+    def _compiled(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The SQL of one model."""
+        done = self._invoke("compile", request, "--select", request["compile"])
         for run in getattr(done.result, "results", None) or []:
             if run.node.name == request["compile"]:
                 return {"sql": run.node.compiled_code}
         return {"error": str(done.exception or "there is no such model")}
+
+
+def _without(*kinds: str) -> list[str]:
+    return [part for kind in kinds for part in ("--exclude-resource-type", kind)]
 
 
 def _result(run: Any) -> NodeResult:

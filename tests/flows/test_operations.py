@@ -28,6 +28,7 @@ from cohorte.store import open_store
 from cohorte.warehouse import (
     connect_raw,
     connect_reader,
+    connect_work,
     list_versions,
     open_served,
     sha256_of,
@@ -41,6 +42,7 @@ from flows.housekeeping import keep_house
 from flows.run import RunOptions, execute, new_context
 from pipelines.history import history_path
 from pipelines.publish import published_hashes
+from pipelines.standing import begun_by, code_digest
 from tests.support.workspaces import MEMBERS, small_shop
 
 NOW = datetime(2026, 11, 21, 5, tzinfo=UTC)
@@ -282,6 +284,8 @@ def test_housekeeping_keeps_what_is_declared_and_leaves_no_byte_of_the_rest(shop
         ]
         assert raw.execute("select count(*) + 1 from contacts").fetchall() == before
     assert b"old-secret" not in workspace.raw_path.read_bytes()
+    with closing(connect_work(workspace)) as work:
+        assert not begun_by(work, code_digest())
     assert keep_house(workspace, NOW) == []
     assert sha256_of(workspace.versions_dir / "v2.duckdb") == report.version.sha256
 

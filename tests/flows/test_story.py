@@ -100,8 +100,12 @@ def test_the_run_is_recorded(shop):
 def test_running_again_changes_nothing(shop):
     workspace, report = shop
     again = run(workspace)
-    assert published_hashes(again.version) == published_hashes(report.version)
+    assert again.version == report.version
+    assert [(station.rows_in, station.rows_out) for station in again.stations[1:-1]] == [
+        (station.rows_in, station.rows_out) for station in report.stations[1:-1]
+    ]
     assert again.stations[0].rows_in == 0
+    assert again.stations[-1].messages == ("nothing is new: v1 stays",)
 
 
 def test_a_full_refresh_gives_the_same_hashes(shop):
@@ -142,6 +146,8 @@ def test_a_bad_file_is_told_and_the_rest_goes_on(tmp_path):
 def test_a_gate_that_fails_leaves_the_served_version(tmp_path, monkeypatch):
     workspace = small_shop(tmp_path)
     run(workspace)
+    with (workspace.root / "cohorte.yml").open("a") as settings:
+        settings.write("# With nothing new, nothing would be published.\n")
     from pipelines import gates
 
     monkeypatch.setattr(gates, "reconciliation_gate", lambda _: gates.Gate("totals", False, "no"))
