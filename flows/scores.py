@@ -16,8 +16,8 @@ from cohorte.store import open_store
 from cohorte.warehouse import connect_work, open_served, writer_lock
 from cohorte.workspace import Workspace
 from flows.lead_scores import score_leads_of
-from flows.scoring import learn, segment_rules
-from models.asof import MARK, CustomersAt
+from flows.scoring import customers_at, learn, segment_rules
+from models.asof import MARK
 from models.clusters import ESTIMATOR_NAME as CLUSTERS
 from models.clusters import apply_clusters, learn_clusters
 from models.lookalikes import Lookalikes, find_lookalikes
@@ -153,7 +153,7 @@ def _features_on(
     if not sql:
         yield FEATURES
         return
-    with closing(CustomersAt(work, sql, workspace.settings.time_zone)) as customers:
+    with customers_at(work, workspace, sql, day) as customers:
         yield customers.relation(day)
 
 
@@ -205,12 +205,12 @@ def evaluate_score(workspace: Workspace, name: str, now: datetime) -> dict[str, 
         sql = _features_sql(workspace, day)
         with (
             closing(connect_work(workspace)) as work,
-            closing(CustomersAt(work, sql, workspace.settings.time_zone)) as customers,
+            customers_at(work, workspace, sql, day) as customers,
         ):
             since = []
             for at in ended:
                 later = at + timedelta(days=propensity.within_days)
-                customers.mark_members(later, propensity.will, "who_did")
+                customers.mark_members(later, propensity.will, "who_did", known_then=False)
                 came = work.sql("select customer_id from who_did").pl()["customer_id"]
                 checks = outcome_checks(full, day, at, history.read(at), came)
                 figures = {check.measure: check.value for check in checks}

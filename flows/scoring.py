@@ -33,9 +33,11 @@ from models.registry import Registry
 from models.renewal import score_contracts
 from models.suggestions import keep_suggestions
 from models.value import score_customers
+from pipelines.late_facts import lay_late_facts
 
 __all__ = [
     "ScoringReport",
+    "customers_at",
     "features_sql",
     "learn",
     "score_workspace",
@@ -147,6 +149,16 @@ def show_propensities(work: duckdb.DuckDBPyConnection, workspace: Workspace) -> 
     return add_to_profiles(work, asked) if asked else 0
 
 
+@contextmanager
+def customers_at(
+    work: duckdb.DuckDBPyConnection, workspace: Workspace, sql: str, as_of: date
+) -> Iterator[CustomersAt]:
+    """The features of days past, from what had been delivered by them."""
+    lay_late_facts(workspace, work, as_of)
+    with closing(CustomersAt(work, sql, workspace.settings.time_zone)) as customers:
+        yield customers
+
+
 def learn(
     work: duckdb.DuckDBPyConnection,
     workspace: Workspace,
@@ -157,7 +169,7 @@ def learn(
 ) -> TrainReport:
     """Learn a propensity anew; ``sql`` says how to read the features of days past."""
     registry = Registry(workspace.artifacts_dir)
-    with closing(CustomersAt(work, sql, workspace.settings.time_zone)) as customers:
+    with customers_at(work, workspace, sql, as_of) as customers:
         return train_propensity(customers, propensity, as_of=as_of, registry=registry, now=now)
 
 

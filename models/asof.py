@@ -8,6 +8,7 @@ day equal to the replacement.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
@@ -25,6 +26,8 @@ from cohorte.segments import (
     load_catalogue,
     members,
 )
+from cohorte.segments.catalogue import ACTIVITIES
+from cohorte.segments.past import FACTS, LATE_FACTS
 
 __all__ = ["MARK", "CustomersAt", "RenderFeatures", "population_of", "write_members"]
 
@@ -37,6 +40,16 @@ STANDING = (
     "first_seen_at", "created_date",
 )  # fmt: skip
 """What people are is as known now, whatever the day: rules may test it, scores do not use it."""
+
+LATE = f"segments.{LATE_FACTS}"
+_LATE_OF_A_DAY = f"""
+    select entity, source, record_id from {LATE} as late
+    semi join (from {LATE} where record_id is null and loaded_date <= $day) as begun
+        on late.entity = begun.entity and late.source = begun.source
+    where record_id is not null and loaded_date > $day
+"""
+"""What had not been delivered by a day. The history that a source brings when it first delivers
+counts by the days it bears; from then on a fact counts from the day of its delivery."""
 
 RenderFeatures = Callable[[date], str]
 """The SELECT of ``customer_features`` as of a day, over the marts of the work database."""
@@ -65,7 +78,8 @@ class CustomersAt:
     con: duckdb.DuckDBPyConnection
     sql: str
     time_zone: str
-    _made: set[date] = field(default_factory=set)
+    _made: list[tuple[str, str]] = field(default_factory=list)
+    """Tables and views made, in the order of their making."""
 
     def __post_init__(self) -> None:
         if _literal(MARK) not in self.sql:
@@ -79,15 +93,24 @@ class CustomersAt:
         """Of the SQL, so that an artifact says which features it was learned on."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
-    def relation(self, day: date) -> str:
-        """The name of the table of a day."""
-        name = f"customers_at_{day:%Y%m%d}"
-        if day not in self._made:
+    def relation(self, day: date, *, known_then: bool = True) -> str:
+        """The name of the table of a day, told from what had been delivered by its end.
+
+        Without ``known_then`` from all that bears the day or an earlier one, whenever it came.
+        """
+        late = known_then and self._came_late(day)
+        name = f"customers_{'then' if late else 'at'}_{day:%Y%m%d}"
+        if ("table", name) not in self._made:
             sql = self.sql.replace(_literal(MARK), _literal(day))
             if MARK.isoformat() in sql:
                 raise CohorteError("the SQL of the features holds the day in another form")
-            self.con.execute(f"""
-                create or replace temp table {name} as
+            for table in FACTS if late else ():
+                if f'"marts"."{table}"' in sql:
+                    there = self._in_time(table, day)
+                    sql = re.sub(rf'("\w+"\.)?"marts"\."{table}"', there, sql)
+            self._make(
+                name,
+                f"""
                 select features.*
                 from ({sql}) as features
                 inner join marts.customers as customers
@@ -95,34 +118,68 @@ class CustomersAt:
                 where customers.created_date <= {_literal(day)}
                     or features.first_order_date is not null
                     or features.last_interaction_at is not null
-            """)
-            self._made.add(day)
+                """,
+            )
         return name
 
-    def population(self, day: date) -> Population:
+    def population(self, day: date, *, known_then: bool = True) -> Population:
         """The customers as rules may ask of them on a day past."""
-        return population_of(self.con, self.relation(day), day, self.time_zone)
+        relation = self.relation(day, known_then=known_then)
+        late = known_then and self._came_late(day) and _columns(self.con, f"marts.{ACTIVITIES}")
+        activities = self._in_time(ACTIVITIES, day) if late else f"marts.{ACTIVITIES}"
+        return population_of(self.con, relation, day, self.time_zone, activities)
 
-    def mark_members(self, day: date, rule: Node, table: str) -> int:
+    def mark_members(self, day: date, rule: Node, table: str, *, known_then: bool = True) -> int:
         """Write the customers who met a rule on a day into a temporary table; their number.
 
         SettingsError when the rule tests what is not known of days past.
         """
-        return write_members(self.population(day), rule, table)
+        return write_members(self.population(day, known_then=known_then), rule, table)
 
     def close(self) -> None:
-        for day in self._made:
-            self.con.execute(f"drop view if exists people_customers_at_{day:%Y%m%d}")
-            self.con.execute(f"drop table if exists customers_at_{day:%Y%m%d}")
+        for kind, name in reversed(self._made):
+            self.con.execute(f"drop view if exists people_{name}")
+            self.con.execute(f"drop {kind} if exists {name}")
         self._made.clear()
+
+    def _came_late(self, day: date) -> bool:
+        """Whether anything was delivered after a day by a source that had delivered by then."""
+        if not _columns(self.con, LATE):
+            return False
+        return bool(self.con.execute(f"{_LATE_OF_A_DAY} limit 1", {"day": day}).fetchall())
+
+    def _in_time(self, table: str, day: date) -> str:
+        """The name of a view of the facts that had been delivered by a day."""
+        late, name = f"late_{day:%Y%m%d}", f"{table}_then_{day:%Y%m%d}"
+        entity, record = FACTS[table]
+        if ("table", late) not in self._made:
+            self._make(late, _LATE_OF_A_DAY, {"day": day})
+        if ("view", name) not in self._made:
+            self.con.execute(f"""
+                create or replace temp view {name} as
+                select facts.* from marts.{table} as facts
+                anti join {late} as late on facts.source = late.source
+                    and {entity} = late.entity and {record} = late.record_id
+            """)
+            self._made.append(("view", name))
+        return name
+
+    def _make(self, name: str, select: str, named: dict[str, date] | None = None) -> None:
+        self.con.execute(f"create or replace temp table {name} as {select}", named or {})
+        self._made.append(("table", name))
 
 
 def population_of(
-    con: duckdb.DuckDBPyConnection, features: str, day: date, time_zone: str
+    con: duckdb.DuckDBPyConnection,
+    features: str,
+    day: date,
+    time_zone: str,
+    activities: str = f"marts.{ACTIVITIES}",
 ) -> Population:
     """Whom a rule may ask of on a day: features as of it, what people are, what they did by then.
 
-    ``features`` is a name that the program states. Made of views of the connection alone.
+    ``features`` and ``activities`` are names that the program states. Made of views of the
+    connection alone.
     """
     relation = f"people_{features.rpartition('.')[2]}"
     known, told = (_columns(con, each) for each in (features, "marts.customers"))
@@ -133,8 +190,8 @@ def population_of(
         from {features} as features
         inner join marts.customers as customers on features.customer_id = customers.customer_id
     """)
-    if "customer_number" in known and _columns(con, "marts.activities"):
-        con.execute("create or replace temp view activities as from marts.activities")
+    if "customer_number" in known and _columns(con, activities):
+        con.execute(f"create or replace temp view {ACTIVITIES} as from {activities}")
     catalogue = load_catalogue(con, relation, time_zone=time_zone)
     return Population(con, catalogue, day, relation)
 

@@ -41,7 +41,15 @@ def lay_late_facts(workspace: Workspace, work: duckdb.DuckDBPyConnection, as_of:
     def day_of(moment: str) -> str:
         return f"cast(({moment} at time zone 'UTC') at time zone '{zone}' as date)"
 
+    delivered = {
+        name
+        for (name,) in work.execute(
+            "select table_name from duckdb_tables() where database_name = 'raw'"
+        ).fetchall()
+    }
     for entity, record_id in _RECORDS.items():
+        if entity not in delivered:
+            continue
         work.execute(
             f"""
             insert into segments.{LATE_FACTS}

@@ -123,7 +123,7 @@ def read_examples(customers: CustomersAt, asked: Propensity, as_of: date) -> Exa
         relation = customers.relation(day)
         customers.mark_members(day, asked.who, "asked_of")
         later = day + timedelta(days=asked.within_days)
-        customers.mark_members(later, asked.will, "who_did")
+        customers.mark_members(later, asked.will, "who_did", known_then=False)
         columns = con.sql(f"select column_name, column_type from (describe {relation})").fetchall()
         kinds = {
             name: kind_of(kind)

@@ -98,6 +98,58 @@ def test_facts_added_after_the_day_change_no_feature(sql: str, work: Path) -> No
     assert features(work, sql, DAY) == before
 
 
+def test_what_was_delivered_later_was_not_known_then(sql: str, work: Path) -> None:
+    with duckdb.connect(str(work)) as con:
+        [(source, order_id, customer)] = con.execute(
+            "select source, order_id, customer_id from marts.orders where is_order"
+            " and customer_id is not null and order_date <= ? order by order_date desc limit 1",
+            [DAY],
+        ).fetchall()
+        con.execute("create schema if not exists segments")
+        con.execute(
+            "create or replace table segments.late_facts"
+            " (entity varchar, source varchar, record_id varchar, loaded_date date)"
+        )
+        con.execute(
+            "insert into segments.late_facts values ('orders', $source, null, $first),"
+            " ('orders', $source, $order, $late)",
+            {
+                "source": source,
+                "order": order_id,
+                "first": DAY - timedelta(days=30),
+                "late": DAY + timedelta(days=9),
+            },
+        )
+
+    def at(day: date, *, known_then: bool = True) -> Rows:
+        with duckdb.connect(str(work)) as con:
+            customers = CustomersAt(con, sql, TIME_ZONE)
+            found = con.sql(
+                f"from {customers.relation(day, known_then=known_then)} order by all"
+            ).fetchall()
+            customers.close()
+            left = con.sql("select table_name from duckdb_tables() where temporary").fetchall()
+            assert not [name for (name,) in left if name.startswith(("customers_", "late_"))]
+            return found
+
+    then, whole = at(DAY), at(DAY, known_then=False)
+    assert {row[0] for row in set(whole) - set(then)} == {customer}
+    assert at(DAY + timedelta(days=9)) == at(DAY + timedelta(days=9), known_then=False)
+    before = DAY - timedelta(days=31)
+    assert at(before) == at(before, known_then=False), "history counts by the days it bears"
+    with duckdb.connect(str(work)) as con:
+        for table in ("orders", "order_lines"):
+            con.execute(
+                f"delete from marts.{table} where source = ? and order_id = ?", [source, order_id]
+            )
+        con.execute(
+            "delete from marts.interactions where source = ? and record_id = ?"
+            " and kind in ('order', 'return')",
+            [source, order_id],
+        )
+    assert at(DAY, known_then=False) == then
+
+
 def test_a_cart_ordered_later_was_abandoned_until_then(sql: str, work: Path) -> None:
     with duckdb.connect(str(work)) as con:
         [(customer, source, order_id, ordered)] = con.execute(
