@@ -165,6 +165,13 @@ def size_on(cursor: Cursor, rule: str, day: date, known_by: date | None = None) 
 
 
 @published
+def first_delivery(cursor: Cursor) -> date | None:
+    """The day on which the first file or row of any source came."""
+    found: date | None = cursor.value("select min(loaded_date) from late_facts")
+    return found
+
+
+@published
 def frozen_size(cursor: Cursor, segment_id: str, day: date) -> int:
     """How many were in a segment as the run of that time found it."""
     return members_on(cursor.connection, segment_id, day).height

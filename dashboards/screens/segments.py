@@ -782,6 +782,8 @@ def _then(segment: Segment, rule: str, _: Words) -> None:
         except CohorteError as error:
             anew = "–"
             note(_("Cannot be counted anew for that day: {reason}", reason=error.message))
+        if only_delivered and (first := segment_queries.first_delivery()) and first > day:
+            note(_("The first delivery came on {day}: nothing was known before.", day=_.day(first)))
         known = segment_queries.histories().get(segment.segment_id, [])
         frozen = (
             _.number(segment_queries.frozen_size(segment.segment_id, day))
@@ -1027,7 +1029,7 @@ def _builder(draft: Draft, _: Words) -> None:
     ):
         pass
     builder = Builder(draft, _segments(), _)
-    left, right = st.columns([9, 5], gap="small")
+    left, right = st.columns([8, 5], gap="small")
     with left:
         with card("rule"):
             builder.edit()
