@@ -24,7 +24,7 @@ from cohorte.errors import CohorteError
 from cohorte.i18n import LANGUAGES, language_of
 from cohorte.warehouse import shown_version
 from cohorte.workspace import open_workspace
-from dashboards import theme
+from dashboards import theme, widgets
 
 RUN_BY_STREAMLIT = ("app", "server", "screens")
 
@@ -102,7 +102,7 @@ def language_asked(scope: Any) -> str:
 def page(html: str, language: str) -> str:
     """Streamlit's HTML shell made ours."""
     html = html.replace('<html lang="en">', f'<html lang="{language}">', 1)
-    head = f"<title>Cohorte</title>{_GROUND}{_SCHEME}"
+    head = f"<title>Cohorte</title>{_GROUND}{_SCHEME}{widgets.script()}"
     html = re.sub(r"<title>.*?</title>", lambda _found: head, html, count=1)
     html = html.replace("./favicon.png", "./app/static/icon.png", 1)
     html = re.sub(r'<link\s+rel="preload"[^>]*?as="font"[^>]*>', "", html, flags=re.DOTALL)

@@ -142,6 +142,17 @@ def test_the_language_stays_chosen_while_one_moves_around(browser: Browser, addr
     page.context.close()
 
 
+def test_widgets_speak_the_language_of_the_page(browser: Browser, address: str) -> None:
+    page = opened(browser, 1280, "fr")
+    go(page, f"{address}/add_source")
+    uploader = page.get_by_test_id("stFileUploader")
+    expect(uploader.locator("button")).to_have_text(re.compile("Choisir un fichier$"))
+    expect(uploader).to_contain_text("200 Mo par fichier")
+    page.get_by_text("EN", exact=True).click()
+    expect(uploader.locator("button")).to_have_text(re.compile("Upload$"))
+    page.context.close()
+
+
 def test_someone_is_found_by_order_number_and_opened(
     browser: Browser, address: str, served: Workspace
 ) -> None:

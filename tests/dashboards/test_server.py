@@ -51,6 +51,7 @@ def test_the_page_is_ours_and_speaks_the_language_asked_for(
     assert "<title>Cohorte</title>" in html
     assert "Streamlit" not in html
     assert "cohorte_theme=(light|dark)" in html
+    assert "Choisir un fichier" in html
     assert "preload" not in html
     assert int(headers[b"content-length"]) == len(html.encode())
 
