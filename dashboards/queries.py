@@ -433,7 +433,8 @@ _ALIKE = {
     "id": """
         select customer_id, 3 as place from search_keys
         where kind in ('customer', 'order', 'record')
-            and key in (select unnest($slips::varchar[]))
+            and (starts_with(key, $head) or ends_with(key, $tail))
+            and list_contains($slips::varchar[], key)
     """,
     "email": """
         select customer_id, 3 as place from search_keys
@@ -444,7 +445,8 @@ _ALIKE = {
         where kind = 'phone' and key in (select unnest($slips::varchar[]))
     """,
 }
-"""Who has what one slip makes of what was typed."""
+"""Who has what one slip makes of what was typed. Of an id, one slip leaves the first half or the
+last as it was, which is cheaper to ask for first."""
 SLIP_FROM = 5
 """So many signs must have been typed before a slip in an id or a number is allowed for."""
 MANY = 2000
@@ -462,7 +464,14 @@ def _hits(cursor: Cursor, typed: str) -> tuple[str, Row]:
     plain = folded(typed)
     phone, lower = _phone_part(typed), typed.lower()
     key = re.sub("[^a-z0-9]", "", plain)
-    known: Row = {"lower": lower, "phone": phone, "key": key}
+    half = len(key) // 2
+    known: Row = {
+        "lower": lower,
+        "phone": phone,
+        "key": key,
+        "head": key[:half],
+        "tail": key[half + 1 :],
+    }
     kinds = [
         kind
         for kind, looks_like in (
