@@ -138,8 +138,7 @@ def lay_score_days(workspace: Workspace, work: duckdb.DuckDBPyConnection, as_of:
             f" select profiles.customer_number, {listed}"
             " from history.profile_score_history as past"
             " inner join marts.customer_profiles as profiles using (customer_id)"
-            " where list_contains($days, past.as_of)"
-            " order by past.as_of, profiles.customer_number",
+            " where list_contains($days, past.as_of)",  # they lie by day as runs added them
             {"days": days_carried([day for (day,) in days], as_of)},
         )
     finally:
