@@ -294,7 +294,7 @@ class Builder:
         _ = self._
         able = [*moves(self.draft.rule, item), "copy", "on" if item.off else "off"]
         chosen = st.menu_button(
-            "",
+            _("Edit the line"),
             [*extras, *able, "remove"],
             format_func=lambda act: _(ROW_MENU[act]),
             icon=":material/more_vert:",
@@ -494,7 +494,7 @@ class Builder:
         _ = self._
         extras = _extras(line)
         chosen = st.menu_button(
-            "",
+            _("Edit the line"),
             [*extras, "on" if line.off else "off", "remove"],
             format_func=lambda act: _(ROW_MENU[act]),
             icon=":material/more_vert:",
@@ -920,7 +920,9 @@ def _several(
     line.value = picked
     if any_value:
         return
-    with st.popover("", icon=":material/manage_search:", type="tertiary", help=_("All values")):
+    with st.popover(
+        _("All values"), icon=":material/manage_search:", type="tertiary", help=_("All values")
+    ):
         st.text_input(
             _("Search all values"), key=f"find-{key}", live="400ms", max_chars=100,
             placeholder=_("part of a value"),
