@@ -9,8 +9,10 @@ import sys
 from collections import deque
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from cohorte.errors import CohorteError
+from cohorte.settings import Comparison, IdentitySettings
 from cohorte.store import Store
 from cohorte.warehouse import VersionInfo, set_served, writer_lock
 from cohorte.workspace import Workspace
@@ -25,9 +27,6 @@ def start_run(workspace: Workspace, store: Store, *, who: str, at: datetime, ful
     store.audit("run.asked", "workspace", workspace.root.name, who=who, at=at)
     workspace.logs_dir.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "flows.cli", "run", "--plain", "-w", str(workspace.root)]
-    home = str(Path(__file__).resolve().parents[1])
-    inherited = os.environ.get("PYTHONPATH")
-    paths = os.pathsep.join([home, inherited] if inherited else [home])
     with (workspace.logs_dir / OUTPUT).open("wb") as output:
         subprocess.Popen(
             [*command, "--full-refresh"] if full else command,
@@ -35,8 +34,39 @@ def start_run(workspace: Workspace, store: Store, *, who: str, at: datetime, ful
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=os.environ | {"PYTHONPATH": paths},
+            env=_environment(),
         )
+
+
+def _environment() -> dict[str, str]:
+    home = str(Path(__file__).resolve().parents[1])
+    inherited = os.environ.get("PYTHONPATH")
+    paths = os.pathsep.join([home, inherited] if inherited else [home])
+    return os.environ | {"PYTHONPATH": paths}
+
+
+def rehearse_identity(workspace: Workspace, settings: IdentitySettings) -> dict[str, Any]:
+    """What segments and KPIs would be after a run with other settings of identity.
+
+    The stations run on a copy, in a process of their own. CohorteError when it does not end well.
+    """
+    command = [
+        sys.executable, "-m", "flows.cli", "identity", "simulate", "-w", str(workspace.root),
+        "--rehearse", "--as-json", "--method", settings.method,
+        "--false-merge-cost", str(settings.false_merge_cost),
+        "--max-names-per-value", str(settings.max_names_per_value),
+    ]  # fmt: skip
+    for key in settings.exact_keys:
+        command += ["--exact-key", key]
+    for name in get_args(Comparison):
+        command += ["--weight", f"{name}={settings.comparison_weights.get(name, 1.0):g}"]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=_environment()
+    )
+    if done.returncode:
+        raise CohorteError((done.stderr or done.stdout).strip().rpartition("\n")[2])
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def serve_version(

@@ -16,7 +16,7 @@ import typer
 from cohorte.clock import now
 from cohorte.errors import NotFoundError
 from cohorte.settings import IdentitySettings
-from cohorte.store import open_store
+from cohorte.store import IdentityVerdict, open_store
 from cohorte.warehouse import connect_reader, writer_lock
 from cohorte.workspace import Workspace, open_workspace
 
@@ -94,6 +94,13 @@ def simulate(
     unique_source: Annotated[
         list[str] | None, typer.Option(help="A source whose ids would be unique people.")
     ] = None,
+    exact_key: Annotated[
+        list[str] | None, typer.Option(help="The exact keys that would link, each once.")
+    ] = None,
+    rehearse: Annotated[
+        bool,
+        typer.Option(help="Run the stations that follow on a copy: segments and KPIs anew."),
+    ] = False,
     as_json: bool = False,
 ) -> None:
     """What other settings of identity would change: nothing is written."""
@@ -106,8 +113,9 @@ def simulate(
         "method": method.value if method else None,
         "false_merge_cost": false_merge_cost,
         "max_names_per_value": max_names_per_value,
-        "exact_keys": [key for key in current.exact_keys if key not in without]
-        if without else None,
+        "exact_keys": [
+            key for key in exact_key or current.exact_keys if key not in (without or ())
+        ],
         "comparison_weights": {**current.comparison_weights, **_factors(weight)}
         if weight else None,
         "unique_sources": [*current.unique_sources, *unique_source] if unique_source else None,
@@ -115,6 +123,9 @@ def simulate(
     settings = IdentitySettings.model_validate(
         current.model_dump() | {name: value for name, value in asked.items() if value is not None}
     )
+    if rehearse:
+        _rehearsed(opened, settings, as_json)
+        return
     with open_store(opened.store_url) as store:
         decisions = Decision.of_store(store)
     found = simulate_settings(opened, settings, now=now(), decisions=decisions)
@@ -133,6 +144,22 @@ def simulate(
             typer.echo(f"{title}:")
             for old, new, source, contact_id, name, email in sample:
                 typer.echo(f"  {source}:{contact_id} {name or '-'} {email or '-'} {old} -> {new}")
+
+
+def _rehearsed(workspace: Workspace, settings: IdentitySettings, as_json: bool) -> None:
+    from flows.rehearsal import rehearse
+
+    found = rehearse(workspace, settings, now=now())
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=2, default=str))
+        return
+    pairs: dict[str, tuple[Any, Any]] = {
+        "customers": found.customers,
+        **{f"segment {name}": sizes for name, sizes in found.segments.items()},
+        **found.kpis,
+    }
+    for name, (before, after) in pairs.items():
+        typer.echo(f"{name.replace('_', ' ')}: {before} -> {after}")
 
 
 def _factors(said: list[str]) -> dict[str, str]:
@@ -178,7 +205,8 @@ def explain(customer: str, workspace: WorkspaceOption = None) -> None:
         typer.echo(line)
 
 
-RecordArgument = Annotated[str, typer.Argument(help="SOURCE:CONTACT_ID")]
+RecordArgument = Annotated[str, typer.Argument(help="SOURCE:CONTACT_ID, or SOURCE:ACCOUNT_ID")]
+AccountsOption = Annotated[bool, typer.Option("--accounts", help="They are accounts, not people.")]
 
 
 @app.command()
@@ -186,10 +214,11 @@ def merge(
     one: RecordArgument,
     other: RecordArgument,
     reason: str = "",
+    accounts: AccountsOption = False,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Say that two records are the same person; holds from the next run on."""
-    _decide(open_workspace(workspace), one, other, "same", reason)
+    """Say that two records are the same person, or organisation; holds from the next run on."""
+    _decide(open_workspace(workspace), one, other, "same", reason, accounts)
 
 
 @app.command()
@@ -197,10 +226,11 @@ def unmerge(
     one: RecordArgument,
     other: RecordArgument,
     reason: str = "",
+    accounts: AccountsOption = False,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Say that two records are not the same person; holds from the next run on."""
-    _decide(open_workspace(workspace), one, other, "not_same", reason)
+    """Say that two records are not the same person, or organisation; holds from the next run on."""
+    _decide(open_workspace(workspace), one, other, "not_same", reason, accounts)
 
 
 @app.command()
@@ -211,24 +241,40 @@ def withdraw(decision_id: int, workspace: WorkspaceOption = None) -> None:
     typer.echo(f"decision {decision_id} is withdrawn; run the pipeline to apply it")
 
 
-def _decide(workspace: Workspace, one: str, other: str, verdict: Any, reason: str) -> None:
+def _decide(
+    workspace: Workspace,
+    one: str,
+    other: str,
+    verdict: IdentityVerdict,
+    reason: str,
+    accounts: bool,
+) -> None:
     with (
         open_store(workspace.store_url) as store,
         closing(connect_reader(workspace.work_path)) as work,
     ):
-        records = [_record(work, text) for text in (one, other)]
         decision = store.decide_identity(
-            records[0], records[1], verdict, who=getpass.getuser(), at=now(), reason=reason
+            _record(work, one, accounts),
+            _record(work, other, accounts),
+            verdict,
+            who=getpass.getuser(),
+            at=now(),
+            reason=reason,
+            kind="organisation" if accounts else "person",
         )
     typer.echo(f"decision {decision.decision_id} is kept; run the pipeline to apply it")
 
 
-def _record(work: duckdb.DuckDBPyConnection, text: str) -> tuple[str, str]:
+def _record(
+    work: duckdb.DuckDBPyConnection, text: str, is_account: bool = False
+) -> tuple[str, str]:
     source, _, contact_id = text.partition(":")
-    found = work.execute(
-        "select 1 from identity.identity_map where source = ? and contact_id = ?",
-        [source, contact_id],
-    ).fetchall()
+    known = (
+        "select 1 from identity.organisations where source = ? and account_id = ?"
+        if is_account
+        else "select 1 from identity.identity_map where source = ? and contact_id = ?"
+    )
+    found = work.execute(known, [source, contact_id]).fetchall()
     if not found:
         raise NotFoundError(
             f'there is no record "{text}"', remedy="write it as SOURCE:CONTACT_ID, such as shop:M1"

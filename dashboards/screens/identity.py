@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from typing import get_args
 
 import duckdb
@@ -12,6 +14,8 @@ import streamlit as st
 from cohorte.clock import now
 from cohorte.errors import CohorteError
 from cohorte.i18n import N_
+from cohorte.kpis.definitions import kpi
+from cohorte.kpis.figures import KpiValue
 from cohorte.settings import Comparison, IdentitySettings
 from cohorte.store import IdentityDecision
 from dashboards import identities, link_model, queries, theme
@@ -29,6 +33,7 @@ from dashboards.components import (
     table,
     warning,
 )
+from dashboards.figures import moved, said_move
 from dashboards.identities import COMPARED, Pair, pair_key
 from dashboards.identity_parts import (
     KEYS,
@@ -41,11 +46,13 @@ from dashboards.identity_parts import (
 )
 from dashboards.language import Words, words
 from dashboards.markup import div, span, tag
+from dashboards.operations import rehearse_identity
 from dashboards.queries import Row
 from models.identity.evaluation import Share, quality_by_decisions
 
 EVENTS_SHOWN = 60
 PAIRS_TO_CHOOSE = 30
+REHEARSED_AT_MOST = 200_000
 
 TABS = {
     "waiting": N_("Duplicates waiting"),
@@ -314,8 +321,20 @@ def _settings(_: Words) -> None:
         _("The whole step is run on a copy, in memory. Nothing is written."),
     ):
         asked = _asked(held, _)
-        if st.button(_("See what would change"), type="primary", key="simulate"):
+        with st.container(horizontal=True, key="simulator-answers"):
+            sees = st.button(_("See what would change"), type="primary", key="simulate")
+            rehearses = st.button(_("Segments and KPIs too"), key="rehearse")
+        note(
+            _(
+                "Segments and KPIs are those of a run rehearsed on a copy, as long as a run takes"
+                " from identity on; {largest} records at most. Scores stay those of the last run.",
+                largest=_.number(REHEARSED_AT_MOST),
+            )
+        )
+        if sees:
             _simulated(asked, _)
+        if rehearses:
+            _rehearsed(asked, _)
 
 
 def _learned(held: IdentitySettings, _: Words) -> None:
@@ -431,34 +450,18 @@ def _simulated(asked: IdentitySettings, _: Words) -> None:
     except CohorteError as error:
         warning(str(error))
         return
-    draw(
-        table(
-            [
-                Column(_("Figure")),
-                Column(_("Now"), "num", named=True),
-                Column(_("Then"), "num", named=True),
-                Column(_("Difference"), "num", named=True),
-            ],
-            [
-                [_(FIGURES.get(name, name)), _.number(old), _.number(new), _signed(new - old, _)]
-                for name, (old, new) in found.figures.items()
-            ]
-            + [
-                [
-                    _("Segment {name}", name=name),
-                    _.number(old),
-                    _.number(new),
-                    _signed(new - old, _),
-                ]
-                for name, (old, new) in found.segments.items()
-            ]
-            + [
-                [_("Records that change customer"), "–", _.number(found.records_moved), ""],
-                [_("Customers made of several"), "–", _.number(found.merges), ""],
-                [_("Customers split"), "–", _.number(found.splits), ""],
-            ],
-            _("What other settings would change"),
-        )
+    _then(
+        [
+            [_(FIGURES.get(name, name)), _.number(old), _.number(new), _signed(new - old, _)]
+            for name, (old, new) in found.figures.items()
+        ]
+        + _sizes(found.segments, _)
+        + [
+            [_("Records that change customer"), "–", _.number(found.records_moved), ""],
+            [_("Customers made of several"), "–", _.number(found.merges), ""],
+            [_("Customers split"), "–", _.number(found.splits), ""],
+        ],
+        _,
     )
     for title, samples in (
         (_("Would be one customer"), found.merge_samples),
@@ -481,6 +484,61 @@ def _simulated(asked: IdentitySettings, _: Words) -> None:
             )  # fmt: skip
     note(_("To apply these settings, put them in cohorte.yml and run the pipeline:"))
     st.code(_as_yaml(asked), language="yaml")
+
+
+def _rehearsed(asked: IdentitySettings, _: Words) -> None:
+    try:
+        with st.spinner(_("A run is rehearsed on a copy")):
+            found = rehearse_identity(queries.workspace(), asked)
+    except CohorteError as error:
+        warning(str(error))
+        return
+    old, new = found["customers"]
+    rows = []
+    for kpi_id, pair in found["kpis"].items():
+        about = kpi(kpi_id)
+        before, after = (
+            KpiValue(kpi_id, None if value is None else Decimal(value)) for value in pair
+        )
+        rows.append(
+            [
+                about.title(_.code),
+                _.figure(before.value, about.unit),
+                _.figure(after.value, about.unit),
+                said_move(about, moved(about, after, before), _),
+            ]
+        )
+    _then(
+        [
+            [_("Customers"), _.number(old), _.number(new), _signed(new - old, _)],
+            *_sizes(found["segments"], _),
+            *rows,
+        ],
+        _,
+    )
+    note(_("KPIs are of the last 365 days."))
+
+
+def _sizes(segments: Mapping[str, Sequence[int]], _: Words) -> list[list[str]]:
+    return [
+        [_("Segment {name}", name=name), _.number(old), _.number(new), _signed(new - old, _)]
+        for name, (old, new) in segments.items()
+    ]
+
+
+def _then(rows: list[list[str]], _: Words) -> None:
+    draw(
+        table(
+            [
+                Column(_("Figure")),
+                Column(_("Now"), "num", named=True),
+                Column(_("Then"), "num", named=True),
+                Column(_("Difference"), "num", named=True),
+            ],
+            rows,
+            _("What other settings would change"),
+        )
+    )
 
 
 def _signed(change: int, _: Words) -> str:

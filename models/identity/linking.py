@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from splink import Linker
 
 __all__ = [
-    "Blocking", "LinkLimits", "bound_blocks", "candidate_pairs", "certain_pairs", "count_terms",
-    "else_level", "fill_untrained", "hash_blocks", "known_columns", "leave_out_unlike", "level",
-    "link_settings", "live_blocking",
-    "matching_prior", "score", "train",
+    "Blocking", "LinkLimits", "Rule", "bound_blocks", "candidate_pairs", "certain_pairs",
+    "count_terms", "else_level", "fill_untrained", "hash_blocks", "known_columns",
+    "leave_out_unlike", "level", "link_settings", "live_blocking", "matching_prior", "nothing",
+    "propose_pairs", "score", "settings_of", "train",
 ]  # fmt: skip
 
 

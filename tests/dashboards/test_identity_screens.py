@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
 from html import escape
 from pathlib import Path
 
@@ -243,3 +245,28 @@ def test_an_account_is_taken_out_of_its_organisation(screen: RunScreen, own: Wor
     with open_store(own.store_url) as store:
         (decision,) = store.list_identity_decisions("organisation")
     assert (decision.verdict, decision.contact_a, decision.contact_b) == ("not_same", "E2", "A002")
+
+
+def test_a_rehearsal_shows_segments_and_kpis(
+    screen: RunScreen, own: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def answer(command: list[str], **_how: object) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        found = {
+            "customers": [300, 310],
+            "segments": {"loyal": [40, 37]},
+            "kpis": {"repeat_rate": ["0.42", "0.40"], "net_revenue": ["1000.00", "1000.00"]},
+        }
+        return subprocess.CompletedProcess(command, 0, json.dumps(found), "")
+
+    app = screen("identity", root=own.root, lang="en", view="settings")
+    monkeypatch.setattr("dashboards.operations.subprocess.run", answer)
+    app.number_input(key="sim-weight-email").set_value(0.5).run()
+    app.button(key="rehearse").click().run()
+    assert not app.exception
+    assert {"--rehearse", "email=0.5"} <= set(asked[0])
+    page = said(app)
+    assert "Segment loyal" in page
+    assert all(figure in page for figure in ("310", "+10", "37", "42.0%", "40.0%"))

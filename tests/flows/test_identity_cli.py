@@ -191,3 +191,21 @@ def test_a_correction_that_cannot_be_is_refused(shop):
     with open_store(shop.store_url) as store:
         kept = {held.field: held.value for held in store.list_corrections()}
     assert kept == {"city": "Lille", "phone": "+33612345678"}
+
+
+def test_accounts_are_decided_apart_from_people(shop):
+    identify(shop)
+    with closing(duckdb.connect(str(shop.work_path))) as work:
+        work.execute("""
+            insert into identity.organisations
+            values ('crm', 'A1', 'O1', 'single'), ('erp', 'A9', 'O2', 'single')
+        """)
+    assert "is kept" in call(shop, "merge", "crm:A1", "erp:A9", "--accounts")
+    with open_store(shop.store_url) as store:
+        (decision,) = store.list_identity_decisions("organisation")
+        assert (decision.contact_a, decision.contact_b, decision.verdict) == ("A1", "A9", "same")
+        assert "A9" not in {held.contact_b for held in store.list_identity_decisions()}
+    refused = CliRunner().invoke(
+        identity_cli.app, ["merge", "crm:A1", "erp:A9", "-w", str(shop.root)]
+    )
+    assert refused.exit_code
