@@ -912,7 +912,9 @@ def _several(
     if tested.type in ("integer", "number"):
         picked = [number for each in picked if (number := _as_number(each)) is not None]
     else:
-        meant = [each if each in options else _meant(each, values, tested, _) for each in picked]
+        meant = [
+            each if each in options else meant_value(each, values, tested, _) for each in picked
+        ]
         if meant != picked:
             line.value = list(dict.fromkeys(meant))
             st.session_state[f"mended-{key}"] = times_mended + 1
@@ -930,7 +932,7 @@ def _several(
         st.toggle(_("Count within the rest of the rule"), key=f"within-{line.uid}")
 
 
-def _meant(typed: str, values: Values, tested: ProfileField, _: Words) -> str:
+def meant_value(typed: str, values: Values, tested: ProfileField, _: Words) -> str:
     """The value that somebody typed a part of, whatever its case and accents; else what they typed.
 
     The list of choices is Streamlit's and minds accents: without this, who types "ile" would be

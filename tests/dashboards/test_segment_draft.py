@@ -3,8 +3,9 @@ from typing import Any
 
 import pytest
 
-from cohorte.segments import parse_rule, rule_json
-from dashboards.segment_builder import as_day, as_point
+from cohorte.segments import ProfileField, parse_rule, rule_json
+from dashboards.language import Words
+from dashboards.segment_builder import as_day, as_point, meant_value
 from dashboards.segment_draft import (
     Draft,
     Group,
@@ -174,6 +175,20 @@ def test_days_and_places_are_understood_as_people_type_them() -> None:
     assert as_point("45.76, 4.84") == (45.76, 4.84)
     assert as_point("-20.9; 55.5") == (-20.9, 55.5)
     assert as_point("Lyon") is as_point("145, 4") is None
+
+
+def test_what_is_typed_is_the_value_meant_whatever_its_accents() -> None:
+    region = ProfileField("region", "text", "VARCHAR", choices={"idf": {"fr": "Grand Paris"}})
+    known = [("Belle-Île", 9), ("Île-de-France", 3), ("ile", 1)]
+
+    def meant(typed: str, there: int) -> str:
+        return meant_value(typed, lambda _search: list(known[:there]), region, Words("fr"))
+
+    assert meant("ile", 3) == "ile"
+    assert meant("ILE", 2) == "Île-de-France"
+    assert meant("ile", 1) == "Belle-Île"
+    assert meant("grand p", 0) == "idf"
+    assert meant("nowhere", 3) == "nowhere"
 
 
 def test_equality_of_a_text_becomes_a_choice_of_one() -> None:
