@@ -9,6 +9,9 @@ from dashboards.queries import Cursor, Row, published
 from models.leads import routing_sentence
 
 SHOWN = 8
+SHOWN_COURSE = 4
+LEAST_MOVE = 0.005
+"""Smaller changes of a probability are not shown."""
 
 
 @published
@@ -31,6 +34,32 @@ def leads_first(cursor: Cursor, limit: int) -> list[Row]:
         limit $limit
         """,
         {"limit": limit},
+    )
+
+
+@published
+def leads_moved(cursor: Cursor, limit: int) -> list[Row]:
+    """Open leads whose score was another before, the largest change first, with their course."""
+    if not _is_there(cursor, "lead_score_history"):
+        return []
+    return cursor.rows(
+        """
+        with courses as (
+            select source, lead_id, list(as_of order by as_of) as days,
+                list(conversion_probability order by as_of) as course
+            from lead_score_history group by source, lead_id
+        )
+        select leads.full_name, leads.company_name, leads.lead_id, scored.lead_grade,
+            courses.days[-$shown:] as days, courses.course[-$shown:] as course
+        from lead_scores as scored
+        inner join leads using (source, lead_id)
+        inner join courses using (source, lead_id)
+        where scored.as_of = (select max(as_of) from lead_scores) and not leads.is_converted
+            and abs(courses.course[-1] - courses.course[-2]) >= $least
+        order by abs(courses.course[-1] - courses.course[-2]) desc, leads.source, leads.lead_id
+        limit $limit
+        """,
+        {"limit": limit, "least": LEAST_MOVE, "shown": SHOWN_COURSE},
     )
 
 
@@ -86,13 +115,45 @@ def show_leads_first(_: Words) -> None:
         draw(table(columns, [_row(row, has_points, _) for row in found], _("Leads to take first")))
 
 
+def show_leads_moved(_: Words) -> None:
+    """The open leads whose score changed most, and what it was before."""
+    found = leads_moved(SHOWN)
+    if not found:
+        return
+    with card(
+        "leads-moved",
+        _("Leads whose score moved"),
+        _("By their last change; the chance of converting as it was told, the oldest first."),
+    ):
+        columns = [
+            Column(_("Lead")),
+            Column(_("Grade"), "state"),
+            Column(_("Since"), "num hide"),
+            Column(_("Course"), "num first"),
+        ]
+        rows = [
+            [
+                _lead(row),
+                pill(row["lead_grade"], "accent"),
+                _.day(row["days"][-1]),
+                " → ".join(_.percent(chance, 0) for chance in row["course"]),
+            ]
+            for row in found
+        ]
+        draw(table(columns, rows, _("Leads whose score moved")))
+
+
+def _lead(row: Row) -> Html:
+    return join(
+        div(row["full_name"] or row["company_name"] or row["lead_id"], cls="main"),
+        div(row["company_name"] if row["full_name"] else "", cls="sub"),
+    )
+
+
 def _row(row: Row, has_points: bool, _: Words) -> list[Html | str]:
     worth = row["expected_value_amount"]
     cells: list[Html | str] = [
-        join(
-            div(row["full_name"] or row["company_name"] or row["lead_id"], cls="main"),
-            div(row["company_name"] if row["full_name"] else "", cls="sub"),
-        ),
+        _lead(row),
         pill(row["lead_grade"], "accent"),
         _.percent(row["conversion_probability"], 0),
         "–" if worth is None else _.money(worth, 0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -73,6 +74,15 @@ def scores(workspace: Workspace) -> list[Score]:
 def tables(cursor: Cursor) -> set[str]:
     """The tables of the version: older ones lack some."""
     return {row["table_name"] for row in cursor.rows("select table_name from duckdb_tables()")}
+
+
+@published
+def verdict(cursor: Cursor, name: str) -> tuple[str, dict[str, Any]] | None:
+    """Why the last run gave a score or none: the verdict's code, and what it is told from."""
+    if not _has_table(cursor, "score_verdicts"):
+        return None
+    rows = cursor.rows("select outcome, facts from score_verdicts where score = ?", [name])
+    return (rows[0]["outcome"], json.loads(rows[0]["facts"])) if rows else None
 
 
 @published

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -18,7 +19,15 @@ from cohorte.workspace import Workspace
 from flows.lead_scores import score_leads_of
 from models.asof import MARK, CustomersAt
 from models.clusters import apply_clusters, learn_clusters
-from models.monitoring import Check, History, follow, has_moved_too_far, write_checks
+from models.monitoring import (
+    Check,
+    History,
+    follow,
+    has_moved_too_far,
+    write_checks,
+    write_verdicts,
+)
+from models.nextpurchase import ESTIMATOR_NAME as NEXT_ORDER
 from models.nextpurchase import score_next_orders
 from models.propensity import (
     Propensity,
@@ -45,6 +54,7 @@ __all__ = [
     "show_propensities",
 ]
 
+LEADS, VALUE = "lead_score", "customer_value"
 BEFORE = "before"
 """The served version, attached: scores that had better stay, and sizes of earlier runs."""
 
@@ -105,6 +115,11 @@ def score_workspace(
     coming = score_next_orders(work, as_of=as_of, registry=registry, now=now, retrain=retrain)
     messages = [leads.verdict, value.verdict, coming.verdict]
     messages += [ending.verdict] if ending.outcome != "no_contracts" else []
+    verdicts: list[tuple[str, str, int, Mapping[str, Any]]] = [
+        (LEADS, leads.outcome, leads.scored, leads.facts),
+        (VALUE, value.outcome, value.scored, value.facts),
+        (NEXT_ORDER, coming.outcome, coming.scored, {"evaluation": coming.evaluation}),
+    ]
     rows_in = leads.leads + value.customers + coming.customers + ending.contracts
     rows_out = leads.scored + value.scored + coming.scored + ending.scored
     create_table(work)
@@ -135,10 +150,13 @@ def score_workspace(
                 messages.append(f"{propensity.propensity}: {error}")
                 continue
             messages.append(f"{propensity.propensity}: {report.verdict}")
+            told = {"name": propensity.propensity, "as_of": as_of}
+            verdicts.append((report.name, report.outcome, report.scored, told))
             checks += report.checks
             rows_in += report.customers
             rows_out += report.scored
     write_checks(work, checks)
+    write_verdicts(work, as_of, verdicts)
     messages += [_alert(check) for check in checks if check.is_alert]
     return ScoringReport(rows_in, rows_out, tuple(messages))
 
@@ -226,7 +244,7 @@ def _follow_leads(
         ).pl()
         return found["id"]
 
-    return follow(History(registry.root, "lead_score"), "lead_score", as_of, horizon, given, came)
+    return follow(History(registry.root, LEADS), LEADS, as_of, horizon, given, came)
 
 
 def _follow_customers(
@@ -246,8 +264,7 @@ def _follow_customers(
         ).pl()
         return found["id"]
 
-    name = "customer_value"
-    return follow(History(registry.root, name), name, as_of, horizon, given, came)
+    return follow(History(registry.root, VALUE), VALUE, as_of, horizon, given, came)
 
 
 def _alert(check: Check) -> str:

@@ -7,6 +7,7 @@ index of today's features and scores against those of the day on which the versi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -85,6 +86,30 @@ def write_checks(con: duckdb.DuckDBPyConnection, checks: Iterable[Check]) -> Non
     ]  # fmt: skip
     if rows:
         con.executemany("insert into scores.score_checks values (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def write_verdicts(
+    con: duckdb.DuckDBPyConnection,
+    as_of: date,
+    verdicts: Iterable[tuple[str, str, int, Mapping[str, Any]]],
+) -> None:
+    """Write ``scores.score_verdicts`` anew: why each score serves, or does not.
+
+    Of each score the verdict's code, how many were scored, and what its sentence is told from;
+    where something was scored, its version says that already.
+    """
+    con.execute("create schema if not exists scores")
+    con.execute("""
+        create or replace table scores.score_verdicts (
+            score varchar, as_of date, outcome varchar, scored bigint, facts varchar
+        )
+    """)
+    for score, outcome, scored, facts in verdicts:
+        told = json.dumps({} if scored else facts, sort_keys=True, default=str)
+        con.execute(
+            "insert into scores.score_verdicts values (?, ?, ?, ?, ?)",
+            [score, as_of, outcome, scored, told],
+        )
 
 
 def reference_of(

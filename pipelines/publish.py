@@ -50,6 +50,7 @@ TOLD_OF_RUNS = frozenset(
         "score_checks",
         "score_days",
         "score_history",
+        "score_verdicts",
         "segment_changes",
         "segment_history",
         "segment_size_history",

@@ -31,7 +31,7 @@ from dashboards.components import (
 )
 from dashboards.components import figures as figure_cards
 from dashboards.language import Words, words
-from dashboards.lead_parts import show_contracts_first, show_leads_first
+from dashboards.lead_parts import show_contracts_first, show_leads_first, show_leads_moved
 from dashboards.markup import join, span
 from dashboards.queries import Row
 
@@ -75,6 +75,7 @@ def render() -> None:
     figure_cards([figures.figure_of(kpi(name), period, _) for name in HEADLINE])
     _funnel(period, funnel, _)
     show_leads_first(_)
+    show_leads_moved(_)
     _pipeline(ends, past, _)
     show_contracts_first(_)
     left, right = st.columns(2, gap="small")

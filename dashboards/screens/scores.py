@@ -32,7 +32,7 @@ from dashboards.components import (
     table,
 )
 from dashboards.language import Words, words
-from dashboards.lead_parts import show_contracts_first, show_leads_first
+from dashboards.lead_parts import show_contracts_first, show_leads_first, show_leads_moved
 from dashboards.markup import div, markdown_text, span
 from dashboards.score_facts import LEADS, NEXT, VALUE, Score
 from models.leads import verdict_sentence as lead_verdict
@@ -104,7 +104,7 @@ def _show(score: Score, workspace: Workspace, _: Words) -> None:
         _versions(registry, score, None, _)
         return
     facts = known.facts
-    insight(_sentence(_verdict(score, facts, _)))
+    insight(_sentence(_verdict(score, facts["outcome"], facts, _)))
     _figures(score, spread, facts, _)
     left, right = st.columns(2, gap="small")
     with left:
@@ -118,6 +118,7 @@ def _show(score: Score, workspace: Workspace, _: Words) -> None:
         _drift(score, _)
     if score.name == LEADS:
         show_leads_first(_)
+        show_leads_moved(_)
     if score.name == VALUE:
         show_contracts_first(_)
     _movers(registry, score, spread["as_of"], _)
@@ -139,7 +140,7 @@ def _next_orders(score: Score, registry: Registry, _: Words) -> None:
         return
     facts = known.facts
     tested = facts["evaluation"][facts["method"]]
-    insight(_sentence(next_verdict(facts["outcome"], facts, _.code)))
+    insight(_sentence(_verdict(score, facts["outcome"], facts, _)))
     strip(
         [
             (_("Customers"), _.number(spread["scored"])),
@@ -225,28 +226,27 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + "."
 
 
-def _verdict(score: Score, facts: dict[str, Any], _: Words) -> str:
-    if score.name == VALUE:
-        return value_verdict(facts["outcome"], facts, _.code)
-    if score.name == LEADS:
-        return lead_verdict(facts["outcome"], facts, _.code)
-    return propensity_verdict(facts["outcome"], facts, _.code)
+def _verdict(score: Score, outcome: str, facts: dict[str, Any], _: Words) -> str:
+    say = {VALUE: value_verdict, LEADS: lead_verdict, NEXT: next_verdict}
+    return say.get(score.name, propensity_verdict)(outcome, facts, _.code)
 
 
 def _not_there(score: Score, known: Artifact | None, _: Words) -> None:
-    if score.propensity is None:
-        empty(
-            _("No score yet"),
-            _("Too little is known to test one; the report of the last run says what is missing."),
-            symbol="spark",
+    """Why there is no score: as the last run said, where it said so."""
+    told = score_facts.verdict(score.name)
+    if told is not None and told[0] not in ("not_trained", "scored"):
+        text = _sentence(_verdict(score, *told, _))
+    elif score.propensity is None:
+        text = _(
+            "Too little is known to test one; the report of the last run says what is missing."
         )
-        return
-    if known is None:
+    elif known is None:
         text = _("It has not been learned yet.")
     else:
         text = _("It has been learned; the next run scores with it.")
     empty(_("No score yet"), text, symbol="spark")
-    _train(score, _)
+    if score.propensity is not None:
+        _train(score, _)
 
 
 def _figures(score: Score, spread: dict[str, Any], facts: dict[str, Any], _: Words) -> None:

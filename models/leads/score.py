@@ -83,6 +83,8 @@ class LeadScoreReport:
     """Columns of ``lead_features`` that nobody declared as known at creation."""
     refused: tuple[Refused, ...] = ()
     """Features that a source declares as entered later."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What the verdict's sentence is told from."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,7 @@ def score_leads(
         evaluation=facts.get("evaluation", {}),
         ignored_columns=leads.ignored_columns,
         refused=leads.refused,
+        facts=facts,
     )
 
 

@@ -66,6 +66,8 @@ class ValueScoreReport:
     estimator_version: str | None
     trained: bool
     evaluation: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What the verdict's sentence is told from."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ def score_customers(
         estimator_version=served.version if served else None,
         trained=trained,
         evaluation=facts.get("evaluation", {}),
+        facts=facts,
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from cohorte.store import open_store
 from cohorte.workspace import Workspace
+from dashboards import score_facts
 from dashboards.score_facts import list_rule
 from models.propensity import read_propensities
 from tests.dashboards.conftest import RunScreen, said
@@ -80,6 +81,28 @@ def test_the_page_of_scores_says_when_customers_are_expected(
     assert not app.exception
     assert "failure" not in said(app)
     assert "No score yet" in said(app), "the version that made it is not kept here"
+
+
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [
+        ("en", "No value score: 7 customers who ordered on two days are too few."),
+        ("fr", "Pas de score de valeur : 7 clients ayant commandé deux jours différents"),
+    ],
+)
+def test_a_score_that_was_refused_says_why_in_the_readers_language(
+    screen: RunScreen, served: Workspace, monkeypatch: pytest.MonkeyPatch, language: str, told: str
+) -> None:
+    refused = ("too_few_repeat_buyers", {"repeat_buyers": 7})
+    monkeypatch.setattr(score_facts, "verdict", lambda name: refused)
+    monkeypatch.setattr(score_facts, "spread", lambda relation: {"scored": 0})
+    assert told in said(screen("scores", lang=language))
+
+
+def test_the_leads_whose_score_moved_show_what_it_was(screen: RunScreen, served: Workspace) -> None:
+    shown = said(screen("sales", lang="en"))
+    assert "Leads whose score moved" in shown
+    assert " → " in shown
 
 
 def test_a_long_list_is_a_rule_of_parts() -> None:

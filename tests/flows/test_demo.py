@@ -152,6 +152,9 @@ def test_leads_are_scored_or_the_refusal_is_stated(company):
     scored = connection.execute("select count(*) from lead_scores").fetchall()[0][0]
     assert verdict[0]
     assert scored > 0 or "no score" in verdict[0]
+    told = connection.execute("select score, outcome, scored from score_verdicts").fetchall()
+    assert {"lead_score", "customer_value", "next_order"} <= {score for score, _, _ in told}
+    assert ("lead_score", scored > 0) in {(score, count > 0) for score, _, count in told}
 
 
 def test_nothing_in_the_logs_is_of_a_person(company, tmp_path_factory):

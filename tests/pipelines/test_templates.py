@@ -11,9 +11,12 @@ import pytest
 import xlsxwriter
 
 from cohorte.paths import templates_dir
+from cohorte.segments import leaves
 from cohorte.sources import read_source
 from cohorte.warehouse import connect_reader
 from cohorte.workspace import make_workspace
+from models.leads import read_lead_rules
+from models.leads.features import FEATURES
 from pipelines.ingest import ingest
 from tests.pipelines.workbench import NOW
 
@@ -29,6 +32,17 @@ def test_the_blank_template_starts_without_a_source(tmp_path):
     workspace = make_workspace(tmp_path / "company", "blank")
     assert workspace.sources() == []
     assert ingest(workspace, now=NOW).files == []
+
+
+def test_the_blank_template_shows_rules_for_leads_that_read(tmp_path):
+    workspace = make_workspace(tmp_path / "company", "blank")
+    assert read_lead_rules(workspace.root) is None, "nothing counts before it is renamed"
+    (workspace.root / "lead_rules.yml.sample").rename(workspace.root / "lead_rules.yml")
+    rules = read_lead_rules(workspace.root)
+    assert rules.fit
+    assert rules.behaviour
+    fields = {leaf.field for _, rule in rules.stated() for leaf in leaves(rule.when)}
+    assert fields <= FEATURES.keys()
 
 
 def test_the_example_of_the_blank_template_reads_files_as_it_says(tmp_path, monkeypatch):

@@ -141,6 +141,8 @@ TABLES: dict[str, str] = {
         lead_grade VARCHAR, reasons VARCHAR, learned_probability DOUBLE, rule_probability DOUBLE,
         learned_weight DOUBLE, fit_points BIGINT, behaviour_points BIGINT,
         expected_deal_amount DOUBLE, expected_value_amount DOUBLE, estimator_version VARCHAR""",
+    "lead_score_history": """source VARCHAR, lead_id VARCHAR, as_of DATE,
+        conversion_probability DOUBLE, lead_grade VARCHAR, estimator_version VARCHAR""",
     "lead_routing": """source VARCHAR, lead_id VARCHAR, as_of DATE, suggested_owner VARCHAR,
         suggested_team VARCHAR, reasons VARCHAR""",
     "contract_scores": """source VARCHAR, contract_id VARCHAR, customer_id VARCHAR, as_of DATE,
@@ -1042,6 +1044,17 @@ def _add_lead(
             "estimator_version": "lead-score-1",
         }
     )
+    for days, chance in ((14, round(probability * 0.8, 6)), (0, probability)):
+        rows["lead_score_history"].append(
+            {
+                "source": "sales",
+                "lead_id": lead["lead_id"],
+                "as_of": as_of - timedelta(days=days),
+                "conversion_probability": chance,
+                "lead_grade": rows["lead_scores"][-1]["lead_grade"],
+                "estimator_version": "lead-score-1",
+            }
+        )
     if not is_converted:
         routed = {"by": "channel", "value": channel, "rate": 0.31, "usual": 0.22}
         routed |= {"won": 12, "handled": 40, "load": 9, "mean_load": 11.0}
