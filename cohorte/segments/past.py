@@ -92,6 +92,8 @@ class _Day:
         self.suffix = f"_on_{day:%Y%m%d}{by}"
         self.tables: dict[str, str] = {}
         """What stands in the place of which table."""
+        self.counted: list[str] = []
+        """The tables that hold fields."""
 
     def population(self) -> Population:
         if self.known_by is not None:
@@ -215,7 +217,6 @@ class _Day:
 
     def _count_anew(self) -> None:
         """The tables that the marts' own SQL makes for the day."""
-        self.counted: list[str] = []
         for name, sql in _day_sql(self.con, self.day):
             instead = ", ".join(
                 f"{table} as not materialized (from {made})"
