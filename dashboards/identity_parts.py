@@ -30,6 +30,7 @@ class Subject:
     perhaps: str
     same: str
     different: str
+    taken_out: str
     verdicts: dict[str, tuple[str, str]]
 
 
@@ -41,6 +42,7 @@ PEOPLE = Subject(
     perhaps=N_("Perhaps one person"),
     same=N_("Same person"),
     different=N_("Not the same"),
+    taken_out=N_("Kept. The next run takes the record out; its orders and notes go with it."),
     verdicts={
         "same": (N_("the same person"), "good"),
         "not_same": (N_("not the same person"), "warn"),
@@ -65,6 +67,7 @@ ORGANISATIONS = Subject(
     perhaps=N_("Perhaps one organisation"),
     same=N_("Same organisation"),
     different=N_("Two organisations"),
+    taken_out=N_("Kept. The next run takes the account out; its contacts go with it."),
     verdicts={
         "same": (N_("the same organisation"), "good"),
         "not_same": (N_("not the same organisation"), "warn"),
@@ -131,6 +134,18 @@ def decide(rows: list[Row], subject: Subject, verdict: IdentityVerdict) -> None:
         for row in rows
     ]
     st.rerun()
+
+
+def take_out(
+    record: tuple[str, str], others: list[tuple[str, str]], subject: Subject, _: Words
+) -> None:
+    """Keep a record apart from the others that it is one with."""
+    for other in others:
+        if other != record:
+            queries.store().decide_identity(
+                record, other, "not_same", who=AUTHOR, at=now(), kind=subject.kind
+            )
+    st.toast(_(subject.taken_out))
 
 
 def undo(_: Words) -> None:

@@ -19,7 +19,7 @@ from dashboards.components import (
     warning,
 )
 from dashboards.identities import Node
-from dashboards.identity_parts import AUTHOR, event_table, why
+from dashboards.identity_parts import AUTHOR, PEOPLE, event_table, take_out, why
 from dashboards.language import Words, words
 from dashboards.markup import div, join, span, tag
 from dashboards.queries import Row
@@ -173,17 +173,12 @@ def _records(records: list[Row], _: Words) -> None:
                     key=f"out-{row['source']}-{row['contact_id']}",
                     type="tertiary",
                 ):
-                    _take_out(row, records)
-
-
-def _take_out(row: Row, records: list[Row]) -> None:
-    key = (row["source"], row["contact_id"])
-    for other in records:
-        if (other["source"], other["contact_id"]) != key:
-            queries.store().decide_identity(
-                key, (other["source"], other["contact_id"]), "not_same", who=AUTHOR, at=now()
-            )
-    st.toast(words()("Kept. The next run takes the record out; its orders and notes go with it."))
+                    take_out(
+                        (row["source"], row["contact_id"]),
+                        [(other["source"], other["contact_id"]) for other in records],
+                        PEOPLE,
+                        _,
+                    )
 
 
 def _values(person: Row, records: list[Row], _: Words) -> None:

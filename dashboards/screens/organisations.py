@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import streamlit as st
 
-from cohorte.clock import now
 from cohorte.i18n import N_
 from dashboards import address, identities, organisations, queries, vocabulary
 from dashboards.components import (
@@ -23,11 +22,11 @@ from dashboards.components import (
 )
 from dashboards.identities import pair_key
 from dashboards.identity_parts import (
-    AUTHOR,
     ORGANISATIONS,
     SHARED,
     review,
     said_by_people,
+    take_out,
     undo,
     why,
 )
@@ -221,18 +220,12 @@ def _accounts(rows: list[Row], _: Words) -> None:
                     key=f"out-{row['source']}-{row['account_id']}",
                     type="tertiary",
                 ):
-                    _take_out(row, rows)
-
-
-def _take_out(row: Row, rows: list[Row]) -> None:
-    key = (row["source"], row["account_id"])
-    for other in rows:
-        if (other["source"], other["account_id"]) != key:
-            queries.store().decide_identity(
-                key, (other["source"], other["account_id"]), "not_same",
-                who=AUTHOR, at=now(), kind="organisation",
-            )  # fmt: skip
-    st.toast(words()("Kept. The next run takes the account out; its contacts go with it."))
+                    take_out(
+                        (row["source"], row["account_id"]),
+                        [(other["source"], other["account_id"]) for other in rows],
+                        ORGANISATIONS,
+                        _,
+                    )
 
 
 def _hierarchy(rows: list[Row], _: Words) -> None:
