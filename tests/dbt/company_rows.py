@@ -155,6 +155,20 @@ COMPANY: dict[str, list[dict[str, Any]]] = {
         {"postcode": "75011", "city": "PARIS", "latitude": Decimal("48.90"), "longitude": 3},
     ],
     "consents": [
+        *(
+            {
+                "contact_id": "c1",
+                "channel": channel,
+                "purpose": "news",
+                "is_granted": is_granted,
+                "recorded_at": at(day),
+            }
+            for channel, is_granted, day in (
+                ("email", True, "2026-07-15"),
+                ("sms", True, "2025-01-01"),
+                ("sms", False, "2026-07-15"),
+            )
+        ),
         {
             "contact_id": "c1",
             "channel": "email",

@@ -150,6 +150,14 @@ def test_consent_holds_for_a_contact_point_until_it_is_withdrawn(company: Outcom
     ) is False  # fmt: skip
 
 
+def test_a_consent_of_a_later_day_does_not_stand_yet_and_a_refusal_does(company: Outcome) -> None:
+    said = "select channel, is_granted from {} where purpose = 'news' order by 1, 2"
+    assert company.rows(said.format("consents")) == [("sms", False)]
+    assert company.rows(said.format("consent_statements")) == [
+        ("email", True), ("sms", False), ("sms", True)
+    ]  # fmt: skip
+
+
 def test_an_invalid_address_is_a_contact_point_but_not_the_customers(company: Outcome) -> None:
     assert company.one(
         "select contact_point, is_valid from contact_points where customer_id = 'shop-c4'"
