@@ -42,6 +42,7 @@ from cohorte.kpis import (
     rows_behind,
     series,
 )
+from cohorte.logs import logger
 from cohorte.segments import (
     CHANNELS,
     AllOf,
@@ -250,8 +251,18 @@ Filtered = tuple[tuple[str, tuple[str | None, ...]], ...]
 def kpi_figures(
     cursor: Cursor, kpi_ids: tuple[str, ...], period: Period, filters: Filtered = ()
 ) -> dict[str, KpiValue]:
-    """KPIs over a period."""
-    return kpi_values(cursor.connection, kpi_ids, period, dict(filters), windows())
+    """KPIs over a period; without a value those that a version of an older release cannot tell."""
+
+    def asked(names: Sequence[str]) -> dict[str, KpiValue]:
+        return kpi_values(cursor.connection, names, period, dict(filters), windows())
+
+    try:
+        return asked(kpi_ids)
+    except duckdb.BinderException:
+        if len(kpi_ids) > 1:
+            return {name: kpi_figures((name,), period, filters)[name] for name in kpi_ids}
+        logger().warning("not in this version", extra={"kpi": kpi_ids[0]})
+        return {kpi_ids[0]: KpiValue(kpi_ids[0], None)}
 
 
 @published
@@ -291,6 +302,12 @@ def kpi_cohorts(
 ) -> dict[date, list[KpiValue]]:
     """A KPI of the last cohorts, by how long after their first order."""
     return cohorts(cursor.connection, kpi_id, grain, count, dict(filters), windows())
+
+
+@published
+def tells_of_categories(cursor: Cursor) -> bool:
+    """Whether revenue by category of product was prepared; asking for it otherwise takes long."""
+    return _has(cursor, "facts_order_categories")
 
 
 @published

@@ -252,6 +252,8 @@ def _why(period: Period, previous: Period, _: Words) -> None:
     strongest: tuple[str, Decimal] | None = None
     biggest = Decimal(1)
     for dimension in WHY:
+        if dimension == "product_category" and not queries.tells_of_categories():
+            continue
         effects = queries.kpi_contributions("net_revenue", dimension, period, previous)
         known = [each for each in effects if each.part is not None]
         sizes = [float(each.now.value or 0) if each.now else 0.0 for each in effects]
