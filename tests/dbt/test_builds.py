@@ -6,16 +6,9 @@ import random
 from datetime import datetime, timedelta
 from typing import Any
 
+from pipelines.publish import TOLD_OF_RUNS
 from tests.dbt.company_rows import COMPANY, CUSTOMERS, SOURCES
 from tests.dbt.lab import LOADED_AT, Lab, Outcome, Row
-
-TOLD_OF_RUNS = {
-    "source_columns",
-    "source_deliveries",
-    "source_quality",
-    "source_rejected_rows",
-    "source_rejects",
-}
 
 
 def redelivered(company: dict[str, list[dict[str, Any]]], seed: int) -> dict[str, list[Row]]:
