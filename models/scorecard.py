@@ -43,6 +43,8 @@ SMOOTH_ROWS = 50_000
 
 SMOOTH_PENALTY = 0.1
 SPLINE_KNOTS = 5
+SPREAD = np.linspace(0, 1, 11)[1:-1]
+"""Quantiles at which curves and lines may change, beside the steps that the trees found."""
 
 AGREEMENT = 1e-9
 """Largest difference allowed between the tables and the trees they were read from."""
@@ -166,9 +168,10 @@ class AdditiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 class AdditiveScorer(AdditiveClassifier):
     """Gradient-boosted trees of one feature each, collapsed into one table per feature.
 
-    Half of each table's log-odds come from a smooth part, a penalised logistic regression of
-    lines, splines and categories over the intervals that the trees found: trees follow steps,
-    splines carry trends, and their errors differ. The sum is a table as before.
+    Three tenths of each table's log-odds are the trees'. The others come from two penalised
+    logistic regressions over the intervals that the trees found, and some evenly spread: one of
+    curves (splines), one of lines, both with categories. Trees follow steps, curves bend, lines
+    last when times change; their errors differ. The sum is a table as before.
 
     Parameters
     ----------
@@ -181,8 +184,10 @@ class AdditiveScorer(AdditiveClassifier):
         Intervals or categories per feature.
     categorical_features : array-like of int, or None
         Columns that hold category codes 0, 1, 2, ...
-    smooth_share : float
-        Share of the smooth part, from 0 (trees alone) to below 1.
+    curve_share : float
+        Share of the curves.
+    line_share : float
+        Share of the lines; together with that of the curves from 0 (trees alone) to below 1.
     logit_slope : float
         Calibration: what the trees' logit is multiplied by, the mean probability on the training
         rows kept. Estimated by ``platt_slope`` on rows that came after those trained on.
@@ -219,7 +224,8 @@ class AdditiveScorer(AdditiveClassifier):
         l2_regularization: float = 20,
         max_bins: int = 128,
         categorical_features: Any = None,
-        smooth_share: float = 0.5,
+        curve_share: float = 0.4,
+        line_share: float = 0.3,
         logit_slope: float = 1.0,
         random_state: Any = None,
     ) -> None:
@@ -229,7 +235,8 @@ class AdditiveScorer(AdditiveClassifier):
         self.l2_regularization = l2_regularization
         self.max_bins = max_bins
         self.categorical_features = categorical_features
-        self.smooth_share = smooth_share
+        self.curve_share = curve_share
+        self.line_share = line_share
         self.logit_slope = logit_slope
         self.random_state = random_state
 
@@ -244,11 +251,11 @@ class AdditiveScorer(AdditiveClassifier):
         X, target, weights = self._start_fit(X, y, sample_weight)  # noqa: N806
         boosting = self._boosting().fit(X, target, sample_weight=weights)
         self.n_iter_ = boosting.n_iter_
-        self._collapse(boosting, X)
+        self._collapse(boosting, X, weights)
         gap = np.max(np.abs(self.decision_function(X) - boosting.decision_function(X)))
         if not gap <= AGREEMENT:
             raise RuntimeError(f"the tables differ from their trees by {gap:.3g}")
-        if self.smooth_share > 0:
+        if self.curve_share + self.line_share > 0:
             self._smooth(X, target, weights)
         self._centre(X, weights)
         self.level_shift_ = 0.0
@@ -265,28 +272,43 @@ class AdditiveScorer(AdditiveClassifier):
         target: npt.NDArray[np.int64],
         weights: FloatArray,
     ) -> None:
-        """Blend the smooth part into the tables, by its share of the logit."""
-        count = X.shape[1]
-        bases, places = [], []
-        for feature in range(count):
-            place = self._place(feature, X[:, feature])
-            bases.append(self._basis(feature, X[:, feature], place))
-            places.append(place)
+        """Blend the curves and the lines into the tables, each by its share of the logit."""
         rows = np.flatnonzero(weights > 0)
         if len(rows) > SMOOTH_ROWS:
             rows = rows[np.linspace(0, len(rows) - 1, SMOOTH_ROWS).astype(np.intp)]
-        design = np.hstack([basis[place[rows]] for basis, place in zip(bases, places, strict=True)])
         if len(np.unique(target[rows])) < 2:
             return
-        logistic = LogisticRegression(C=SMOOTH_PENALTY, max_iter=1000)
-        logistic.fit(design, target[rows], sample_weight=weights[rows] / weights[rows].mean())
-        share, effects, at = self.smooth_share, logistic.coef_[0], 0
-        for feature, basis in enumerate(bases):
-            smooth = basis @ effects[at : at + basis.shape[1]]
-            at += basis.shape[1]
-            self.values_[feature] = (1 - share) * self.values_[feature] + share * smooth[:-1]
-            self.missing_[feature] = (1 - share) * self.missing_[feature] + share * smooth[-1]
-        self.intercept_ = (1 - share) * self.intercept_ + share * float(logistic.intercept_[0])
+        columns = range(X.shape[1])
+        places = [self._place(feature, X[:, feature]) for feature in columns]
+        curves = [
+            self._curves(feature, X[:, feature], places[feature], weights) for feature in columns
+        ]
+        lines = [
+            each if self.is_categorical_[feature] else each[:, [0, -1]]
+            for feature, each in enumerate(curves)
+        ]
+        rest = 1 - self.curve_share - self.line_share
+        intercept = rest * self.intercept_
+        tables = [
+            rest * np.append(values, missing)
+            for values, missing in zip(self.values_, self.missing_, strict=True)
+        ]
+        for share, bases in ((self.curve_share, curves), (self.line_share, lines)):
+            if share == 0:
+                continue
+            design = np.hstack(
+                [basis[place[rows]] for basis, place in zip(bases, places, strict=True)]
+            )
+            logistic = LogisticRegression(C=SMOOTH_PENALTY, max_iter=1000)
+            logistic.fit(design, target[rows], sample_weight=weights[rows])
+            ends = np.cumsum([basis.shape[1] for basis in bases])[:-1]
+            effects = np.split(logistic.coef_[0], ends)
+            for table, basis, effect in zip(tables, bases, effects, strict=True):
+                table += share * (basis @ effect)
+            intercept += share * float(logistic.intercept_[0])
+        self.intercept_ = intercept
+        self.values_ = [table[:-1] for table in tables]
+        self.missing_ = np.array([table[-1] for table in tables])
 
     def _place(self, feature: int, column: FloatArray) -> npt.NDArray[np.intp]:
         """The interval or category of each value; the last place is that of missing ones."""
@@ -299,16 +321,25 @@ class AdditiveScorer(AdditiveClassifier):
             place[known] = np.searchsorted(self.edges_[feature], column[known], side="left")
         return place
 
-    def _basis(self, feature: int, column: FloatArray, place: npt.NDArray[np.intp]) -> FloatArray:
-        """What the smooth part knows of each interval or category, and of missing values."""
+    def _curves(
+        self,
+        feature: int,
+        column: FloatArray,
+        place: npt.NDArray[np.intp],
+        weights: FloatArray,
+    ) -> FloatArray:
+        """What the curves know of each interval or category, and of missing values.
+
+        Of a number: its line first, its splines, whether it is missing.
+        """
         size = len(self.values_[feature])
         if self.is_categorical_[feature]:
             return np.eye(size + 1)
-        counts = np.bincount(place, minlength=size + 1)[:size].astype(np.float64)
+        counts = np.bincount(place, weights, minlength=size + 1)[:size]
         if size < 2 or (counts > 0).sum() < 2:
             return np.eye(size + 1)[:, -1:]
         known = place < size
-        sums = np.bincount(place[known], column[known], size)
+        sums = np.bincount(place[known], column[known] * weights[known], size)
         middle = np.interp(
             np.arange(size), np.flatnonzero(counts), sums[counts > 0] / counts[counts > 0]
         )[:, None]
@@ -335,7 +366,12 @@ class AdditiveScorer(AdditiveClassifier):
             random_state=self.random_state,
         )
 
-    def _collapse(self, boosting: HistGradientBoostingClassifier, X: FloatArray) -> None:  # noqa: N803
+    def _collapse(
+        self,
+        boosting: HistGradientBoostingClassifier,
+        X: FloatArray,  # noqa: N803
+        weights: FloatArray,
+    ) -> None:
         """Read one table per feature off the trees, each of which looks at one feature only.
 
         The thresholds come from the trees; the values from scoring a probe in each interval with
@@ -353,6 +389,9 @@ class AdditiveScorer(AdditiveClassifier):
             splits = tree.nodes[(tree.nodes["is_leaf"] == 0) & (tree.nodes["is_categorical"] == 0)]
             for split in splits:
                 thresholds[inner[split["feature_idx"]]].add(float(split["num_threshold"]))
+        if self.curve_share + self.line_share > 0:
+            for number in np.flatnonzero(~self.is_categorical_):
+                thresholds[number].update(_spread(X[:, number], weights))
         nothing = np.full((1, count), np.nan)
         self.intercept_ = float(boosting.decision_function(nothing)[0])
         self.edges_, self.values_ = [], []
@@ -492,6 +531,17 @@ def platt_slope(logits: FloatArray, target: npt.NDArray[np.int64], weights: Floa
         if np.abs(step).max() < NEWTON_TOLERANCE:
             break
     return max(float(parameters[0]), LEAST_SLOPE)
+
+
+def _spread(column: FloatArray, weights: FloatArray) -> list[float]:
+    """A few bounds evenly spread over the rows of a column, its largest value left out."""
+    known = ~np.isnan(column) & (weights > 0)
+    values, place = np.unique(column[known], return_inverse=True)
+    if len(values) == 0:
+        return []
+    reached = np.cumsum(np.bincount(place, weights[known]))
+    bounds = values[np.searchsorted(reached, SPREAD * reached[-1])]
+    return [float(bound) for bound in np.unique(bounds) if bound < values[-1]]
 
 
 def _level_shift(logits: FloatArray, target: npt.NDArray[np.int64], weights: FloatArray) -> float:

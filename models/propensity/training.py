@@ -301,6 +301,8 @@ def _best_feature(days: Sequence[Day], kinds: Mapping[str, Kind]) -> str:
             max_iter=20,
             learning_rate=0.3,
             max_bins=COARSE_BINS,
+            curve_share=0.0,
+            line_share=0.0,
             categorical_features=encoder.categorical or None,
             random_state=0,
         ).fit(encoder.encode(frame), did, sample_weight=weights)

@@ -9,8 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from models.leads.training import HALF_LIFE_DAYS
@@ -38,6 +42,20 @@ class Calls:
         scorer = AdditiveScorer(categorical_features=self.categorical, random_state=0)
         scorer.fit(self.X[past], self.said_yes[past], sample_weight=weights)
         return scorer.decision_function(self.X[rows])
+
+    def logistic(
+        self, past: npt.NDArray[np.intp], rows: npt.NDArray[np.intp]
+    ) -> npt.NDArray[np.float64]:
+        """A logistic regression of the numbers as lines and the words as they are."""
+        numbers = [at for at in range(self.X.shape[1]) if at not in self.categorical]
+        regression = make_pipeline(
+            make_column_transformer(
+                (OneHotEncoder(handle_unknown="ignore"), self.categorical),
+                (StandardScaler(), numbers),
+            ),
+            LogisticRegression(C=0.1, max_iter=1000),
+        ).fit(self.X[past], self.said_yes[past])
+        return np.asarray(regression.decision_function(self.X[rows]), dtype=np.float64)
 
 
 @pytest.fixture(scope="module")
@@ -70,19 +88,20 @@ def test_shuffled_calls_are_ranked_as_asked(calls: Calls) -> None:
 
 @pytest.mark.full
 def test_refits_follow_the_crisis(calls: Calls) -> None:
-    """Asked were an AUC of .77 and a Brier score of .173; .7665 and .1736 are reached."""
+    """First fitted once on the first 80 %, beside a logistic regression; then every 250 rows."""
     count = len(calls.day)
     cut = int(0.8 * count)
     rows = np.arange(cut, count)
     said = np.zeros(len(rows))
     with threadpool_limits(limits=1):
         once = calls.logit(np.arange(cut), rows, by_recency=True)
+        logistic = calls.logistic(np.arange(cut), rows)
         for start in range(cut, count, REFIT_ROWS):
             some = np.arange(start, min(start + REFIT_ROWS, count))
             said[some - cut] = calls.logit(np.arange(start), some, by_recency=True)
     truth = calls.said_yes[cut:]
-    assert roc_auc_score(truth, once) >= 0.735
+    assert roc_auc_score(truth, once) >= roc_auc_score(truth, logistic)
     figures = measure(truth, 1 / (1 + np.exp(-said)))
-    assert figures["auc"] >= 0.765
-    assert figures["brier"] <= 0.1745
+    assert figures["auc"] >= 0.77
+    assert figures["brier"] <= 0.173
     assert figures["calibration_error"] <= 0.04

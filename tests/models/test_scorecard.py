@@ -50,7 +50,7 @@ def test_the_tables_equal_their_trees_on_rows_never_seen(seed: int, rows: int) -
     if len(np.unique(y)) < 2:
         return
     scorer = AdditiveScorer(
-        max_iter=30, categorical_features=[1], smooth_share=0.0, random_state=0
+        max_iter=30, categorical_features=[1], curve_share=0.0, line_share=0.0, random_state=0
     ).fit(X, y)
     trees = HistGradientBoostingClassifier(
         interaction_cst="no_interactions",
@@ -77,12 +77,27 @@ def test_the_smooth_part_carries_a_trend_that_trees_cut_into_steps() -> None:
     true = 1.2 * fresh[:, 0] - 0.8 * fresh[:, 1]
     off = [
         np.abs(
-            AdditiveScorer(smooth_share=share, random_state=0).fit(X, y).decision_function(fresh)
+            AdditiveScorer(curve_share=curves, line_share=lines, random_state=0)
+            .fit(X, y)
+            .decision_function(fresh)
             - true
         ).mean()
-        for share in (0.0, 0.5)
+        for curves, lines in ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5))
     ]
-    assert off[1] < 0.9 * off[0]
+    assert max(off[1:]) < 0.9 * off[0]
+
+
+def test_a_line_is_told_where_trees_find_no_step() -> None:
+    X = np.linspace(-1, 1, 60)[:, None]  # noqa: N806
+    y = (X[:, 0] > np.tile((-0.8, 0.0, 0.8), 20)).astype(int)
+    trees, lines = (
+        AdditiveScorer(min_samples_leaf=40, curve_share=0.0, line_share=share, random_state=0).fit(
+            X, y
+        )
+        for share in (0.0, 0.5)
+    )
+    assert len(trees.edges_[0]) == 0
+    assert np.all(np.diff(lines.decision_function([[-1.0], [0.0], [1.0]])) > 0)
 
 
 def test_contributions_sum_to_the_logit() -> None:
