@@ -135,9 +135,10 @@ def _reads(
 
 
 def _configuration(workspace: Workspace) -> str:
-    """What people wrote in the workspace's files."""
+    """What people wrote in the workspace's files, and the settings as this run has read them."""
     paths = sorted([*workspace.root.glob("*.yml"), *workspace.root.glob("*/*.yml")])
-    return digest([(path.relative_to(workspace.root), path.read_text("utf-8")) for path in paths])
+    texts = [(path.relative_to(workspace.root), path.read_text("utf-8")) for path in paths]
+    return digest(workspace.settings.model_dump_json(), texts)
 
 
 def _raw_state(work: duckdb.DuckDBPyConnection) -> str:

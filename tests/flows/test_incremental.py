@@ -48,7 +48,8 @@ class Done:
             for name, station in stations.STATIONS.items():
                 patch.setitem(stations.STATIONS, name, self._told(name, station))
             asked = RunOptions(**options)  # type: ignore[arg-type]
-            self.report: RunReport = execute(new_context(workspace, asked, NOW), asked)
+            opened = open_workspace(workspace.root)  # as a process of its own would
+            self.report: RunReport = execute(new_context(opened, asked, NOW), asked)
         assert self.report.error is None, self.report.message
 
     def _told(self, name: str, station: stations.Station) -> stations.Station:
