@@ -39,7 +39,7 @@ create table if not exists built.by (code varchar);
 LINEAGE = ("_file_id", "_line", "_loaded_at", "_row_hash", "_occurrence", "_version")
 """Columns that tell any two states of a raw table apart: rows of it are not altered otherwise."""
 
-MOST_FREE = 2 / 3
+MOST_FREE = 1 / 3
 """Tables replaced in place leave holes: a file of more holes than this is begun anew."""
 
 
