@@ -36,6 +36,7 @@ PAGES = {
     "customers, searched": "q={name}",
     "customer": "id={customer_id}",
     "identity": "",
+    "organisations": "",
     "rfm": "",
     "segments": "",
     "scores": "",
