@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 FLOW_NAME = "cohorte-run"
-TAG = "cohorte"
 SERVER_SECONDS = 300
 INGEST_RETRIES = 2
 INGEST_PAUSES_SECONDS = [30.0, 120.0]
@@ -121,7 +120,6 @@ def _tasks_of(context: RunContext) -> Callable[..., StationResult]:
         @task(
             name=name,
             task_run_name=name,
-            tags=[TAG],
             cache_policy=NO_CACHE,
             persist_result=False,
             timeout_seconds=seconds,

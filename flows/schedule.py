@@ -22,10 +22,11 @@ from cohorte.workspace import Workspace, open_workspace
 from flows import alerts
 from flows.backfill import backfill as fill_back
 from flows.housekeeping import keep_house
-from flows.prefect_flow import TAG, execute_in_flow
+from flows.prefect_flow import execute_in_flow
 from flows.reports import send_reports
 from flows.run import Kind, RunOptions, new_context
 
+TAG = "cohorte"
 PATIENCE_SECONDS = 3600.0
 """How long a scheduled run waits for another one of the workspace to end."""
 

@@ -243,7 +243,7 @@ def test_a_new_fit_that_is_no_better_is_kept_back_and_not_learned_again(tmp_path
 def test_a_new_fit_that_is_better_by_more_than_its_noise_serves(tmp_path: Path) -> None:
     before = invented_leads(1200).with_columns(landing_page=pl.lit("a"), channel=pl.lit("web"))
     told = invented_leads(4000)
-    turned = datetime(2023, 7, 1)  # noqa: DTZ001
+    turned = datetime(2023, 10, 1)  # noqa: DTZ001
     leads = pl.concat(
         [before.filter(pl.col("created_at") < turned), told.filter(pl.col("created_at") >= turned)]
     ).with_columns(lead_id=pl.int_range(pl.len()).cast(pl.String))
