@@ -29,50 +29,33 @@ WITHOUT_A_DAY = ("stage", "identify")
 
 @dataclass
 class Kept:
-    """What a station that is being done came to, once it has."""
+    """What a station came to: from before where it is left as it stands, else once it is done."""
 
     result: StationResult | None = None
 
 
-def done_before(context: RunContext, name: str) -> StationResult | None:
-    """What a station came to, when it need not be done again; None when it must be."""
-    if name not in CHAIN or not context.workspace.raw_path.is_file():
-        return None
-    if not context.is_work_open:
-        _open_work(context)
-        context.is_work_open = True
-    if context.full_refresh or context.retrain:
-        return None
-    with closing(connect_work(context.workspace)) as work:
-        notes = standing.station_notes(work)
-        note = notes.get(name)
-        if (
-            note is None
-            or note.reads != _reads(context, work, name, notes)
-            or note.leaves != _leaves(context.workspace, name)
-            or (name == "segment" and not _is_served_as_noted(context.workspace, notes))
-        ):
-            return None
-    result = _result(note)
-    if name != "publish":
-        return result
-    context.version = served = served_version(context.workspace)
-    version = served.version if served else ""
-    return replace(result, messages=(said("nothing is new: {version} stays", version=version),))
-
-
 @contextmanager
-def keep_standing(context: RunContext, name: str) -> Iterator[Kept]:
-    """Note that a station stands when the block ends well; meanwhile it does not."""
+def standing_station(context: RunContext, name: str) -> Iterator[Kept]:
+    """Give the result of a station that need not be done again.
+
+    Of one that must be it is noted that it stands when the block ends well; meanwhile it does not.
+    """
     kept = Kept()
     if name not in CHAIN or not context.workspace.raw_path.is_file():
         yield kept
         return
+    if not context.is_work_open:
+        _open_work(context)
+        context.is_work_open = True
     with closing(connect_work(context.workspace)) as work:
-        standing.forget_station(work, name)
-        reads = _reads(context, work, name, standing.station_notes(work))
+        notes = standing.station_notes(work)
+        reads = _reads(context, work, name, notes)
+        kept.result = _done_before(context, name, notes, reads)
+        is_left = kept.result is not None
+        if not is_left:
+            standing.forget_station(work, name)
     yield kept
-    if reads is None or kept.result is None or context.dbt_failures:
+    if is_left or reads is None or kept.result is None or context.dbt_failures:
         return
     with closing(connect_work(context.workspace)) as work:
         result = asdict(replace(kept.result, messages=()))
@@ -87,6 +70,28 @@ def keep_standing(context: RunContext, name: str) -> Iterator[Kept]:
                 json.dumps(result | {"messages": messages}),
             ),
         )
+
+
+def _done_before(
+    context: RunContext, name: str, notes: dict[str, StationNote], reads: str | None
+) -> StationResult | None:
+    """What a station came to, when it need not be done again; None when it must be."""
+    note = notes.get(name)
+    if (
+        context.full_refresh
+        or context.retrain
+        or note is None
+        or note.reads != reads
+        or note.leaves != _leaves(context.workspace, name)
+        or (name == "segment" and not _is_served_as_noted(context.workspace, notes))
+    ):
+        return None
+    result = _result(note)
+    if name != "publish":
+        return result
+    context.version = served = served_version(context.workspace)
+    version = served.version if served else ""
+    return replace(result, messages=(said("nothing is new: {version} stays", version=version),))
 
 
 def _open_work(context: RunContext) -> None:

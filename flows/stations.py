@@ -283,15 +283,14 @@ BUILT_BY_DBT = frozenset({"stage", "unify", "features", "profile"})
 
 def run_station(context: RunContext, name: str) -> StationResult:
     """Run one station, or leave it as it stands; time it, log it and keep its result."""
-    from flows.standing import done_before, keep_standing
+    from flows.standing import standing_station
 
     begun = time.monotonic()
     context.started, context.station = True, name
-    with log_about(station=name):
-        result = done_before(context, name)
-        if result is None:
-            with keep_standing(context, name) as kept:
-                result = kept.result = STATIONS[name](context)
+    with log_about(station=name), standing_station(context, name) as kept:
+        if kept.result is None:
+            kept.result = STATIONS[name](context)
+    result = kept.result
     accepted = result.accepted or result.rows_in - result.rejected
     timed = StationResult(
         name,
