@@ -109,6 +109,10 @@ def belief_rank(trust: str, changed_at: str, name: str, source: str, identifier:
     return f"coalesce({trust}, {changed_at}, {name}, {source}, {identifier})"
 
 
+def links_between(edges: str, members: str, record: str, entity: str) -> str:
+    return f"select links.{record}_a, links.{entity}_a from {edges} as links, {members} as one"
+
+
 def postal_address() -> str:
     return "coalesce(address_line, postcode, city)"
 
