@@ -18,27 +18,9 @@ from cohorte.errors import CohorteError
 from cohorte.settings import WorkspaceSettings
 from cohorte.sources import Source
 from pipelines.dbt_session import DbtSession, run_variables
+from tests.support.dbt_project import session_in, write_project
 
-PROFILE = """
-little:
-  target: work
-  outputs:
-    work:
-      type: duckdb
-      path: "{{ env_var('COHORTE_WORK_DB') }}"
-      attach:
-        - {path: "{{ env_var('COHORTE_RAW_DB') }}", alias: raw, read_only: true}
-"""
-PROJECT = """
-name: little
-profile: little
-config-version: 2
-vars: {as_of: nothing}
-models: {little: {+materialized: table}}
-"""
 FILES = {
-    "profiles.yml": PROFILE,
-    "dbt_project.yml": PROJECT,
     "models/good.sql": "{{ config(tags=['good']) }} select '{{ var(\"as_of\") }}' as as_of",
     "models/wrong.sql": "{{ config(tags=['bad']) }} select * from raw.main.absent",
     "models/below.sql": "{{ config(tags=['bad']) }} select * from {{ ref('wrong') }}",
@@ -49,23 +31,9 @@ FILES = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("session")
-    for name, text in FILES.items():
-        path = folder / "project" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    write_project(folder, FILES)
     duckdb.connect(str(folder / "raw.duckdb")).close()
     return folder
-
-
-def session_in(folder: Path) -> DbtSession:
-    return DbtSession(
-        work_path=folder / "work.duckdb",
-        raw_path=folder / "raw.duckdb",
-        target_dir=folder / "target",
-        temp_dir=folder / "temp",
-        variables={"as_of": "2026-06-30"},
-        project_dir=folder / "project",
-    )
 
 
 @pytest.fixture(scope="module")

@@ -10,32 +10,14 @@ import pytest
 
 from pipelines import standing
 from pipelines.dbt_session import DbtSession
+from tests.support.dbt_project import session_in, write_project
 
-PROFILE = """
-little:
-  target: work
-  outputs:
-    work:
-      type: duckdb
-      path: "{{ env_var('COHORTE_WORK_DB') }}"
-      attach:
-        - {path: "{{ env_var('COHORTE_RAW_DB') }}", alias: raw, read_only: true}
-"""
-PROJECT = """
-name: little
-profile: little
-config-version: 2
-vars: {as_of: nothing, least: 0}
-models: {little: {+materialized: table}}
-"""
 SOURCES = """
 version: 2
 sources:
   - {name: raw, database: raw, schema: main, tables: [{name: sales}, {name: people}]}
 """
 FILES = {
-    "profiles.yml": PROFILE,
-    "dbt_project.yml": PROJECT,
     "models/_sources.yml": SOURCES,
     "models/sold.sql": (
         "{{ config(tags=['stage'], materialized='view') }}"
@@ -57,21 +39,11 @@ EVERYTHING = {"sold", "kept", "named", "totals", "dated", "assert_enough"}
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DbtSession]:
     folder = tmp_path_factory.mktemp("standing")
-    for name, text in FILES.items():
-        path = folder / "project" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    write_project(folder, FILES)
     with duckdb.connect(str(folder / "raw.duckdb")) as raw:
         raw.execute("create table people as select 1 as id")
         raw.execute("create table sales as select 1 as id, 10 as amount")
-    with DbtSession(
-        work_path=folder / "work.duckdb",
-        raw_path=folder / "raw.duckdb",
-        target_dir=folder / "target",
-        temp_dir=folder / "temp",
-        variables={"as_of": "2026-06-30"},
-        project_dir=folder / "project",
-    ) as opened:
+    with session_in(folder) as opened:
         yield opened
 
 
