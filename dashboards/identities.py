@@ -119,10 +119,7 @@ _ONCE = {
 @published
 def is_known(cursor: Cursor) -> bool:
     """Whether the version tells of links; one published by an older Cohorte does not."""
-    names = cursor.rows(
-        "select table_name from information_schema.tables where table_name = 'identity_links'"
-    )
-    return bool(names)
+    return cursor.has_table("identity_links")
 
 
 @published

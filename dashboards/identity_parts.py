@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -11,7 +12,7 @@ from cohorte.i18n import N_
 from cohorte.store import IdentityKind, IdentityVerdict
 from dashboards import queries
 from dashboards.components import Column, card, draw, empty, note, pill, table
-from dashboards.identities import EVENTS, FIELDS, REASONS, evidence, in_words
+from dashboards.identities import EVENTS, FIELDS, REASONS, STATUS, evidence, in_words
 from dashboards.language import Words
 from dashboards.markup import Html, div, join, span, tag
 from dashboards.queries import Row
@@ -24,24 +25,29 @@ class Subject:
     """What a pair may be one of, as the review speaks of it."""
 
     kind: IdentityKind
+    record: str
+    """The column that names a record, beside its source."""
     fields: dict[str, str]
     counts: dict[str, str]
     likely: str
     perhaps: str
     same: str
     different: str
+    other: str
     taken_out: str
     verdicts: dict[str, tuple[str, str]]
 
 
 PEOPLE = Subject(
     kind="person",
+    record="contact_id",
     fields=FIELDS,
     counts={"orders": N_("Orders"), "records": N_("Records already joined")},
     likely=N_("{share} likely to be one person"),
     perhaps=N_("Perhaps one person"),
     same=N_("Same person"),
     different=N_("Not the same"),
+    other=N_("Somebody else"),
     taken_out=N_("Kept. The next run takes the record out; its orders and notes go with it."),
     verdicts={
         "same": (N_("the same person"), "good"),
@@ -51,6 +57,7 @@ PEOPLE = Subject(
 )
 ORGANISATIONS = Subject(
     kind="organisation",
+    record="account_id",
     fields={
         "account_name": N_("Name"),
         "legal_id": N_("Registration number"),
@@ -67,6 +74,7 @@ ORGANISATIONS = Subject(
     perhaps=N_("Perhaps one organisation"),
     same=N_("Same organisation"),
     different=N_("Two organisations"),
+    other=N_("Another company"),
     taken_out=N_("Kept. The next run takes the account out; its contacts go with it."),
     verdicts={
         "same": (N_("the same organisation"), "good"),
@@ -136,7 +144,31 @@ def decide(rows: list[Row], subject: Subject, verdict: IdentityVerdict) -> None:
     st.rerun()
 
 
-def take_out(
+def records_of_one(
+    rows: list[Row], subject: Subject, tell: Callable[[Row], Sequence[Html | None]], _: Words
+) -> None:
+    """The records that are one, with what is told of each and a way to take it out."""
+    keys = [(row["source"], row[subject.record]) for row in rows]
+    for row, record in zip(rows, keys, strict=True):
+        shown, out = st.columns([3, 2], vertical_alignment="center", gap="small")
+        with shown:
+            draw(
+                div(
+                    tag("b", record[0]),
+                    " ",
+                    span(record[1], cls="co-mono"),
+                    *tell(row),
+                    cls="co-record",
+                )
+            )
+        with out:
+            if len(rows) > 1 and st.button(
+                _(subject.other), key=f"out-{record[0]}-{record[1]}", type="tertiary"
+            ):
+                _take_out(record, keys, subject, _)
+
+
+def _take_out(
     record: tuple[str, str], others: list[tuple[str, str]], subject: Subject, _: Words
 ) -> None:
     """Keep a record apart from the others that it is one with."""
@@ -146,6 +178,32 @@ def take_out(
                 record, other, "not_same", who=AUTHOR, at=now(), kind=subject.kind
             )
     st.toast(_(subject.taken_out))
+
+
+def link_list(
+    rows: list[Row], _: Words, tell: Callable[[Row], Html | None] = lambda row: None
+) -> Html:
+    """Links looked at: the records, what became of each, its evidence, and what else is told."""
+    items = []
+    for row in rows:
+        label, tone = STATUS.get(row["status"], (row["status"], ""))
+        items.append(
+            tag(
+                "li",
+                div(
+                    span(
+                        f"{row['source_a']} {row['contact_a']} · "
+                        f"{row['source_b']} {row['contact_b']}",
+                        cls="co-mono",
+                    ),
+                    pill(_(label), tone),
+                    cls="row",
+                ),
+                why(row, _),
+                tell(row),
+            )
+        )
+    return tag("ul", items, cls="co-list")
 
 
 def undo(_: Words) -> None:

@@ -17,7 +17,7 @@ LEAST_MOVE = 0.005
 @published
 def leads_first(cursor: Cursor, limit: int) -> list[Row]:
     """Open leads of the last scores, the one worth most first; none in versions without them."""
-    if not _is_there(cursor, "lead_routing"):
+    if not cursor.has_table("lead_routing"):
         return []
     return cursor.rows(
         """
@@ -40,7 +40,7 @@ def leads_first(cursor: Cursor, limit: int) -> list[Row]:
 @published
 def leads_moved(cursor: Cursor, limit: int) -> list[Row]:
     """Open leads whose score was another before, the largest change first, with their course."""
-    if not _is_there(cursor, "lead_score_history"):
+    if not cursor.has_table("lead_score_history"):
         return []
     return cursor.rows(
         """
@@ -66,7 +66,7 @@ def leads_moved(cursor: Cursor, limit: int) -> list[Row]:
 @published
 def contracts_first(cursor: Cursor, limit: int) -> list[Row]:
     """Contracts that end in the horizon, the one with most to lose first."""
-    if not _is_there(cursor, "contract_scores"):
+    if not cursor.has_table("contract_scores"):
         return []
     return cursor.rows(
         """
@@ -82,14 +82,6 @@ def contracts_first(cursor: Cursor, limit: int) -> list[Row]:
         limit $limit
         """,
         {"limit": limit},
-    )
-
-
-def _is_there(cursor: Cursor, name: str) -> bool:
-    return bool(
-        cursor.value(
-            "select count(*) from duckdb_tables() where table_name = $name", {"name": name}
-        )
     )
 
 

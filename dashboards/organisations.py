@@ -28,10 +28,7 @@ _WAITS = "status = 'review' and organisation_a <> organisation_b"
 @published
 def is_known(cursor: Cursor) -> bool:
     """Whether the version tells of links of accounts; an older Cohorte's does not."""
-    names = cursor.rows(
-        "select table_name from information_schema.tables where table_name = 'organisation_links'"
-    )
-    return bool(names)
+    return cursor.has_table("organisation_links")
 
 
 @published

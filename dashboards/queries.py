@@ -193,6 +193,13 @@ class Cursor:
         """The only value of the result; None when there is none."""
         return next(iter(self.row(sql, parameters).values()), None)
 
+    def has_table(self, name: str) -> bool:
+        """Whether the version has a table; one published by an older Cohorte lacks some."""
+        found = self.rows(
+            "select 1 from information_schema.tables where table_name = $name", {"name": name}
+        )
+        return bool(found)
+
 
 def published(
     query: Callable[Concatenate[Cursor, Parameters], Result],

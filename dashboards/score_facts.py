@@ -79,7 +79,7 @@ def tables(cursor: Cursor) -> set[str]:
 @published
 def verdict(cursor: Cursor, name: str) -> tuple[str, dict[str, Any]] | None:
     """Why the last run gave a score or none: the verdict's code, and what it is told from."""
-    if not _has_table(cursor, "score_verdicts"):
+    if not cursor.has_table("score_verdicts"):
         return None
     rows = cursor.rows("select outcome, facts from score_verdicts where score = ?", [name])
     return (rows[0]["outcome"], json.loads(rows[0]["facts"])) if rows else None
@@ -133,10 +133,7 @@ def person_scores(cursor: Cursor, customer_id: str) -> list[Row]:
         " expected_value_high from customer_scores where customer_id = ?",
         [customer_id],
     )
-    there = cursor.value(
-        "select count(*) from duckdb_tables() where table_name = 'propensity_scores'"
-    )
-    if there:
+    if cursor.has_table("propensity_scores"):
         found += cursor.rows(
             "select 'propensity_' || propensity as name, probability, horizon_days, reasons,"
             " estimator_version from propensity_scores where customer_id = ? order by propensity",
@@ -290,7 +287,7 @@ def targeting(cursor: Cursor, days: int, campaign_id: str | None) -> Targeting:
 @published
 def groups(cursor: Cursor) -> list[Row]:
     """The groups of buyers on every day looked from that is kept, the newest day first."""
-    if not _has_table(cursor, "clusters"):
+    if not cursor.has_table("clusters"):
         return []
     return cursor.rows("from clusters order by as_of desc, cluster")
 
@@ -308,7 +305,7 @@ def lookalikes(cursor: Cursor, segment_id: str, tested: tuple[str, ...]) -> Look
 @published
 def next_order(cursor: Cursor, customer_id: str) -> Row | None:
     """When a customer is expected to order next, and what of."""
-    if not _has_table(cursor, "next_orders"):
+    if not cursor.has_table("next_orders"):
         return None
     rows = cursor.rows("from next_orders where customer_id = ?", [customer_id])
     return rows[0] if rows else None
@@ -317,7 +314,7 @@ def next_order(cursor: Cursor, customer_id: str) -> Row | None:
 @published
 def next_orders_by_week(cursor: Cursor, weeks: int) -> Row:
     """How many customers are expected to order in each of the coming weeks, later, or not."""
-    if not _has_table(cursor, "next_orders"):
+    if not cursor.has_table("next_orders"):
         return {"scored": 0}
     told = cursor.row(
         "select count(*) as scored, count(expected_date) as expected, max(as_of) as as_of,"
@@ -329,10 +326,6 @@ def next_orders_by_week(cursor: Cursor, weeks: int) -> Row:
     )
     counts = {int(row["week"]): row["n"] for row in rows}
     return told | {"weeks": [counts.get(at, 0) for at in range(weeks)]}
-
-
-def _has_table(cursor: Cursor, name: str) -> bool:
-    return bool(cursor.value("select count(*) from duckdb_tables() where table_name = ?", [name]))
 
 
 def list_rule(ids: Sequence[str]) -> dict[str, Any]:

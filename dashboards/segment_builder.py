@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
 from typing import Any
@@ -292,16 +292,8 @@ class Builder:
     def _menu(self, item: Item, extras: Mapping[str, Callable[[], None]]) -> None:
         """Moving, copying, switching off and removing, by one button that the keyboard reaches."""
         _ = self._
-        able = [*moves(self.draft.rule, item), "copy", "on" if item.off else "off"]
-        chosen = st.menu_button(
-            _("Edit the line"),
-            [*extras, *able, "remove"],
-            format_func=lambda act: _(ROW_MENU[act]),
-            icon=":material/more_vert:",
-            help=_("Move, duplicate, switch off, remove"),
-            type="tertiary",
-            key=f"menu-{item.uid}",
-        )
+        acts = [*extras, *moves(self.draft.rule, item), "copy"]
+        chosen = self._act_on(item, acts, _("Move, duplicate, switch off, remove"))
         if chosen is None:
             return
         match chosen:
@@ -316,6 +308,20 @@ class Builder:
             case _:
                 extras[chosen]()
         st.rerun()
+
+    def _act_on(self, item: Item, acts: Sequence[str], about: str) -> str | None:
+        """The act chosen from a line's menu: those given, switching off or on, removing."""
+        _ = self._
+        chosen: str | None = st.menu_button(
+            _("Edit the line"),
+            [*acts, "on" if item.off else "off", "remove"],
+            format_func=lambda act: _(ROW_MENU[act]),
+            icon=":material/more_vert:",
+            help=about,
+            type="tertiary",
+            key=f"menu-{item.uid}",
+        )
+        return chosen
 
     # One field
 
@@ -493,15 +499,7 @@ class Builder:
         """What can be done with a condition on the thing itself."""
         _ = self._
         extras = _extras(line)
-        chosen = st.menu_button(
-            _("Edit the line"),
-            [*extras, "on" if line.off else "off", "remove"],
-            format_func=lambda act: _(ROW_MENU[act]),
-            icon=":material/more_vert:",
-            help=_("Switch off, remove"),
-            type="tertiary",
-            key=f"menu-{line.uid}",
-        )
+        chosen = self._act_on(line, [*extras], _("Switch off, remove"))
         if chosen is None:
             return
         if chosen == "remove":

@@ -14,14 +14,13 @@ from dashboards.components import (
     draw,
     empty,
     note,
-    pill,
     table,
     warning,
 )
 from dashboards.identities import Node
-from dashboards.identity_parts import AUTHOR, PEOPLE, event_table, take_out, why
+from dashboards.identity_parts import AUTHOR, PEOPLE, event_table, link_list, records_of_one
 from dashboards.language import Words, words
-from dashboards.markup import div, join, span, tag
+from dashboards.markup import Html, div, join, span, tag
 from dashboards.queries import Row
 from dashboards.vocabulary import named
 
@@ -145,40 +144,15 @@ def _records(records: list[Row], _: Words) -> None:
         len(records),
     )
     with card("identity-records", title, _("One that is somebody else can be taken out")):
-        for row in records:
-            shown, out = st.columns([3, 2], vertical_alignment="center", gap="small")
-            with shown:
-                draw(
-                    div(
-                        tag("b", row["source"]),
-                        " ",
-                        span(row["contact_id"], cls="co-mono"),
-                        div(
-                            " · ".join(part for part in (row["full_name"], row["email"]) if part),
-                            cls="sub",
-                        ),
-                        div(
-                            _(
-                                "Linked: {rule}",
-                                rule=named(vocabulary.LINK_RULES, row["link_rule"], _),
-                            ),
-                            cls="sub rule",
-                        ),
-                        cls="co-record",
-                    )
-                )
-            with out:
-                if len(records) > 1 and st.button(
-                    _("Somebody else"),
-                    key=f"out-{row['source']}-{row['contact_id']}",
-                    type="tertiary",
-                ):
-                    take_out(
-                        (row["source"], row["contact_id"]),
-                        [(other["source"], other["contact_id"]) for other in records],
-                        PEOPLE,
-                        _,
-                    )
+        records_of_one(records, PEOPLE, lambda row: _told_of_record(row, _), _)
+
+
+def _told_of_record(row: Row, _: Words) -> list[Html | None]:
+    rule = named(vocabulary.LINK_RULES, row["link_rule"], _)
+    return [
+        div(" · ".join(part for part in (row["full_name"], row["email"]) if part), cls="sub"),
+        div(_("Linked: {rule}", rule=rule), cls="sub rule"),
+    ]
 
 
 def _values(person: Row, records: list[Row], _: Words) -> None:
@@ -241,32 +215,15 @@ def _links(links: list[Row], _: Words) -> None:
         _.ngettext("{count} link looked at", "{count} links looked at", len(links)),
         _("The evidence of each, the weightiest first"),
     ):
-        items = []
-        for row in links:
-            label, tone = identities.STATUS.get(row["status"], (row["status"], ""))
-            sure = row["match_probability"]
-            items.append(
-                tag(
-                    "li",
-                    div(
-                        span(
-                            f"{row['source_a']} {row['contact_a']} · "
-                            f"{row['source_b']} {row['contact_b']}",
-                            cls="co-mono",
-                        ),
-                        pill(_(label), tone),
-                        cls="row",
-                    ),
-                    why(row, _),
-                    div(_("{share} likely", share=_.percent(sure, 1)), cls="sub")
-                    if sure is not None
-                    else None,
-                )
-            )
-        if items:
-            draw(tag("ul", items, cls="co-list"))
+        if links:
+            draw(link_list(links, _, lambda row: _likelihood(row, _)))
         else:
             note(_("This customer has one record, and no other was like it."))
+
+
+def _likelihood(row: Row, _: Words) -> Html | None:
+    sure = row["match_probability"]
+    return None if sure is None else div(_("{share} likely", share=_.percent(sure, 1)), cls="sub")
 
 
 def _corrections(customer_id: str, records: list[Row], _: Words) -> None:

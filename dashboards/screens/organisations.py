@@ -24,11 +24,11 @@ from dashboards.identities import pair_key
 from dashboards.identity_parts import (
     ORGANISATIONS,
     SHARED,
+    link_list,
+    records_of_one,
     review,
     said_by_people,
-    take_out,
     undo,
-    why,
 )
 from dashboards.language import Words, words
 from dashboards.markup import Html, div, span, tag
@@ -199,33 +199,16 @@ def _accounts(rows: list[Row], _: Words) -> None:
         len(rows),
     )
     with card("organisation-accounts", title, _("One that is another company can be taken out")):
-        for row in rows:
-            shown, out = st.columns([3, 2], vertical_alignment="center", gap="small")
-            with shown:
-                where = (row["account_name"], row["address_line"], row["postcode"], row["city"])
-                rule = SHARED.get(row["link_rule"])
-                draw(
-                    div(
-                        tag("b", row["source"]),
-                        " ",
-                        span(row["account_id"], cls="co-mono"),
-                        div(" · ".join(str(part) for part in where if part), cls="sub"),
-                        div(_("shared: {key}", key=_(rule)), cls="sub rule") if rule else None,
-                        cls="co-record",
-                    )
-                )
-            with out:
-                if len(rows) > 1 and st.button(
-                    _("Another company"),
-                    key=f"out-{row['source']}-{row['account_id']}",
-                    type="tertiary",
-                ):
-                    take_out(
-                        (row["source"], row["account_id"]),
-                        [(other["source"], other["account_id"]) for other in rows],
-                        ORGANISATIONS,
-                        _,
-                    )
+        records_of_one(rows, ORGANISATIONS, lambda row: _told_of_account(row, _), _)
+
+
+def _told_of_account(row: Row, _: Words) -> list[Html | None]:
+    where = (row["account_name"], row["address_line"], row["postcode"], row["city"])
+    rule = SHARED.get(row["link_rule"])
+    return [
+        div(" · ".join(str(part) for part in where if part), cls="sub"),
+        div(_("shared: {key}", key=_(rule)), cls="sub rule") if rule else None,
+    ]
 
 
 def _hierarchy(rows: list[Row], _: Words) -> None:
@@ -295,25 +278,7 @@ def _links(rows: list[Row], _: Words) -> None:
         _.ngettext("{count} link looked at", "{count} links looked at", len(rows)),
         _("The evidence of each, the weightiest first"),
     ):
-        items = []
-        for row in rows:
-            label, tone = identities.STATUS.get(row["status"], (row["status"], ""))
-            items.append(
-                tag(
-                    "li",
-                    div(
-                        span(
-                            f"{row['source_a']} {row['contact_a']} · "
-                            f"{row['source_b']} {row['contact_b']}",
-                            cls="co-mono",
-                        ),
-                        pill(_(label), tone),
-                        cls="row",
-                    ),
-                    why(row, _),
-                )
-            )
-        draw(tag("ul", items, cls="co-list"))
+        draw(link_list(rows, _))
 
 
 render()
