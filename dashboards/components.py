@@ -144,6 +144,22 @@ def choice(
     return chosen or usual
 
 
+def search_box(placeholder: str) -> str:
+    """What is looked for, while it is typed; the address keeps it under `q`."""
+    _ = words()
+    found = st.text_input(
+        _("Search"),
+        address.asked("q") or "",
+        key="q",
+        type="search",
+        live="350ms",
+        max_chars=200,
+        placeholder=placeholder,
+    )
+    address.keep("q", found)
+    return found or ""
+
+
 def insight(sentence: str) -> None:
     """The sentence that a hurried reader takes away."""
     draw(div(icon("spark"), span(sentence), cls="co-insight"))
@@ -564,6 +580,7 @@ __all__ = [
     "plot",
     "reach",
     "rfm_map",
+    "search_box",
     "section",
     "sparkline",
     "strip",

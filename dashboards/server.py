@@ -6,13 +6,14 @@ script has run; here it carries our name, the language asked for and the ground 
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib
 import pkgutil
 import re
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -20,11 +21,8 @@ from urllib.parse import parse_qs
 from starlette.middleware import Middleware
 from streamlit.starlette import App
 
-from cohorte.errors import CohorteError
 from cohorte.i18n import LANGUAGES, language_of
-from cohorte.warehouse import shown_version
-from cohorte.workspace import open_workspace
-from dashboards import theme, widgets
+from dashboards import theme, warm, widgets
 
 RUN_BY_STREAMLIT = ("app", "server", "screens")
 
@@ -119,20 +117,19 @@ def page(html: str, language: str) -> str:
 @asynccontextmanager
 async def _ready(_app: App) -> AsyncIterator[None]:
     """Before the first person asks: the code of all pages is there, and the served version is being
-    read through. What is wrong with that version is said to who asks for a page."""
+    read through and gone through. What is wrong with that version is said to who asks for a page.
+    """
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         if module.name not in RUN_BY_STREAMLIT:
             importlib.import_module(f"dashboards.{module.name}")
     # What is there for good is out of the way of the collector of memory.
     gc.collect()
     gc.freeze()
-    threading.Thread(target=_look_ahead, daemon=True).start()
+    ended = threading.Event()
+    loop = asyncio.get_running_loop()
+    threading.Thread(target=warm.keep_warm, args=(loop, ended), daemon=True).start()
     yield
-
-
-def _look_ahead() -> None:
-    with suppress(CohorteError):
-        shown_version(open_workspace())
+    ended.set()
 
 
 app = App(Path(__file__).with_name("app.py"), lifespan=_ready, middleware=[Middleware(Shell)])

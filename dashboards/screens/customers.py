@@ -8,7 +8,7 @@ import streamlit as st
 
 from cohorte.i18n import N_
 from dashboards import address, findings, identities, queries, vocabulary
-from dashboards.components import Column, cell, empty, note, open_table, page_head
+from dashboards.components import Column, cell, empty, note, open_table, page_head, search_box
 from dashboards.language import Words, words
 from dashboards.queries import PAGE_SIZE
 
@@ -28,15 +28,7 @@ def render() -> None:
     with page_head(_("Customers"), _("Everyone known from the sources, one line a person.")):
         pass
     with st.container(key="filters", horizontal=True, vertical_alignment="bottom", gap="small"):
-        search = st.text_input(
-            _("Search"),
-            address.asked("q") or "",
-            key="q",
-            type="search",
-            live="350ms",
-            max_chars=200,
-            placeholder=_("Name, e-mail, phone, order number or id"),
-        )
+        search = search_box(_("Name, e-mail, phone, order number or id"))
         lifecycle = _filter(
             _("Status"), {key: _(name) for key, name in vocabulary.LIFECYCLE.items()}, "status", _
         )
@@ -55,14 +47,13 @@ def render() -> None:
             format_func=lambda key: _(SORTS[key]),
             key="sort",
         )
-    address.keep("q", search)
     address.keep("sort", sort, sorts[0])
-    asked = (_current(search or ""), lifecycle, rfm_segment, party, segment, sort)
+    asked = (_current(search), lifecycle, rfm_segment, party, segment, sort)
     key = f"page-{zlib.crc32(repr(asked).encode())}"
     page = int(st.session_state.get(key) or 1)
     total, rows = queries.customers(*asked, page)
     if not total:
-        _nobody(search or "", _)
+        _nobody(search, _)
         return
     note(_results(total, page, len(rows), _))
     picked = open_table(

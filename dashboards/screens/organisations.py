@@ -17,6 +17,7 @@ from dashboards.components import (
     open_table,
     page_head,
     pill,
+    search_box,
     section,
     strip,
 )
@@ -82,17 +83,7 @@ def render() -> None:
 
 
 def _all(_: Words) -> None:
-    search = st.text_input(
-        _("Search"),
-        address.asked("q") or "",
-        key="q",
-        type="search",
-        live="350ms",
-        max_chars=200,
-        placeholder=_("Name, registration number, domain, city or id"),
-    )
-    address.keep("q", search)
-    rows = organisations.found(search or "")
+    rows = organisations.found(search_box(_("Name, registration number, domain, city or id")))
     if not rows:
         empty(_("No organisation is found by that"), symbol="people", small=True)
         return

@@ -1,0 +1,92 @@
+"""Pages are gone through before anyone asks for them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from streamlit.runtime import Runtime
+from streamlit.starlette import App
+
+from cohorte.workspace import ENVIRONMENT_VARIABLE, Workspace
+from dashboards import queries, server, warm
+from tests.dashboards.conftest import APP
+
+PATIENCE = 120.0
+
+
+@pytest.fixture
+def asked(served: Workspace, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the pages ask of the version, from here on; no server has run before."""
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(served.root))
+    monkeypatch.setattr(Runtime, "_instance", None)
+    asked: list[str] = []
+    rows: Callable[..., Any] = queries.Cursor.rows
+
+    def noted(cursor: queries.Cursor, sql: str, *parameters: Any) -> Any:
+        asked.append(sql)
+        return rows(cursor, sql, *parameters)
+
+    monkeypatch.setattr(queries.Cursor, "rows", noted)
+    return asked
+
+
+def test_who_comes_after_the_visit_asks_nothing_of_the_version(
+    asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visits: list[int] = []
+    visit = warm.visit
+
+    async def serve() -> None:
+        """Start the server, let it go through its pages, and end it."""
+        gone_through, messages = asyncio.Event(), asyncio.Queue[Any]()
+
+        async def noted(names: list[str]) -> None:
+            await visit(names)
+            visits.append(len(asked))
+            gone_through.set()
+
+        async def said(message: Any) -> None:
+            assert not message["type"].endswith("failed"), message
+
+        monkeypatch.setattr(warm, "visit", noted)
+        messages.put_nowait({"type": "lifespan.startup"})
+        app = App(APP, lifespan=server._ready)
+        life = asyncio.create_task(app({"type": "lifespan"}, messages.get, said))
+        await asyncio.wait_for(gone_through.wait(), PATIENCE)
+        await noted(["customers"])
+        messages.put_nowait({"type": "lifespan.shutdown"})
+        await life
+
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    monkeypatch.setattr(warm, "WORTH_IT_BYTES", 0)
+    monkeypatch.setattr(warm, "pages", lambda: ["customers", "runs"])
+    asyncio.run(serve())
+    first, second = visits
+    assert first > 0
+    assert second == first
+
+
+def test_a_small_version_is_left_to_those_who_ask(
+    asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class EndsAtOnce(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            self.set()
+            return True
+
+    monkeypatch.setattr(warm, "visit", lambda names: pytest.fail("it was gone through"))
+    loop = asyncio.new_event_loop()
+    warm.keep_warm(loop, EndsAtOnce())
+    loop.close()
+    assert asked == []
+
+
+def test_every_page_is_gone_through_those_first_that_people_begin_with() -> None:
+    names = warm.pages()
+    assert names[: len(warm.FIRST)] == list(warm.FIRST)
+    assert sorted(names) == sorted({path.stem for path in warm.SCREENS.glob("*.py")})
