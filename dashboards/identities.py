@@ -72,31 +72,13 @@ EVENTS = {
     "retired": N_("no record left"),
 }
 
-_SIDE_BY_SIDE = ", ".join(f"a.{name} as {name}_a, b.{name} as {name}_b" for name in FIELDS)
-_RECORDS = """
-    join identities as a on a.source = source_a and a.contact_id = contact_a
-    join identities as b on b.source = source_b and b.contact_id = contact_b
-"""
-_WEIGHED = """
-    select
-        links.*,
-        coalesce(of_a.lifetime_orders_count, 0) as orders_a,
-        coalesce(of_b.lifetime_orders_count, 0) as orders_b,
-        coalesce(of_a.records_count, 1) as records_a,
-        coalesce(of_b.records_count, 1) as records_b
-    from {links} as links
-    left join customer_profiles as of_a on of_a.customer_id = customer_a
-    left join customer_profiles as of_b on of_b.customer_id = customer_b
-"""
-
-_SETTLED = """
-    select distinct least(customer_a, customer_b), greatest(customer_a, customer_b)
-    from identity_links where status in ('kept_apart', 'unknown')
-"""
+_TWO = "(least(customer_a, customer_b), greatest(customer_a, customer_b))"
+_SETTLED = " union ".join(
+    f"select {_TWO} from identity_links where status = '{status}'"
+    for status in ("kept_apart", "unknown")
+)
 _QUEUES = {
-    "review": "status = 'review' and customer_a <> customer_b"
-    " and (least(customer_a, customer_b), greatest(customer_a, customer_b))"
-    f" not in ({_SETTLED})",
+    "review": f"status = 'review' and customer_a <> customer_b and {_TWO} not in ({_SETTLED})",
     "joined": "status = 'joined' and link_rule = 'probable'",
     "vetoed": "status = 'vetoed' and match_probability >= 0.5 and customer_a <> customer_b",
 }
@@ -106,14 +88,8 @@ _ORDERS = {
     "joined": "hash(source_a, contact_a, source_b, contact_b)",
     "vetoed": "match_probability desc, source_a, contact_a, source_b, contact_b",
 }
-
-
-_ONCE = {
-    "review": "(least(customer_a, customer_b), greatest(customer_a, customer_b))",
-    "joined": "(source_a, contact_a, source_b, contact_b)",
-    "vetoed": "(least(customer_a, customer_b), greatest(customer_a, customer_b))",
-}
-"""What is decided once: two customers that wait, whatever the records by which they could meet."""
+_ONCE = ("review", "vetoed")
+"""Of two customers one pair is shown, whatever the records by which they could meet."""
 
 
 @published
@@ -129,8 +105,8 @@ def counts(cursor: Cursor) -> Row:
         "select (select count(*) from identities) as records,"
         " (select count(*) from customers) as customers, "
         + ", ".join(
-            f"(select count(distinct {_ONCE[name]}) from identity_links where {condition})"
-            f" as {name}"
+            f"(select count({f'distinct {_TWO}' if name in _ONCE else '*'}) from identity_links"
+            f" where {condition}) as {name}"
             for name, condition in _QUEUES.items()
         )
     )
@@ -138,23 +114,55 @@ def counts(cursor: Cursor) -> Row:
 
 @published
 def queue(cursor: Cursor, name: str) -> list[Row]:
-    """Pairs to look at, the most useful first, each with both records side by side."""
+    """Pairs to look at, the most useful first; `told` adds what both records say."""
+    once = (
+        f"""
+        qualify row_number() over (
+            partition by {_TWO}
+            order by match_weight desc nulls last, source_a, contact_a, source_b, contact_b
+        ) = 1
+        """
+        if name in _ONCE
+        else ""
+    )
     return cursor.rows(
         f"""
-        with waiting as materialized (
-            from identity_links where {_QUEUES[name]}
-            qualify row_number() over (
-                partition by {_ONCE[name]}
-                order by match_weight desc nulls last, source_a, contact_a, source_b, contact_b
-            ) = 1
-        ),
-        shown as materialized (
-            select *, row_number() over (order by {_ORDERS[name]}) as place
-            from ({_WEIGHED.format(links="waiting")})
-            order by place limit {WAITING_SHOWN}
+        with waiting as materialized (from identity_links where {_QUEUES[name]} {once}),
+        theirs as materialized (
+            select customer_id, lifetime_orders_count, records_count from customer_profiles
+            where customer_id in (select unnest([customer_a, customer_b]) from waiting)
         )
-        select shown.*, {_SIDE_BY_SIDE} from shown {_RECORDS} order by place
+        select
+            waiting.*,
+            coalesce(of_a.lifetime_orders_count, 0) as orders_a,
+            coalesce(of_b.lifetime_orders_count, 0) as orders_b,
+            coalesce(of_a.records_count, 1) as records_a,
+            coalesce(of_b.records_count, 1) as records_b
+        from waiting
+        left join theirs as of_a on of_a.customer_id = customer_a
+        left join theirs as of_b on of_b.customer_id = customer_b
+        order by {_ORDERS[name]} limit {WAITING_SHOWN}
         """
+    )
+
+
+def told(row: Row) -> Row:
+    """A pair with what both of its records say, side by side."""
+    return row | {
+        f"{name}_{side}": value
+        for side in "ab"
+        for name, value in _record(
+            row[f"customer_{side}"], row[f"source_{side}"], row[f"contact_{side}"]
+        ).items()
+    }
+
+
+@published
+def _record(cursor: Cursor, customer_id: str, source: str, contact_id: str) -> Row:
+    return cursor.row(
+        f"select {', '.join(FIELDS)} from identities"
+        " where customer_id = ? and source = ? and contact_id = ?",
+        [customer_id, source, contact_id],
     )
 
 
@@ -177,17 +185,10 @@ def decided_probabilities(cursor: Cursor, pairs: tuple[Pair, ...]) -> dict[Pair,
 def links_of(cursor: Cursor, customer_id: str) -> list[Row]:
     """The links of a customer's records with each other and with those of others."""
     return cursor.rows(
-        f"""
-        with linked as materialized (
-            select *, row_number() over (
-                order by status, match_weight desc nulls last, source_a, contact_a, source_b,
-                    contact_b
-            ) as place
-            from identity_links where customer_a = $id or customer_b = $id
-            order by place limit 200
-        )
-        select weighed.*, {_SIDE_BY_SIDE}
-        from ({_WEIGHED.format(links="linked")}) as weighed {_RECORDS} order by place
+        """
+        from identity_links where customer_a = $id or customer_b = $id
+        order by status, match_weight desc nulls last, source_a, contact_a, source_b, contact_b
+        limit 200
         """,
         {"id": customer_id},
     )

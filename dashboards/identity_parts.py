@@ -98,10 +98,15 @@ SHARED = KEYS | {
 }
 
 
-def review(rows: list[Row], subject: Subject, _: Words) -> None:
-    """One pair of those that wait, with its evidence, and the answers to it."""
+def review(
+    rows: list[Row], subject: Subject, _: Words, told: Callable[[Row], Row] = lambda row: row
+) -> None:
+    """One pair of those that wait, with its evidence, and the answers to it.
+
+    `told` adds what both records say, where the rows do not.
+    """
     place = min(int(st.session_state.get("identity-place", 0)), len(rows) - 1)
-    row, total = rows[place], len(rows)
+    row, total = told(rows[place]), len(rows)
     probability = row["match_probability"]
     title = (
         _(subject.likely, share=_.percent(probability, 0))

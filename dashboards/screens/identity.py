@@ -158,7 +158,7 @@ def _waiting(decisions: list[IdentityDecision], _: Words) -> None:
     if not rows:
         _nothing_waits(name, _)
         return
-    review(rows, PEOPLE, _)
+    review(rows, PEOPLE, _, identities.told)
     safe = [row for row in rows if identities.is_uncontradicted(row)]
     if name == "review" and len(safe) > 1:
         _bulk(safe, _)
@@ -201,7 +201,7 @@ def _bulk(rows: list[Row], _: Words) -> None:
                             cls="row",
                         ),
                     )
-                    for row in rows[:5]
+                    for row in map(identities.told, rows[:5])
                 ],
                 cls="co-list",
             )
