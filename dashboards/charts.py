@@ -50,7 +50,7 @@ def styled(chart: AnyDrawn, tokens: Tokens) -> AnyDrawn:
     font = "Inter, sans-serif"
     return (
         chart.properties(padding={"left": 0, "right": 2, "top": 6, "bottom": 0})
-        .configure(background="transparent", font=font)
+        .configure(background="transparent", font=font, aria=False)
         .configure_view(stroke=None)
         .configure_axis(
             labelFont=font,
@@ -338,6 +338,7 @@ def configured(spec: Spec, tokens: Tokens, height: int) -> Spec:
             "background": "transparent",
             "font": _FONT,
             "view": {"stroke": None},
+            "aria": False,
             "axis": axis,
             "axisX": {"grid": False, "labelPadding": 6},
         },

@@ -75,7 +75,7 @@ def card(key: str, title: str = "", subtitle: str | Html = "") -> Iterator[Delta
         if title or subtitle:
             draw(
                 div(
-                    tag("h3", title) if title else None,
+                    tag("h2", title) if title else None,
                     tag("p", subtitle) if subtitle else None,
                     cls="co-card-head",
                 )
@@ -376,7 +376,7 @@ class Column:
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[Any]], label: str) -> Html:
     """A table to read. Cells are texts or markup built by `markup.tag`."""
-    head = tag("tr", [tag("th", c.label, cls=c.cls, scope="col") for c in columns])
+    head = tag("tr", [_head(column) for column in columns])
     body = [
         tag(
             "tr",
@@ -391,6 +391,13 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[Any]], label: str) 
         "table", tag("thead", head), tag("tbody", body), cls="co-table co-stack", aria_label=label
     )
     return div(made, cls="co-table-box", tabindex=0, role="region", aria_label=label)
+
+
+def _head(column: Column) -> Html:
+    """The head of a column; one without a name is no head."""
+    if not column.label:
+        return tag("td", cls=column.cls)
+    return tag("th", column.label, cls=column.cls, scope="col")
 
 
 @dataclass(frozen=True)
@@ -521,7 +528,7 @@ def empty(
     draw(
         div(
             icon(symbol),
-            tag("h3", title),
+            tag("h2", title),
             tag("p", explanation) if explanation else None,
             tag("code", command, cls="co-code") if command else None,
             cls="co-empty small" if small else "co-empty",
@@ -539,7 +546,7 @@ def failure(error: Exception) -> None:
     draw(
         div(
             icon("alert"),
-            tag("h3", title[:1].upper() + title[1:]),
+            tag("h2", title[:1].upper() + title[1:]),
             tag(
                 "p",
                 remedy

@@ -18,7 +18,7 @@ from dashboards.queries import Cursor, Row, published
 from dashboards.theme import Tokens
 
 WAITING_SHOWN = 200
-LABEL = 20
+LABEL = 12
 
 Pair = tuple[str, str, str, str]
 
@@ -285,6 +285,12 @@ class Node:
     is_own: bool
 
 
+def _short(node: Node) -> str:
+    """The source, and under it the record's id."""
+    source, record = node.key
+    return f"{source}\n{record[:LABEL]}" + "…" * (len(record) > LABEL)
+
+
 def graph(
     nodes: Sequence[Node], links: Sequence[Row], words: Words, tokens: Tokens
 ) -> charts.Drawn:
@@ -308,7 +314,7 @@ def graph(
     dots = [
         {
             "x": places[node.key][0], "y": places[node.key][1], "label": node.label,
-            "own": node.is_own, "short": node.label[:LABEL] + "…" * (len(node.label) > LABEL),
+            "own": node.is_own, "short": _short(node),
             "at": places[node.key][0] * 1.12, "side": places[node.key][0] < -0.01,
         }
         for node in nodes
@@ -341,7 +347,7 @@ def graph(
         alt.Chart(pl.DataFrame(dots))
         .transform_filter(f"datum.side == {'true' if is_left else 'false'}")
         .mark_text(fontSize=11, color=tokens.ink, align="right" if is_left else "left",
-            dx=-8 if is_left else 8)
+            dx=-13 if is_left else 13, lineBreak="\n")
         .encode(x=alt.X("at:Q", axis=None, scale=wide), y=y, text="short:N")
         for is_left in (True, False)
     ]  # fmt: skip

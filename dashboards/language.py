@@ -22,6 +22,8 @@ from cohorte.i18n import LANGUAGES, Language, language_of
 from cohorte.said import told
 
 KEY = "lang"
+DATES = "DD/MM/YYYY"
+"""How days are typed, in both languages: the day first, as they are written."""
 _LOCALES = {"en": "en_GB", "fr": "fr_FR"}
 
 

@@ -30,6 +30,8 @@ COMPUTED = {
     "segments": N_("segments"),
 }
 WIDTH, HEIGHT, STEP, ROW = 156, 30, 192, 40
+NARROWEST = 0.75
+"""Of its full width; on a narrower page the drawing is moved sideways."""
 
 
 @dataclass(frozen=True)
@@ -119,14 +121,15 @@ def _drawing(boxes: Sequence[_Box]) -> Html:
         _way(places[box.node.name], places[parent]) for box in boxes for parent in box.node.parents
     )
     drawing = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
+        ' preserveAspectRatio="none">'
         f'<g fill="none" stroke="#000" stroke-width="1.3">{ways}</g></svg>'
     )
     return div(
         tag("i", style=f"--i:{url(drawing)}", aria_hidden="true"),
-        [_drawn(box, *places[box.node.name]) for box in boxes],
+        [_drawn(box, *places[box.node.name], width) for box in boxes],
         cls="drawing",
-        style=f"width:{width}px;height:{height}px",
+        style=f"max-width:{width}px;min-width:{round(NARROWEST * width)}px;height:{height}px",
     )
 
 
@@ -137,11 +140,12 @@ def _way(start: tuple[int, int], end: tuple[int, int]) -> str:
     return f'<path d="M{x} {y}C{middle} {y} {middle} {to_y} {to_x} {to_y}"/>'
 
 
-def _drawn(box: _Box, x: int, y: int) -> Html:
+def _drawn(box: _Box, x: int, y: int, width: int) -> Html:
+    place = f"left:{x / width:.2%};width:{WIDTH / width:.2%};top:{y}px"
     return span(
         box.label,
         cls="box",
-        style=f"left:{x}px;top:{y}px;--c:{KINDS[box.node.kind][1]}",
+        style=f"{place};--c:{KINDS[box.node.kind][1]}",
         title=f"{box.label} · {box.told}" if box.told else box.label,
     )
 

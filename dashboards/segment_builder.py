@@ -32,7 +32,7 @@ from cohorte.segments import (
 from cohorte.segments.library import Segment, segment_templates
 from dashboards import queries, segment_queries, vocabulary
 from dashboards.components import draw, note
-from dashboards.language import Words
+from dashboards.language import DATES, Words
 from dashboards.markup import Html, div, span, tag
 from dashboards.segment_draft import (
     CAPS,
@@ -815,7 +815,7 @@ def value_widget(line: Line, tested: ProfileField, values: Values, _: Words) -> 
 
 def _day_input(label: str, day: date | None, key: str) -> date | None:
     found: date | None = st.date_input(
-        label, day, date(1900, 1, 1), date(2200, 12, 31), key=key, format="DD/MM/YYYY", **HIDDEN
+        label, day, date(1900, 1, 1), date(2200, 12, 31), key=key, format=DATES, **HIDDEN
     )
     return found
 

@@ -27,6 +27,7 @@ WORDS = (
     N_("Next month"),
     N_("Clear all"),
     N_("Clear value"),
+    N_("Clear entry"),
     N_("Selected values"),
     N_("Remove {value}"),
     N_("No results"),
@@ -34,6 +35,10 @@ WORDS = (
     N_("Increment"),
     N_("Decrement"),
     N_("Press Enter to apply"),
+    N_("Choose an option"),
+    N_("Choose options"),
+    N_("{field} start date"),
+    N_("{field} end date"),
 )
 
 
@@ -41,6 +46,7 @@ WORDS = (
 def script() -> str:
     """What puts them in French where the page is French, and back; for the HTML shell."""
     _ = translator("fr")
-    pairs = json.dumps([[word, _(word)] for word in WORDS], ensure_ascii=False)
+    said = [[word, _(word)] for word in WORDS] + [["Open", _.pgettext("a list", "Open")]]
+    pairs = json.dumps(said, ensure_ascii=False)
     speaks = (theme.ASSETS / "widgets.js").read_text(encoding="utf-8").strip()
     return f"<script>{speaks}({pairs})</script>"

@@ -31,8 +31,8 @@ export default function (component) {
   table.setAttribute("aria-label", data.label);
   const head = table.appendChild(element("thead")).appendChild(element("tr"));
   for (const column of data.columns) {
-    const cell = head.appendChild(element("th", column.cls, column.label));
-    cell.scope = "col";
+    const cell = head.appendChild(element(column.label ? "th" : "td", column.cls, column.label));
+    if (column.label) cell.scope = "col";
   }
   const body = table.appendChild(element("tbody"));
   for (const row of data.rows) {

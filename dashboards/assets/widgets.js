@@ -3,7 +3,7 @@
 (pairs => {
   const homes = '[data-testid="stFileUploader"],[data-testid="stDateInput"],' +
     '[data-testid="stDateInputCalendar"],[data-testid="stMultiSelect"],' +
-    '[data-testid="stSelectbox"],[data-testid="stNumberInput"],[data-testid="InputInstructions"]';
+    '[data-testid="stSelectbox"],[data-testid="stTextInput"],[data-testid="stNumberInput"],[data-testid="InputInstructions"]';
   const pattern = text => new RegExp("^" + text.replace(/[.*+?^$()|[\]\\]/g, "\\$&")
     .replace(/\{\w+\}/g, "(.+)") + "$");
   const ways = pairs.map(([en, other]) => ({en, other, isEn: pattern(en), isOther: pattern(other)}));
@@ -12,7 +12,8 @@
       const match = (french ? way.isEn : way.isOther).exec(text.trim());
       if (match) {
         let i = 0;
-        return (french ? way.other : way.en).replace(/\{\w+\}/g, () => match[++i]);
+        return (french ? way.other : way.en)
+          .replace(/\{\w+\}/g, () => told(match[++i], french) ?? match[i]);
       }
     }
   };
@@ -25,10 +26,15 @@
       const text = told(walk.currentNode.data, french);
       if (text) walk.currentNode.data = text;
     }
-    for (const node of [home, ...home.querySelectorAll("[aria-label]")]) {
-      const text = told(node.getAttribute("aria-label") || "", french);
-      if (text) node.setAttribute("aria-label", text);
+    for (const name of ["aria-label", "placeholder"]) {
+      for (const node of [home, ...home.querySelectorAll(`[${name}]`)]) {
+        const text = told(node.getAttribute(name) || "", french);
+        if (text) node.setAttribute(name, text);
+      }
     }
+    // A place to drop files that has a name and takes the keyboard is not there for looks.
+    for (const node of home.querySelectorAll('[role="presentation"][tabindex]'))
+      node.setAttribute("role", "group");
   };
   let waits = false;
   const look = () => {

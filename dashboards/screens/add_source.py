@@ -360,7 +360,7 @@ def _try_and_write(space: Workspace, chosen: list[tuple[Look, list[Suggestion]]]
             title = st.text_input(_("What people call it"), key="source-title")
         text = source_yaml(draft_source(space, chosen, name, title))
         with st.expander(_("The source as it will be written"), key="yaml"):
-            st.code(text, language="yaml")
+            st.code(text, language=None, wrap_lines=True)
         tried = st.button(_("Try it on the file"), disabled=not is_whole, key="try")
         if tried:
             try:

@@ -13,7 +13,7 @@ from dashboards.language import Words, words
 from dashboards.queries import PAGE_SIZE
 
 SORTS = {
-    "revenue": N_("Revenue, high to low"),
+    "revenue": N_("Most revenue"),
     "recent": N_("Latest order"),
     "orders": N_("Most orders"),
     "newest": N_("Newest"),

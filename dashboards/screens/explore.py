@@ -43,7 +43,7 @@ from dashboards.components import (
     table,
     warning,
 )
-from dashboards.language import Words, words
+from dashboards.language import DATES, Words, words
 from dashboards.markup import span
 from dashboards.queries import Filtered
 
@@ -117,7 +117,7 @@ def _what_and_when(_: Words) -> tuple[Kpi, Period, str]:
         first = _day(address.asked("from")) or as_of - timedelta(days=89)
         last = _day(address.asked("to")) or as_of
         picked = st.date_input(
-            _("Dates"), (first, max(first, last)), key="dates", format="YYYY-MM-DD", width=250
+            _("Dates"), (first, max(first, last)), key="dates", format=DATES, width=250
         )
         ends = picked if isinstance(picked, tuple) else (picked,)
         if len(ends) == 2:

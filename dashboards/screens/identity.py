@@ -483,7 +483,7 @@ def _simulated(asked: IdentitySettings, _: Words) -> None:
                 )
             )  # fmt: skip
     note(_("To apply these settings, put them in cohorte.yml and run the pipeline:"))
-    st.code(_as_yaml(asked), language="yaml")
+    st.code(_as_yaml(asked), language=None, wrap_lines=True)
 
 
 def _rehearsed(asked: IdentitySettings, _: Words) -> None:

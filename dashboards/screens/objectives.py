@@ -29,7 +29,7 @@ from dashboards.components import (
     warning,
 )
 from dashboards.goals import scope_name, standing_of
-from dashboards.language import Words, words
+from dashboards.language import DATES, Words, words
 from dashboards.markup import div, join, markdown_text, span, tag
 
 STANDINGS = {
@@ -161,7 +161,7 @@ def _enter(as_of: date, _: Words) -> None:
                 _("Dates"),
                 (period.start, period.end - timedelta(days=1)),
                 key="goal-dates",
-                format="YYYY-MM-DD",
+                format=DATES,
             )
             ends = picked if isinstance(picked, tuple) else (picked,)
             if len(ends) == 2:

@@ -460,7 +460,7 @@ def _versions(_: Words) -> None:
             table(
                 [
                     Column(_("Version")),
-                    Column(_("Published"), "num first"),
+                    Column(_("Published"), "first"),
                     Column(_("Data to"), "num hide"),
                     Column(_("Size"), "num hide"),
                     Column("", "state"),

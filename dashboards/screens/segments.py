@@ -50,7 +50,7 @@ from dashboards.components import (
     strip,
     table,
 )
-from dashboards.language import Words, words
+from dashboards.language import DATES, Words, words
 from dashboards.markup import Html, div, span, tag
 from dashboards.segment_builder import Builder, save_form
 from dashboards.segment_draft import (
@@ -580,6 +580,7 @@ def _overlap(segment: Segment, others: list[Segment], segments: list[Segment], _
             span(_.number(each.customers_count), cls="v"),
             span(" + ".join(names[key] for key in each.segments), cls="who"),
             cls="row" + (" mine" if segment.segment_id in each.segments else ""),
+            role="listitem",
         )
         for each in mine_first[:15]
     ]
@@ -766,7 +767,7 @@ def _then(segment: Segment, rule: str, _: Words) -> None:
     today = queries.pinned().as_of
     with card("then", _("On a day of the past")):
         day = st.date_input(
-            _("Day"), None, today - timedelta(days=3650), today, format="DD/MM/YYYY",
+            _("Day"), None, today - timedelta(days=3650), today, format=DATES,
             key=f"then-{segment.segment_id}",
         )  # fmt: skip
         if day is None:
@@ -810,7 +811,7 @@ def _then(segment: Segment, rule: str, _: Words) -> None:
 
 def _definition(segment: Segment, segments: list[Segment], _: Words) -> None:
     with card("yaml", _("As a file of the workspace")):
-        st.code(segment_yaml(segment), language="yaml")
+        st.code(segment_yaml(segment), language=None, wrap_lines=True)
     needing = referring(segments, segment.segment_id)
     if needing:
         names = _.list([each.name(_.code) for each in needing])

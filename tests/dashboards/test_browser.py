@@ -180,7 +180,7 @@ def test_a_cell_of_the_rfm_map_becomes_a_saved_segment(
     page = opened(browser, 1280, "en")
     go(page, f"{address}/rfm")
     page.locator(".co-cell", has_text="At risk").first.click()
-    expect(page.locator(".st-key-card-detail h3")).to_have_text("At risk")
+    expect(page.locator(".st-key-card-detail h2")).to_have_text("At risk")
     expect(page).to_have_url(re.compile("pick=at_risk"))
     there = page.locator(".st-key-card-detail .co-strip .v").first.inner_text()
     page.get_by_role("button", name="Make a segment of it").click()

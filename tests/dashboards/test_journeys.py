@@ -28,12 +28,16 @@ PAGES = {
     "customer?id=C000002": "",
     "customer_identity?id=C000002": "",
     "identity": "Identity",
+    "identity?view=settings": "Identity",
+    "organisations": "Organisations",
     "rfm": "RFM",
     "segments": "Segments",
+    "segments?id=new": "New segment",
+    "segments?id=win_back": "Win back",
     "scores": "Scores",
     "groups": "Groups",
     "lookalikes": "Lookalikes",
-    "explore?by=channel&rows=1": "Explore",
+    "explore?by=channel&rows=1&cohorts=6": "Explore",
     "retention": "Retention",
     "products": "Products",
     "campaigns": "Campaigns",
@@ -50,7 +54,7 @@ DAILY = (
     "",
     "customers",
     "segments",
-    "explore?by=channel&rows=1",
+    "explore?by=channel&rows=1&cohorts=6",
     "retention",
     "service",
     "gallery",
@@ -78,7 +82,7 @@ def comes_to_fit(page: Page) -> bool:
 def test_no_page_keeps_anyone_out(
     browser: Browser, address: str, scheme: str, width: int, paths: tuple[str, ...]
 ) -> None:
-    """axe-core finds nothing serious or critical on any page; nothing sticks out at any width."""
+    """axe-core finds nothing to say of any page; nothing sticks out at any width."""
     page = opened(browser, width, "en")
     page.emulate_media(color_scheme=scheme)
     failures = []
@@ -92,7 +96,6 @@ def test_no_page_keeps_anyone_out(
         failures += [
             (path, each["id"], [node["html"][:200] for node in each["nodes"]])
             for each in found["violations"]
-            if each["impact"] in ("serious", "critical")
         ]
         for other in WIDTHS:
             page.set_viewport_size({"width": other, "height": 900})
@@ -108,7 +111,7 @@ def test_a_manager_finds_why_revenue_moved_and_who_is_behind_it(
 ) -> None:
     page = opened(browser, 1280, "en")
     go(page, f"{address}/?period=90d")
-    expect(page.locator(".st-key-card-why h3")).to_contain_text("moved revenue most")
+    expect(page.locator(".st-key-card-why h2")).to_contain_text("moved revenue most")
     page.locator(".st-key-link-why a").click()
     expect(page.locator("h1")).to_have_text("Explore")
     expect(page).to_have_url(re.compile("by=channel"))
@@ -140,7 +143,7 @@ def test_someone_is_found_from_anywhere_by_a_misspelt_name(
     row = page.locator("tr.go", has=page.locator(f"a[href*='{customer_id}']"))
     row.first.click()
     expect(page).to_have_url(re.compile(f"id={customer_id}"))
-    expect(page.locator(".st-key-card-rfm h3")).to_contain_text("RFM:")
+    expect(page.locator(".st-key-card-rfm h2")).to_contain_text("RFM:")
     expect(page.locator(".st-key-card-rfm")).to_contain_text("since the last order")
     page.context.close()
 
