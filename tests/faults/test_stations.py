@@ -50,7 +50,11 @@ def test_nothing_is_lost_and_nobody_reads_a_half(
     assert reader.failures == []
     known = {undisturbed.before[1:], undisturbed.after[1:]}
     assert {seen[1:] for seen in reader.seen} <= known
-    assert served_version(workspace).run_id == after.run_id
+    served = served_version(workspace)
+    # Where a write may fail, the run went on, and nothing was left for the next.
+    went_on = ended.told.get("status") == "succeeded"
+    assert served == after.version
+    assert served.run_id == after.run_id or went_on
     with open_store(workspace.store_url) as store:
         statuses = [entry.status for entry in store.list_runs()]
     assert statuses[0] == "succeeded"
