@@ -51,6 +51,7 @@ def styled(chart: AnyDrawn, tokens: Tokens) -> AnyDrawn:
     return (
         chart.properties(padding={"left": 0, "right": 2, "top": 6, "bottom": 0})
         .configure(background="transparent", font=font, aria=False)
+        .configure_mark(aria=False)
         .configure_view(stroke=None)
         .configure_axis(
             labelFont=font,
@@ -338,7 +339,9 @@ def configured(spec: Spec, tokens: Tokens, height: int) -> Spec:
             "background": "transparent",
             "font": _FONT,
             "view": {"stroke": None},
+            # The chart has its alternative text and its table; Vega would read out codes.
             "aria": False,
+            "mark": {"aria": False},
             "axis": axis,
             "axisX": {"grid": False, "labelPadding": 6},
         },
