@@ -51,8 +51,11 @@ REASONS = {
     "other_known_first_name": N_("first names are alike, but each is a name of its own"),
     "other_first_name_and_date": N_("first names and birth dates both differ"),
     "other_generation": N_("birth dates a generation apart"),
+    "other_birth_date": N_("birth dates differ, and no e-mail or phone is shared"),
+    "other_mailbox": N_("two mailboxes of one organisation, under two last names"),
     "weak_as_a_whole": N_("strong link, but the other records of the two speak against it"),
     "kept_apart": N_("somebody said that they are not one person"),
+    "distinct": N_("they state two registration numbers"),
     "unique_in_source": N_("the source says that its ids are unique people"),
     "too_many_records": N_("the customer would have too many records"),
 }

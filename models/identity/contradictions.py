@@ -16,7 +16,7 @@ __all__ = ["Reliability", "measure_reliability", "veto_pairs"]
 _RELATED = (
     "(coalesce(list_has_any(a.given_roots, b.given_roots), false)"
     " or coalesce(list_has_any(a.first_roots, b.first_roots), false)"
-    " or coalesce(a.given = b.family, false) or coalesce(b.given = a.family, false))"
+    " or coalesce(a.family <> b.family and (a.given = b.family or b.given = a.family), false))"
 )
 
 _OTHER_NAME = f"""(
@@ -36,19 +36,33 @@ _OTHER_GENERATION = """coalesce(
     abs(a.birth_date - b.birth_date) > 12 * 365
     and levenshtein(a.birth_text, b.birth_text) >= 3, false)"""
 
-_OTHER_DATE = """coalesce(
+_OTHER_DAY = """coalesce(
     levenshtein(a.birth_text, b.birth_text) >= 3
-    or (a.birth_text <> b.birth_text and a.occupation <> b.occupation), false)"""
-"""Neither the same nor mistyped; with another occupation, no other will do."""
+    and strftime(a.birth_date, '%Y%d%m') <> b.birth_text, false)"""
+"""Neither the same nor mistyped, nor with day and month swapped."""
+
+_OTHER_DATE = f"""({_OTHER_DAY}
+    or coalesce(a.birth_text <> b.birth_text and a.occupation <> b.occupation, false))"""
+"""With another occupation, a date that is not the same will do."""
+
+_SHARED_CONTACT = "coalesce(a.email = b.email, false) or coalesce(a.phone = b.phone, false)"
+
+_OTHER_MAILBOX = """coalesce(
+    a.domain = b.domain and a.domain <> '' and not a.is_common_domain
+    and levenshtein(a.mailbox, b.mailbox) >= 3 and jaro_winkler_similarity(a.family, b.family) < 0.9
+    and not coalesce(a.birth_date = b.birth_date, false), false)"""
+"""Colleagues: an organisation gives each of its people one mailbox."""
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often first names differ on records that are one person by all the rest."""
+    """How often first names, and birth dates, differ on records that are one person by the rest."""
 
     pairs: int
     other_name_share: float
     other_known_name_share: float
+    dated_pairs: int
+    other_date_share: float
 
     @property
     def first_name_contradicts(self) -> bool:
@@ -58,20 +72,29 @@ class Reliability:
     def known_first_name_contradicts(self) -> bool:
         return self.pairs < 50 or self.other_known_name_share < 0.01
 
+    @property
+    def birth_date_contradicts(self) -> bool:
+        return self.dated_pairs < 50 or self.other_date_share < 0.05
+
 
 def measure_reliability(con: duckdb.DuckDBPyConnection) -> Reliability:
-    """Read first names on pairs of ``identity_pairs`` alike in last name, birth date and place."""
-    pairs, other, known = con.execute(f"""
-        select count(*), count(*) filter ({_OTHER_NAME}), count(*) filter ({_OTHER_KNOWN_NAME})
+    """Read pairs of ``identity_pairs`` alike in last name, place and the other of the two."""
+    same_day, same_name = "a.birth_date = b.birth_date", "a.given = b.given"
+    pairs, other, known, dated, other_date = con.execute(f"""
+        select count(*) filter ({same_day}), count(*) filter ({same_day} and {_OTHER_NAME}),
+            count(*) filter ({same_day} and {_OTHER_KNOWN_NAME}),
+            count(*) filter ({same_name}), count(*) filter ({same_name} and {_OTHER_DAY})
         from identity_pairs as pairs
         join identity_records as a on a.record = pairs.record_l
         join identity_records as b on b.record = pairs.record_r
-        where a.given is not null and b.given is not null
-            and a.family = b.family and a.birth_date = b.birth_date
+        where a.given is not null and b.given is not null and a.family = b.family
+            and a.birth_date is not null and b.birth_date is not null
             and (a.postcode = b.postcode or a.city = b.city or a.email = b.email
                 or a.phone = b.phone)
     """).fetchall()[0]
-    return Reliability(pairs, other / max(pairs, 1), known / max(pairs, 1))
+    return Reliability(
+        pairs, other / max(pairs, 1), known / max(pairs, 1), dated, other_date / max(dated, 1)
+    )
 
 
 def veto_pairs(con: duckdb.DuckDBPyConnection, reliability: Reliability) -> None:
@@ -79,6 +102,7 @@ def veto_pairs(con: duckdb.DuckDBPyConnection, reliability: Reliability) -> None
 
     Equal birth dates silence a first name that differs, unless the two live together: twins.
     Where first names are not reliable, one that differs speaks with a birth date that does.
+    Where birth dates are, one that differs is enough, unless an e-mail or a phone is shared.
     """
     same_day = "coalesce(a.birth_date = b.birth_date, false)"
     twins = "coalesce(a.family = b.family and a.postcode = b.postcode, false)"
@@ -87,6 +111,9 @@ def veto_pairs(con: duckdb.DuckDBPyConnection, reliability: Reliability) -> None
         conditions["other_first_name"] = f"{_OTHER_NAME} and (not {same_day} or {twins})"
     if reliability.known_first_name_contradicts:
         conditions["other_known_first_name"] = f"{_OTHER_KNOWN_NAME} and not {same_day}"
+    if reliability.birth_date_contradicts:
+        conditions["other_birth_date"] = f"{_OTHER_DAY} and not ({_SHARED_CONTACT})"
+    conditions["other_mailbox"] = _OTHER_MAILBOX
     conditions["other_first_name_and_date"] = f"{_OTHER_NAME} and {_OTHER_DATE}"
     cases = " ".join(f"when {condition} then '{name}'" for name, condition in conditions.items())
     con.execute(f"""
