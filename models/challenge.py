@@ -1,7 +1,7 @@
 """Whether a new fit replaces what serves, and why: reasons as codes with values, in two languages.
 
 A challenger is promoted only if it beats the champion on the newest window, which neither has
-learned from, by more than its noise.
+learned from, by more than its noise; a learned score serves only if it so beats a simple rule.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
+from sklearn.metrics import roc_auc_score
 
-from models.measures import paired_gain
+from models.measures import rounded
 
-__all__ = ["NOISE", "Reason", "compared", "contest", "gain_and_noise"]
+__all__ = ["NOISE", "Reason", "beats_rule", "compared", "contest", "gain_and_noise"]
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 
 NOISE = 2.0
-"""Standard errors by which a challenger must do better than what serves."""
+"""Standard errors by which a challenger must do better than what serves, a score than a rule."""
 
 SENTENCES: dict[str, dict[str, str]] = {
     "nothing_served": {"en": "nothing served before it", "fr": "rien ne servait avant"},
@@ -63,10 +66,10 @@ SENTENCES: dict[str, dict[str, str]] = {
         " {day} ; comparer à partir du {until}",
     },
     "too_few_since": {
-        "en": "nothing to tell them apart yet: {positives} conversions among {rows} newer leads,"
-        " {needed} are needed",
-        "fr": "rien ne les départage encore : {positives} conversions parmi {rows} leads plus"
-        " récents, il en faut {needed}",
+        "en": "nothing to tell them apart yet: {positives} conversions among {rows} leads"
+        " decided since what serves was learned, {needed} are needed",
+        "fr": "rien ne les départage encore : {positives} conversions parmi {rows} leads"
+        " jugés depuis que celle qui sert a appris, il en faut {needed}",
     },
     "too_few_ended_since": {
         "en": "nothing to tell them apart yet: {rows} terms ended since, with fewer than {needed}"
@@ -142,11 +145,40 @@ def _told(name: str, value: Any, tongue: str) -> str:
     return str(value)
 
 
-def gain_and_noise(off: FloatArray, rival_off: FloatArray) -> tuple[float, float]:
-    """Mean of what a rival was further off than one was, on the same rows, and its noise."""
+def gain_and_noise(
+    off: FloatArray, rival_off: FloatArray, who: pl.Series | None = None
+) -> tuple[float, float]:
+    """Mean of what a rival was further off than one was, on the same rows, and its noise.
+
+    ``who`` names the person of each row: what one person does on several days is one chance, not
+    several.
+    """
     gain = rival_off - off
-    error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
-    return float(gain.mean()), NOISE * float(error)
+    mean = float(gain.mean())
+    rest = gain - mean
+    if who is not None:
+        rows = pl.DataFrame({"who": who, "rest": rest})
+        rest = rows.group_by("who", maintain_order=True).sum()["rest"].to_numpy()
+    if len(rest) < 2:
+        return mean, float("inf")
+    error = np.sqrt(np.square(rest).sum() * len(rest) / (len(rest) - 1)) / len(gain)
+    return mean, NOISE * float(error)
+
+
+def beats_rule(
+    truth: BoolArray, score: FloatArray, rule: FloatArray, who: pl.Series | None = None
+) -> tuple[bool, dict[str, float]]:
+    """Whether learned probabilities deserve to serve instead of a simple rule's.
+
+    They do when they rank no worse, and their Brier score is better by more than its noise; the
+    gain is told beside. Without anything to learn that is so once in fifty times.
+    """
+    gain, noise = gain_and_noise(np.square(score - truth), np.square(rule - truth), who)
+    ranks = 0 < truth.sum() < len(truth) and roc_auc_score(truth, score) >= roc_auc_score(
+        truth, rule
+    )
+    told = {"brier_gain": rounded(gain), "brier_gain_standard_error": rounded(noise / NOISE)}
+    return bool(ranks and gain > noise), told
 
 
 def compared(
@@ -164,7 +196,7 @@ def compared(
 
 
 def contest(
-    truth: npt.NDArray[np.bool_],
+    truth: BoolArray,
     challenge: FloatArray,
     champion: FloatArray,
     *,
@@ -172,8 +204,7 @@ def contest(
     day: str,
 ) -> tuple[bool, Reason]:
     """Whether probabilities beat those of the version that serves, by the Brier score."""
-    gain, error = paired_gain(truth, challenge, champion)
-    noise = NOISE * error
+    gain, noise = gain_and_noise(np.square(challenge - truth), np.square(champion - truth))
     values = compared(gain, noise, version=version, day=day, measure="brier", rows=len(truth))
     is_better = gain > noise
     return is_better, Reason("better" if is_better else "no_better", values)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-__all__ = ["lift", "measure", "paired_gain", "population_stability", "rounded"]
+__all__ = ["lift", "measure", "population_stability", "rounded"]
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -75,13 +75,6 @@ def lift(
             }
         )
     return found
-
-
-def paired_gain(truth: BoolArray, score: FloatArray, rival: FloatArray) -> tuple[float, float]:
-    """Gain in Brier score over a rival on the same rows, and its standard error."""
-    gain = np.square(rival - truth) - np.square(score - truth)
-    error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
-    return rounded(gain.mean()), float(error)
 
 
 def population_stability(reference: Sequence[float], current: Sequence[float]) -> float:

@@ -22,9 +22,9 @@ import numpy.typing as npt
 import polars as pl
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from models.challenge import Reason, contest
+from models.challenge import Reason, beats_rule, contest
 from models.encoding import FeatureEncoder, Kind
-from models.measures import measure, paired_gain, rounded
+from models.measures import measure, rounded
 from models.reasons import reasons_json
 from models.registry import Artifact, ArtifactError, Registry
 from models.scorecard import AdditiveClassifier, AdditiveScorer, BaseRateScorer
@@ -194,11 +194,12 @@ _VERDICTS: dict[str, dict[str, str]] = {
         " part non renouvelée, AUC {auc}, sur les {tested} périodes terminées les plus récentes",
     },
     "no_better_than_rate": {
-        "en": "contracts by the share not renewed ({share}): a learned score did no better on the"
-        " {tested} newest terms that ended (Brier score {brier} against {rate_brier})",
-        "fr": "contrats selon la part non renouvelée ({share}) : un score appris n'a pas fait mieux"
-        " sur les {tested} périodes terminées les plus récentes (score de Brier {brier} contre"
+        "en": "contracts by the share not renewed ({share}): a learned score did no better, beyond"
+        " noise, on the {tested} newest terms that ended (Brier score {brier} against"
         " {rate_brier})",
+        "fr": "contrats selon la part non renouvelée ({share}) : un score appris n'a pas fait"
+        " mieux, bruit compris, sur les {tested} périodes terminées les plus récentes (score de"
+        " Brier {brier} contre {rate_brier})",
     },
     "too_few_to_learn": {
         "en": "contracts by the share not renewed ({share}): {lost} of {terms} terms are too few to"
@@ -366,9 +367,8 @@ def _tested(
         evaluation[method] = measure(lost[newest], said[method], rows="terms", positives="lost")
     if not enough:
         return "too_few_to_learn", "rate", evaluation, newest, said["rate"]
-    gain, error = paired_gain(lost[newest], said["learned"], said["rate"])
-    evaluation["difference"] = {"brier_gain": gain, "brier_gain_standard_error": rounded(error)}
-    if gain <= 0:
+    wins, evaluation["difference"] = beats_rule(lost[newest], said["learned"], said["rate"])
+    if not wins:
         return "no_better_than_rate", "rate", evaluation, newest, said["rate"]
     return "learned", "learned", evaluation, newest, said["learned"]
 

@@ -221,7 +221,12 @@ def _decide(
     challenger: _Served,
     rules: LeadRules | None,
 ) -> tuple[bool, Reason]:
-    """Whether a new fit serves, and why."""
+    """Whether a new fit serves, and why.
+
+    Compared are the challenger's folds cut no earlier than the day the champion looked from: an
+    older one would not know outcomes that the champion has learned from. Without conversions
+    enough in those, the champion stays.
+    """
     if champion is None:
         return True, Reason("nothing_served")
     if champion.version == challenger.version:
@@ -229,14 +234,15 @@ def _decide(
     changed = _changed(champion, leads, horizon, rules)
     if changed is not None:
         return True, changed
-    newest = _newest_leads(leads, horizon, champion, challenger)
+    folds = [fold for fold in challenger.folds if fold.cut >= champion.facts["as_of"]]
+    newest = _newest_leads(leads, horizon, folds)
     truth = newest.converts_within(horizon)
     positives = int(min(truth.sum(), (~truth).sum()))
     if positives < CONVERSIONS_TO_TEST:
         values = {"positives": positives, "rows": len(newest), "needed": CONVERSIONS_TO_TEST}
         return False, Reason("too_few_since", values)
     challenge = np.zeros(len(newest))
-    for fold in challenger.folds:
+    for fold in folds:
         rows = (newest.created_at > fold.cut) & (newest.created_at <= fold.until)
         if rows.any():
             challenge[rows] = expit(fold.estimate.logit(newest.take(rows)))
@@ -245,17 +251,12 @@ def _decide(
     return contest(truth, challenge, said, version=champion.version, day=day)
 
 
-def _newest_leads(
-    leads: LeadTable, horizon: int, champion: _Served, challenger: _Served
-) -> LeadTable:
-    """Decided leads that the champion has not learned from, as a fold of the challenger's has
-    not."""
-    decided = leads.created_at <= leads.as_of - horizon
-    newer = leads.created_at > champion.learned_until
+def _newest_leads(leads: LeadTable, horizon: int, folds: Sequence[Fold]) -> LeadTable:
+    """Decided leads that some of the challenger's folds have scored."""
     tested = np.zeros(len(leads), dtype=bool)
-    for fold in challenger.folds:
+    for fold in folds:
         tested |= (leads.created_at > fold.cut) & (leads.created_at <= fold.until)
-    return leads.take(decided & newer & tested)
+    return leads.take(tested & (leads.created_at <= leads.as_of - horizon))
 
 
 def _changed(

@@ -20,11 +20,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
+from models.challenge import beats_rule
 from models.encoding import EncodedFeature, FeatureEncoder
 from models.leads.deals import DealEstimate, Deals, fit_deals
 from models.leads.features import LeadTable, encoder_of
 from models.leads.rules import LeadRules
-from models.measures import measure, paired_gain, rounded
+from models.measures import measure, rounded
 from models.scorecard import (
     AdditiveClassifier,
     AdditiveScorer,
@@ -182,9 +183,9 @@ def train(
 ) -> Training:
     """Learn from the leads as known at ``leads.as_of``, test on time splits, and choose.
 
-    The learned score serves when, on the pooled test leads, neither its AUC nor its Brier score
-    is worse than those of the base rate by channel; else the base rate serves. Where the company
-    states rules they are blended with either, and serve alone where too few converted to learn.
+    The learned score serves when, on the pooled test leads, it beats the base rate by channel by
+    more than its noise; else the base rate serves. Where the company states rules they are blended
+    with either, and serve alone where too few converted to learn.
     """
     learnable = leads.take(_learnable(leads, leads.as_of, horizon_days))
     outcomes = learnable.converts_within(horizon_days)
@@ -245,10 +246,9 @@ def train(
         outcome: Outcome = "too_short_to_test" if enough else "too_few_to_learn"
         method: Method = "base_rate"
     else:
-        learned, rule = evaluation["learned"], evaluation["base_rate_by_channel"]
-        is_worse = learned["auc"] < rule["auc"] or learned["brier"] > rule["brier"]
-        outcome = "no_better_than_base_rate" if is_worse else "learned"
-        method = "base_rate" if is_worse else "learned"
+        wins = evaluation.pop("wins")
+        outcome = "learned" if wins else "no_better_than_base_rate"
+        method = "learned" if wins else "base_rate"
     own = folds[method]
     if rules is not None and own:
         own = _blended(leads, horizon_days, own, folds["rules"], evaluation)
@@ -424,7 +424,9 @@ def _back_test(
     }
     if "learned" in methods:
         evaluation["logit_slope"] = _slope(plain["learned"], truth)
-        evaluation["difference"] = _difference(truth, scores)
+        evaluation["wins"], evaluation["difference"] = beats_rule(
+            truth, scores["learned"], scores["base_rate_by_channel"]
+        )
     if "channel" in tested.frame.columns:
         evaluation["channels"] = _by_channel(tested, truth, scores)
     return folds, evaluation
@@ -469,12 +471,6 @@ def _open_metrics(days: list[dict[str, FloatArray]]) -> dict[str, Any]:
 
 def _metrics(truth: BoolArray, score: FloatArray) -> dict[str, Any]:
     return measure(truth, score, rows="leads", positives="conversions")
-
-
-def _difference(truth: BoolArray, scores: dict[str, FloatArray]) -> dict[str, float]:
-    """Gain in Brier score over the base rate by channel, paired, with its standard error."""
-    gain, error = paired_gain(truth, scores["learned"], scores["base_rate_by_channel"])
-    return {"brier_gain": gain, "brier_gain_standard_error": rounded(error)}
 
 
 def _by_channel(

@@ -56,10 +56,12 @@ _VERDICTS: dict[str, dict[str, str]] = {
         " Brier {brier} contre {rule_brier}, sur {tested} leads ultérieurs",
     },
     "no_better_than_base_rate": {
-        "en": "base rate by channel: the learned score did no better on {tested} later leads"
-        " (AUC {auc} against {rule_auc}, Brier score {brier} against {rule_brier})",
-        "fr": "taux de base par canal : le score appris n'a pas fait mieux sur {tested} leads"
-        " ultérieurs (AUC {auc} contre {rule_auc}, score de Brier {brier} contre {rule_brier})",
+        "en": "base rate by channel: the learned score did no better, beyond noise, on"
+        " {tested} later leads (AUC {auc} against {rule_auc}, Brier score {brier} against"
+        " {rule_brier})",
+        "fr": "taux de base par canal : le score appris n'a pas fait mieux, bruit compris, sur"
+        " {tested} leads ultérieurs (AUC {auc} contre {rule_auc}, score de Brier {brier} contre"
+        " {rule_brier})",
     },
     "too_few_to_learn": {
         "en": "base rate by channel: {conversions} conversions are too few to learn from",

@@ -19,8 +19,9 @@ import polars as pl
 from scipy.special import expit
 
 from models.asof import CustomersAt
+from models.challenge import beats_rule
 from models.encoding import FeatureEncoder, Kind, kind_of
-from models.measures import lift, measure, paired_gain, rounded
+from models.measures import lift, measure
 from models.propensity.definition import Propensity
 from models.propensity.screening import too_good
 from models.scorecard import AdditiveScorer, platt_slope
@@ -194,16 +195,8 @@ def train(examples: Examples, asked: Propensity) -> Training:
         "shuffled": _shuffled(known, kinds),
         "logit_slope": _slope(plain, truths),
     }
-    gain, error = paired_gain(truth, scores["learned"], scores["rule"])
-    evaluation["difference"] = {
-        "brier_gain": gain, "brier_gain_standard_error": rounded(error),
-    }  # fmt: skip
-    learned, rule_figures = evaluation["learned"], evaluation["rule"]
-    wins = (
-        learned["auc"] is not None
-        and learned["auc"] >= rule_figures["auc"]
-        and learned["brier"] <= rule_figures["brier"]
-    )
+    who = pl.concat([known[number].frame["customer_id"] for number in reversed(tests)])
+    wins, evaluation["difference"] = beats_rule(truth, scores["learned"], scores["rule"], who)
     outcome: Outcome = "learned" if wins else "no_better_than_rule"
     chosen = kinds if wins else {best: kinds[best]}
     slope = evaluation["logit_slope"] if wins else 1.0

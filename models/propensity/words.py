@@ -25,12 +25,12 @@ _VERDICTS = {
         " {days} jours ultérieurs",
     },
     "no_better_than_rule": {
-        "en": "one feature ({feature}): the score of all did no better on {tested} customers of"
-        " {days} later days (AUC {auc} against {rule_auc}, Brier score {brier} against"
-        " {rule_brier})",
-        "fr": "un seul critère ({feature}) : le score de tous n'a pas fait mieux sur {tested}"
-        " clients de {days} jours ultérieurs (AUC {auc} contre {rule_auc}, score de Brier"
-        " {brier} contre {rule_brier})",
+        "en": "one feature ({feature}): the score of all did no better, beyond noise, on {tested}"
+        " customers of {days} later days (AUC {auc} against {rule_auc}, Brier score {brier}"
+        " against {rule_brier})",
+        "fr": "un seul critère ({feature}) : le score de tous n'a pas fait mieux, bruit compris,"
+        " sur {tested} clients de {days} jours ultérieurs (AUC {auc} contre {rule_auc}, score de"
+        " Brier {brier} contre {rule_brier})",
     },
     "too_few_positives": {
         "en": "no score: {positives} of {customers} did it, too few to learn from and to test",

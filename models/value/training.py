@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 from sklearn.metrics import roc_auc_score
 
+from models.challenge import gain_and_noise
 from models.value.boosted import learn_boosted
 from models.value.counting import ParetoNBDScorer
 from models.value.forecast import (
@@ -37,6 +39,9 @@ forecast then, where a horizon of history was known by then; or what like custom
 
 SEASON_DAYS = 364
 """A year of whole weeks, so that weekdays fall together."""
+
+RULES = ("cell_means", "last_year")
+"""Simple rules that a learned score must beat."""
 
 TEST_STEPS = (0, 28, 56)
 """Cut-offs of the back-test: the newest day whose horizon is over, and so many days before."""
@@ -138,7 +143,7 @@ def train(read: Read, cut: int, horizon: int) -> Training:
         "horizon_days": horizon, "season": season, "seasons": told, "tests": [],
     }  # fmt: skip
     forecasts: dict[str, list[tuple[Window, Forecast]]] = {"forecast": [], "boosted": []}
-    contested = None
+    said: list[tuple[Window, dict[str, Forecast]]] = []
     for day in tests:
         past = window(day)
         estimate = learned(day, season)
@@ -153,8 +158,7 @@ def train(read: Read, cut: int, horizon: int) -> Training:
         if (with_trees := boosted(day, estimate)) is not None:
             methods["boosted"] = with_trees.forecast(past)
             forecasts["boosted"].append((past, methods["boosted"]))
-        if day == newest:
-            contested = (past, methods)
+        said.append((past, methods))
         evaluation["tests"].append(
             {
                 "cut": day,
@@ -162,11 +166,12 @@ def train(read: Read, cut: int, horizon: int) -> Training:
                 "has_season": estimate is not estimates[day],
                 "orders_factor": _rounded(estimate.orders_factor),
                 "revenue_factor": _rounded(estimate.revenue_factor),
-                "methods": {name: measure(past, said) for name, said in methods.items()},
+                "methods": {name: measure(past, each) for name, each in methods.items()},
             }
         )
     evaluation["mean"] = _means(evaluation["tests"])
-    method, outcome = _choose(evaluation["mean"])
+    evaluation["gain"] = {rule: _gain(said, rule) for rule in RULES}
+    method, outcome = _choose(evaluation)
     spend, evaluation["spend"] = _choose_spend(evaluation["tests"])
     cells = CellMeans.learn(window(newest))
     tested = forecasts[spend]
@@ -184,7 +189,7 @@ def train(read: Read, cut: int, horizon: int) -> Training:
         intervals_of(tested),
         evaluation,
         facts,
-        contested,
+        said[0],
     )
 
 
@@ -267,7 +272,7 @@ def measure(past: Window, said: Forecast) -> dict[str, Any]:
 def _means(tests: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Mean over the cut-offs of what decides."""
     means = {}
-    for method in ("learned", "cell_means", "last_year"):
+    for method in ("learned", *RULES):
         rows = [test["methods"][method] for test in tests]
         means[method] = {
             measure: _rounded(np.mean([row[measure] for row in rows]))
@@ -277,16 +282,41 @@ def _means(tests: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return means
 
 
-def _choose(means: dict[str, dict[str, float]]) -> tuple[str, str]:
+def _gain(said: Sequence[tuple[Window, Mapping[str, Forecast]]], rule: str) -> dict[str, float]:
+    """How much nearer the learned score came than a rule, over all tested days, with its noise."""
+    who = pl.concat([past.customer_id for past, _ in said])
+
+    def off(method: str, measure: str) -> FloatArray:
+        parts = [
+            methods[method].orders - past.later_orders
+            if measure == "orders"
+            else methods[method].probability - (past.later_orders > 0)
+            for past, methods in said
+        ]
+        return np.square(np.concatenate(parts))
+
+    told: dict[str, float] = {}
+    for measure in ("orders", "probability"):
+        gain, noise = gain_and_noise(off("learned", measure), off(rule, measure), who)
+        told |= {measure: _rounded(gain), f"{measure}_noise": _rounded(noise)}
+    return told
+
+
+def _choose(evaluation: Mapping[str, Any]) -> tuple[str, str]:
     """The learned score serves when it beats both rules on orders and ranks people as well.
 
-    Otherwise the rule that came nearer serves. As well means less than AUC_NOISE below the better
+    Otherwise the rule that came nearer serves. Beats means by more than noise, in the squared error
+    of orders or of the probability to order. As well means less than AUC_NOISE below the better
     rule, which a few thousand customers do not tell apart, and a Brier score no worse than that
     of the cells.
     """
+    means = evaluation["mean"]
     learned = means["learned"]
-    rules = {name: means[name] for name in ("cell_means", "last_year")}
-    closer = all(learned["orders_rmse"] < rule["orders_rmse"] for rule in rules.values())
+    rules = {name: means[name] for name in RULES}
+    closer = all(learned["orders_rmse"] < rule["orders_rmse"] for rule in rules.values()) and all(
+        gain["orders"] > gain["orders_noise"] or gain["probability"] > gain["probability_noise"]
+        for gain in evaluation["gain"].values()
+    )
     ranks = "auc" not in learned or all(
         learned["auc"] > rule["auc"] - AUC_NOISE for rule in rules.values()
     )

@@ -38,10 +38,10 @@ _VERDICTS: dict[str, dict[str, str]] = {
         " contre {cells_auc} et {year_auc}, sur {tests} jours passés",
     },
     "no_better_than_rule": {
-        "en": "value by {rule}: the learned score did no better on {tests} past"
+        "en": "value by {rule}: the learned score did no better, beyond noise, on {tests} past"
         " days (orders off by {rmse} against {cells} and, as last year, {year}; AUC {auc} against"
         " {cells_auc} and {year_auc})",
-        "fr": "valeur selon {rule} : le score appris n'a pas fait mieux"
+        "fr": "valeur selon {rule} : le score appris n'a pas fait mieux, bruit compris,"
         " sur {tests} jours passés (écart de {rmse} commandes contre {cells} et, comme l'an passé,"
         " {year} ; AUC {auc} contre {cells_auc} et {year_auc})",
     },

@@ -139,11 +139,13 @@ def test_a_score_that_beats_the_rule_serves(scored: Scored) -> None:
     assert report.ignored_columns == ("sales_note",)
 
 
-def test_shuffled_outcomes_rank_like_chance_and_the_rule_serves(tmp_path: Path) -> None:
-    report = run(work_database(invented_leads(signal=0.0, seed=8)), tmp_path)
+@pytest.mark.parametrize("seed", [7, 12])
+def test_shuffled_outcomes_rank_like_chance_and_the_rule_serves(seed: int, tmp_path: Path) -> None:
+    """Of the first thirty seeds 7 gains most by chance: its AUC and Brier score beat the rule's."""
+    report = run(work_database(invented_leads(signal=0.0, seed=seed)), tmp_path)
     assert report.evaluation["learned"]["auc"] == pytest.approx(0.5, abs=0.06)
     assert report.outcome == "no_better_than_base_rate"
-    assert "did no better" in report.verdict
+    assert "did no better, beyond noise" in report.verdict
 
 
 def test_open_and_decided_leads_are_scored_each_as_of_its_day(scored: Scored) -> None:
@@ -240,20 +242,32 @@ def test_a_new_fit_that_is_no_better_is_kept_back_and_not_learned_again(tmp_path
     assert not run(con, tmp_path, as_of=AS_OF).trained
 
 
-def test_a_new_fit_that_is_better_by_more_than_its_noise_serves(tmp_path: Path) -> None:
-    before = invented_leads(1200).with_columns(landing_page=pl.lit("a"), channel=pl.lit("web"))
-    told = invented_leads(4000)
-    turned = datetime(2023, 10, 1)  # noqa: DTZ001
-    leads = pl.concat(
-        [before.filter(pl.col("created_at") < turned), told.filter(pl.col("created_at") >= turned)]
-    ).with_columns(lead_id=pl.int_range(pl.len()).cast(pl.String))
-    con = work_database(leads)
-    poor = run(con, tmp_path, as_of=date(2023, 12, 31))
-    rich = run(con, tmp_path, as_of=AS_OF, retrain=True)
+def test_a_new_fit_that_knew_no_less_and_is_better_by_more_than_its_noise_serves(
+    tmp_path: Path,
+) -> None:
+    """Six months after the market turned, the older folds have not seen what the champion has."""
+    turn = pl.col("created_at") < datetime(2024, 1, 1)  # noqa: DTZ001
+    before, since = invented_leads(3000), invented_leads(3000, signal=-1.0)
+    leads = pl.concat([before.filter(turn), since.filter(~turn)])
+    con = work_database(leads.with_columns(lead_id=pl.int_range(pl.len()).cast(pl.String)))
+    champion = run(con, tmp_path, as_of=date(2024, 6, 30))
+    challenger = run(con, tmp_path, as_of=AS_OF, retrain=True)
     newest = Registry(tmp_path).decisions("lead_score")[-1]
     assert (newest.decision, newest.code) == ("promoted", "better")
     assert -newest.values["change"] > newest.values["noise"] > 0
-    assert rich.estimator_version not in (None, poor.estimator_version)
+    assert newest.values["day"] > "2024-06-30"
+    assert challenger.estimator_version not in (None, champion.estimator_version)
+
+
+def test_a_new_fit_stays_back_while_nothing_was_decided_since(tmp_path: Path) -> None:
+    con = work_database(invented_leads(1500))
+    champion = run(con, tmp_path, as_of=date(2024, 11, 30))
+    again = run(con, tmp_path, as_of=AS_OF, retrain=True)
+    newest = Registry(tmp_path).decisions("lead_score")[-1]
+    assert (newest.decision, newest.code) == ("kept_back", "too_few_since")
+    assert newest.values["rows"] == 0
+    assert "depuis que celle qui sert a appris" in newest.why("fr")
+    assert again.estimator_version == champion.estimator_version
 
 
 def test_an_old_version_gives_the_old_scores_to_the_bit(scored: Scored) -> None:
