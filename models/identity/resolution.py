@@ -156,15 +156,24 @@ class ResolutionReport:
     def messages(self) -> tuple[str, ...]:
         """What a person should know: the verdict, and what was left out to bound the work."""
         dropped = [
-            f'blocking by {rule.rule}: {rule.values_dropped} values left out, each shared by more'
-            f' than {rule.largest_block} records'
+            said(
+                "blocking by {rule}: {values} values left out, each shared by more than {records}"
+                " records",
+                rule=rule.rule,
+                values=rule.values_dropped,
+                records=rule.largest_block,
+            )
             for rule in self.blocking
             if rule.values_dropped
-        ]  # fmt: skip
+        ]
         changes = self.changes
-        moved = (
-            f"{changes.merged} customers merged into others, {changes.split_off} split off,"
-            f" {changes.revived} restored, {changes.retired} gone"
+        moved = said(
+            "{merged} customers merged into others, {split_off} split off, {revived} restored,"
+            " {retired} gone",
+            merged=changes.merged,
+            split_off=changes.split_off,
+            revived=changes.revived,
+            retired=changes.retired,
         )
         has_moved = changes.merged or changes.split_off or changes.revived or changes.retired
         return (self.verdict, *dropped, *([moved] if has_moved else []))
@@ -358,9 +367,14 @@ def _pass_over_new(
     _refused_values(con)
     con.execute("drop table temp._identity_refused")
     pairs = int(con.execute("select count(*) from state.pairs").fetchall()[0][0])
-    verdict = (
-        f"{_model_verdict(model, census)}; {done.changed} of {done.records} records are new or"
-        f" changed, {done.gone} are gone, {done.regrouped} were looked at"
+    verdict = said(
+        "{model}; {changed} of {records} records are new or changed, {gone} are gone, {regrouped}"
+        " were looked at",
+        model=_model_verdict(model, census),
+        changed=done.changed,
+        records=done.records,
+        gone=done.gone,
+        regrouped=done.regrouped,
     )
     return _report(con, verdict, True, census.prior, census.blocking, changes, pairs)
 
@@ -443,14 +457,20 @@ def _find_pairs(
         blocking = tuple(linking.bound_blocks(con, columns, limits.links))
     if not any(rule.is_used for rule in blocking):
         because = "no two records share a name or a date"
-        return _Found(records, f"exact links alone: {because}", blocking=blocking)
+        return _Found(
+            records, said("exact links alone: {because}", because=because), blocking=blocking
+        )
     linking.candidate_pairs(con, blocking)
     model = None if retrain else load_model(folder)
     verdict = ""
     if model is None:
         settings, charts = linking.train(con, columns, linking.matching_prior(con, columns))
         model = save_model(folder, settings, charts, columns=columns, records=records, now=now)
-        verdict = f"link model {model.version} trained on {records} records"
+        verdict = said(
+            "link model {version} trained on {records} records",
+            version=model.version,
+            records=records,
+        )
         if retrain:
             return _Found(records, verdict, model)
     if census is None:
@@ -637,22 +657,32 @@ def _why_exact_alone(
     if method == "exact":
         return "the workspace asks for exact links alone"
     if records < limits.min_records:
-        return f"{records} records are too few to learn from ({limits.min_records} are needed)"
+        return said(
+            "{records} records are too few to learn from ({needed} are needed)",
+            records=records,
+            needed=limits.min_records,
+        )
     if not {"given", "family"} <= columns:
-        return "too few records have a first and a last name"
+        return said("too few records have a first and a last name")
     if len(columns) < 3:
-        return "nothing but names is known of too many records"
+        return said("nothing but names is known of too many records")
     if retrain or not (folder / "card.json").exists():
         certain = linking.certain_pairs(con, columns)
         if certain < limits.min_certain_pairs:
-            return f"{certain} certain duplicates are too few to learn from"
+            return said("{count} certain duplicates are too few to learn from", count=certain)
     return None
 
 
 def _model_verdict(model: LinkModel, census: Census) -> str:
-    verdict = f"link model {model.version} of {model.trained_at[:10]}"
+    verdict = said(
+        "link model {version} of {day}", version=model.version, day=model.trained_at[:10]
+    )
     if unused := sorted(set(census.columns) - set(model.columns)):
-        verdict += f"; {', '.join(unused)} are known now: cohorte identity train would use them"
+        verdict = said(
+            "{model}; {columns} are known now: cohorte identity train would use them",
+            model=verdict,
+            columns=", ".join(unused),
+        )
     return verdict
 
 
