@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-__all__ = ["Window", "day_number", "digest_of", "prepare_purchase_days", "read_window"]
+__all__ = ["Window", "contents_of", "day_number", "prepare_purchase_days", "read_window"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -97,16 +98,20 @@ def prepare_purchase_days(con: duckdb.DuckDBPyConnection, as_of: date) -> None:
     )
 
 
-def digest_of(con: duckdb.DuckDBPyConnection, cut: int) -> str:
-    """Of the purchase days until the day ``cut``, in whatever order they were loaded."""
-    rows, mixed = con.execute(
+def contents_of(con: duckdb.DuckDBPyConnection, cut: int) -> dict[str, Any]:
+    """How many purchase days there are until the day ``cut``, their revenue, and a hash of them,
+    in whatever order they were loaded."""
+    rows, revenue, mixed = con.execute(
         """
-        select count(*), coalesce(bit_xor(hash(customer_id, day, is_order, revenue)), 0)
+        select
+            count(*),
+            coalesce(sum(revenue::decimal(18, 2)), 0)::double,
+            coalesce(bit_xor(hash(customer_id, day, is_order, revenue)), 0)
         from purchase_days where day <= ?
         """,
         [cut],
     ).fetchall()[0]
-    return f"{rows}-{int(mixed):016x}"
+    return {"purchase_days": rows, "revenue": revenue, "data": f"{rows}-{int(mixed):016x}"}
 
 
 def read_window(

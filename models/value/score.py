@@ -1,12 +1,13 @@
 """Score the buyers of a work database: reuse what was learned from the same orders, or learn anew.
 
 What is learned is learned from the orders until the last Sunday up to the day looked from, and
-named after its content: the same orders give the same scores, however and whenever they came in,
-and a workspace that runs daily learns once a week.
+named after its content: the same orders teach the same, however they came in. A workspace that
+runs daily learns once a week: a few orders that come late are learned from on the next Sunday.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -26,8 +27,8 @@ from models.value.boosted import BoostedSpend
 from models.value.forecast import REASONS, CellMeans, Forecast, ValueEstimate, rule_forecast
 from models.value.histories import (
     Window,
+    contents_of,
     day_number,
-    digest_of,
     prepare_purchase_days,
     read_window,
 )
@@ -49,6 +50,10 @@ HORIZON_DAYS = 91
 
 RECIPE = 2
 """Raised when the way of learning changes, so that what serves is learned anew."""
+
+MOST_LATE = 0.02
+"""So much, as a share of purchase days or of their revenue, may come late before it is learned from
+at once: a day's returns and belated tickets do not move what years have taught."""
 
 LEAST_REASON = 0.0005
 HISTORY = ("order_days_count", "days_since_last_order", "days_since_first_order")
@@ -145,16 +150,15 @@ def _estimator(
         "recipe": RECIPE,
         "cut": cut,
         "horizon_days": horizon,
-        "data": digest_of(con, cut),
+        **contents_of(con, cut),
     }
     if registry.is_retired(ESTIMATOR_NAME) and not retrain:
         return None, {**learned_from, "outcome": "retired"}, False
     served = registry.usable(ESTIMATOR_NAME, _opened)
-    if served and not retrain and learned_from.items() <= served.facts.items():
-        return served, served.facts, False
-    tried = registry.newest_try(ESTIMATOR_NAME)
-    if served and tried and not retrain and learned_from.items() <= tried.items():
-        return served, served.facts, False
+    if served and not retrain:
+        tried = registry.newest_try(ESTIMATOR_NAME) or served.facts
+        if _is_learned(learned_from, served.facts) or _is_learned(learned_from, tried):
+            return served, served.facts, False
     training = train(lambda day, since: read_window(con, day, horizon, since), cut, horizon)
     if training.method is None or training.cells is None:
         return None, {**learned_from, **training.facts, "outcome": training.outcome}, True
@@ -167,6 +171,16 @@ def _estimator(
     if promoted:
         return opened, opened.facts, True
     return served, served.facts if served else {"outcome": "retired"}, True
+
+
+def _is_learned(asked: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+    """Whether something was learned from what is asked for, but for little that came late."""
+    same = ("recipe", "cut", "horizon_days")
+    near = ("purchase_days", "revenue")
+    return all(facts.get(name) == asked[name] for name in same) and all(
+        name in facts and abs(asked[name] - facts[name]) <= MOST_LATE * abs(facts[name])
+        for name in near
+    )
 
 
 def _decide(

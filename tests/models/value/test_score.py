@@ -128,7 +128,7 @@ def test_the_same_orders_give_the_same_scores_in_any_order(scored, invented, tmp
     assert scores(shuffled) == scores(con)
 
 
-def test_what_was_learned_is_used_again_until_sunday_or_other_orders(invented, tmp_path):
+def test_what_was_learned_is_used_again_until_sunday_or_many_other_orders(invented, tmp_path):
     con = work_database(invented)
     first = score(con, tmp_path, as_of=date(2025, 6, 29))
     assert first.trained
@@ -136,6 +136,10 @@ def test_what_was_learned_is_used_again_until_sunday_or_other_orders(invented, t
     assert not same_week.trained
     assert same_week.estimator_version == first.estimator_version
     con.execute("delete from marts.orders where order_date = date '2025-03-03'")
+    of_others = score(con, tmp_path, as_of=date(2025, 6, 30))
+    assert not of_others.trained
+    assert of_others.scored <= first.scored
+    con.execute("update marts.orders set reporting_net_amount = 1.1 * reporting_net_amount")
     assert score(con, tmp_path, as_of=date(2025, 6, 30)).trained
 
 
