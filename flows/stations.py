@@ -147,6 +147,10 @@ def unify(context: RunContext) -> StationResult:
 
 def features(context: RunContext) -> StationResult:
     """What was known of every customer and lead on the day looked from; RFM."""
+    from pipelines.late_facts import lay_late_facts
+
+    with closing(connect_work(context.workspace)) as work:
+        lay_late_facts(context.workspace, work, context.as_of)
     return _build(context, "features", rows_from=("work", "marts"), rows_to="marts")
 
 
@@ -189,7 +193,6 @@ def segment(context: RunContext) -> StationResult:
     from cohorte.store import open_store
     from pipelines.day_sql import lay_day_sql
     from pipelines.history import lay_score_days
-    from pipelines.late_facts import lay_late_facts
     from pipelines.publish import next_version
 
     workspace = context.workspace
@@ -198,7 +201,6 @@ def segment(context: RunContext) -> StationResult:
     with closing(connect_work(workspace)) as work:
         lay_score_days(workspace, work, context.as_of)
         lay_day_sql(work, context.as_of)
-        lay_late_facts(workspace, work, context.as_of)
         served = served_version(workspace)
         previous = history = None
         if served is not None:

@@ -33,6 +33,10 @@
     create table if not exists identity.corrections (
         customer_id varchar, field varchar, value varchar
     );
+    create schema if not exists segments;
+    create table if not exists segments.late_facts (
+        entity varchar, source varchar, record_id varchar, loaded_date date
+    );
     create schema if not exists scores;
     create table if not exists scores.lead_scores (
         source varchar,

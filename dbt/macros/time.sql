@@ -20,24 +20,24 @@
     cast('{{ var("as_of") }}' as date)
 {%- endmacro %}
 
-{#-
-  The reference instant in UTC, exclusive: the end of the reference day in the workspace's time
-  zone.
--#}
+{#- The reference instant in UTC, exclusive: the end of the reference day. -#}
 {% macro as_of_end() -%}
-    {{ return(adapter.dispatch('as_of_end', 'cohorte')()) }}
+    {{ cohorte.day_end(cohorte.as_of()) }}
 {%- endmacro %}
 
-{% macro default__as_of_end() -%}
+{#- The end of a day of the workspace's time zone, as an instant in UTC. -#}
+{% macro day_end(day) -%}
+    {{ return(adapter.dispatch('day_end', 'cohorte')(day)) }}
+{%- endmacro %}
+
+{% macro default__day_end(day) -%}
     to_utc_timestamp(
-        cast({{ dbt.dateadd('day', 1, cohorte.as_of()) }} as timestamp), '{{ var("time_zone") }}'
+        cast({{ dbt.dateadd('day', 1, day) }} as timestamp), '{{ var("time_zone") }}'
     )
 {%- endmacro %}
 
-{% macro duckdb__as_of_end() -%}
-    (
-        cast({{ cohorte.as_of() }} + 1 as timestamp) at time zone '{{ var("time_zone") }}'
-    ) at time zone 'UTC'
+{% macro duckdb__day_end(day) -%}
+    (cast({{ day }} + 1 as timestamp) at time zone '{{ var("time_zone") }}') at time zone 'UTC'
 {%- endmacro %}
 
 {#- Whole days from one day to another. -#}

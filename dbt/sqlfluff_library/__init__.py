@@ -129,6 +129,10 @@ def as_of_end() -> str:
     return "cast('2000-01-02' as timestamp)"
 
 
+def day_end(day: str) -> str:
+    return f"cast({day} as timestamp)"
+
+
 def days_between(earlier: str, later: str) -> str:
     return f"({later} - {earlier})"
 

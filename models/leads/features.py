@@ -10,7 +10,7 @@ says when a field usually is known, the source says when it is known there.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
 
@@ -39,7 +39,7 @@ __all__ = [
 FloatArray = npt.NDArray[np.float64]
 TWO_YEARS = 730.0
 
-KEY_COLUMNS = ("source", "lead_id", "created_at", "as_of")
+KEY_COLUMNS = ("source", "lead_id", "created_at", "known_at", "as_of")
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ OUTCOME_COLUMNS: frozenset[str] = frozenset(
         "is_converted",
         "converted_at",
         "converted_date",
+        "conversion_known_at",
         "days_to_conversion",
         "is_won",
         "won_at",
@@ -163,7 +164,7 @@ class LeadTable:
     """Leads in order of creation, then source and id, as of one instant.
 
     Times are days since 1970-01-01 UTC. ``converted_at`` is NaN where no conversion is known by
-    ``as_of``, or where its date is not.
+    ``as_of``, or where its date is not. What was delivered late came to be known later than it was.
     """
 
     as_of: float
@@ -172,6 +173,8 @@ class LeadTable:
     created_at: FloatArray
     converted_at: FloatArray
     is_converted: npt.NDArray[np.bool_]
+    came_to_be_known: FloatArray
+    conversion_known: FloatArray
     features: tuple[Feature, ...]
     ignored_columns: tuple[str, ...] = ()
     refused: tuple[Refused, ...] = ()
@@ -181,31 +184,25 @@ class LeadTable:
 
     def known_at(self, as_of: float) -> LeadTable:
         """The same leads as they were known at an earlier instant."""
-        rows = self.created_at <= as_of
-        later = self.converted_at > as_of
-        table = LeadTable(
-            as_of,
-            self.frame,
-            self.created_at,
-            np.where(later, np.nan, self.converted_at),
-            self.is_converted & ~later,
-            self.features,
-            self.ignored_columns,
-            self.refused,
+        later = self.conversion_known > as_of
+        table = replace(
+            self,
+            as_of=as_of,
+            converted_at=np.where(later, np.nan, self.converted_at),
+            is_converted=self.is_converted & ~later,
         )
-        return table.take(rows)
+        return table.take(self.came_to_be_known <= as_of)
 
     def take(self, rows: npt.NDArray[np.bool_]) -> LeadTable:
         """The leads of a mask, in the same order."""
-        return LeadTable(
-            self.as_of,
-            self.frame.filter(pl.Series(rows)),
-            self.created_at[rows],
-            self.converted_at[rows],
-            self.is_converted[rows],
-            self.features,
-            self.ignored_columns,
-            self.refused,
+        return replace(
+            self,
+            frame=self.frame.filter(pl.Series(rows)),
+            created_at=self.created_at[rows],
+            converted_at=self.converted_at[rows],
+            is_converted=self.is_converted[rows],
+            came_to_be_known=self.came_to_be_known[rows],
+            conversion_known=self.conversion_known[rows],
         )
 
     def converts_within(self, horizon_days: int) -> npt.NDArray[np.bool_]:
@@ -298,25 +295,35 @@ def read_leads(
         day = date.fromordinal(date(1970, 1, 1).toordinal() + int(as_of))
         met, parameters = met_columns(rules, readable, late, day, time_zone)
         selected += met
+    moments = {
+        "_created": "created_at",
+        "_converted": "converted_at",
+        "_known": "known_at" if "known_at" in types else "created_at",
+        "_conversion_known": "conversion_known_at"
+        if "conversion_known_at" in types
+        else "converted_at",
+    }
+    selected += [
+        f"epoch_us({column}::timestamp) / 86400e6 as {name}" for name, column in moments.items()
+    ]
     rows = con.sql(
         f"""
-        select {", ".join(selected)},
-            epoch_us(created_at::timestamp) / 86400e6 as _created,
-            epoch_us(converted_at::timestamp) / 86400e6 as _converted,
-            coalesce(is_converted, false) as _is_converted
+        select {", ".join(selected)}, coalesce(is_converted, false) as _is_converted
         from {table} as {TESTED}
         where created_at is not null and _created <= $as_of
         order by _created, source, lead_id
         """,
         params={"as_of": as_of, **parameters},
     ).pl()
-    converted = rows["_converted"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    times = {name: rows[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in moments}
     leads = LeadTable(
         as_of,
-        rows.drop("_created", "_converted", "_is_converted"),
-        rows["_created"].cast(pl.Float64).to_numpy(),
-        converted,
+        rows.drop(*moments, "_is_converted"),
+        times["_created"],
+        times["_converted"],
         rows["_is_converted"].to_numpy(),
+        times["_known"],
+        times["_conversion_known"],
         features,
         ignored,
         refused,

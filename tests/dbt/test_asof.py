@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from models.asof import MARK, CustomersAt
+from models.leads.features import read_leads
 from tests.dbt.lab import AS_OF, Lab, Outcome
 
 Rows = list[tuple[Any, ...]]
@@ -148,6 +149,72 @@ def test_what_was_delivered_later_was_not_known_then(sql: str, work: Path) -> No
             [source, order_id],
         )
     assert at(DAY, known_then=False) == then
+
+
+def test_of_a_lead_counts_what_had_been_delivered_when_it_was(
+    lab: Lab, sql: str, work: Path
+) -> None:
+    """Lead l2 came in on 2 May and became an opportunity on 12 May."""
+    select = lab.session.compile("lead_features", AS_OF)
+    before = "source = 'shop' and customer_id = (select customer_id from marts.leads"
+    before += " where lead_id = 'l2')"
+    with duckdb.connect(str(work)) as con:
+        [(order_id,)] = con.execute(
+            f"select max(order_id) from marts.orders where is_order and {before}"
+            " and ordered_at < timestamp '2026-05-01'"
+        ).fetchall()
+        con.execute(
+            "insert into marts.interactions by name select * replace ('visit' as record_id,"
+            " 'web_visit' as kind, timestamp '2026-05-01 10:00' as occurred_at,"
+            " date '2026-05-01' as interaction_date) from marts.interactions"
+            f" where {before} limit 1"
+        )
+
+    def lead(**delivered: tuple[str, str]) -> dict[str, Any]:
+        """What is known of the lead when records came late, each an entity's, by their days."""
+        with duckdb.connect(str(work)) as con:
+            con.execute("delete from segments.late_facts")
+            for entity, (record, day) in delivered.items():
+                con.execute(
+                    "insert into segments.late_facts values ($1, 'shop', null, '2026-01-01'),"
+                    " ($1, 'shop', $2, $3)",
+                    [entity, record, day],
+                )
+            found = con.execute(f"from ({select}) where lead_id = 'l2'")
+            names = [column[0] for column in found.description]
+            return dict(zip(names, found.fetchall()[0], strict=True))
+
+    counts = ("orders_count_before", "web_visits_90d_before")
+    whole, order, visit = lead(), (str(order_id), "2026-05-09"), ("visit", "2026-05-03")
+    assert whole["known_at"] == whole["created_at"]
+    assert whole["conversion_known_at"] == whole["converted_at"]
+    late = lead(orders=order, web_events=visit, opportunities=("d1", "2026-06-20"))
+    assert [whole[name] - late[name] for name in counts] == [1, 1]
+    assert late["conversion_known_at"] == datetime(2026, 6, 20, 22)  # noqa: DTZ001
+    assert late["converted_at"] == whole["converted_at"], "the outcome is told from what came since"
+    together = lead(leads=("l2", "2026-05-03"), orders=order, web_events=visit)
+    assert [whole[name] - together[name] for name in counts] == [1, 0]
+    assert together["known_at"] == datetime(2026, 5, 3, 22)  # noqa: DTZ001
+    with duckdb.connect(str(work)) as con:
+        con.execute("delete from marts.orders where order_id = ? and source = 'shop'", [order_id])
+        con.execute("delete from marts.interactions where record_id = 'visit'")
+    without = lead(opportunities=("d1", "2026-06-20"))
+    assert without == late, "what came later is as if it did not exist"
+
+    with duckdb.connect(str(work)) as con:
+        lead(leads=("l2", "2026-05-03"), opportunities=("d1", "2026-06-20"))
+        con.execute("create schema if not exists told")
+        con.execute(f"create table told.features as {select}")
+
+        def known(day: date) -> list[tuple[str, bool]]:
+            moment = float((day - date(1970, 1, 1)).days) + 22 / 24
+            leads = read_leads(con, moment, table="told.features")
+            return list(zip(leads.frame["lead_id"], leads.is_converted.tolist(), strict=True))
+
+        assert known(date(2026, 5, 2)) == [("l1", False)]
+        assert known(date(2026, 5, 3)) == [("l1", False), ("l2", False)]
+        assert known(date(2026, 6, 19)) == [("l1", False), ("l2", False)]
+        assert known(date(2026, 6, 20)) == [("l1", False), ("l2", True)]
 
 
 def test_a_cart_ordered_later_was_abandoned_until_then(sql: str, work: Path) -> None:

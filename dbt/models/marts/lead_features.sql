@@ -1,8 +1,24 @@
 {{ config(tags=['features']) }}
 
 -- What was known when the lead came in, and what became of it by as_of. Columns that sources
--- fill after the fact (status, first contact) are left out.
-with leads as (
+-- fill after the fact (status, first contact) are left out. From its source's first delivery on a
+-- lead is known from the end of the day that delivered it, and so are the facts before it; history
+-- that the first delivery brought is known from the days it bears.
+with late as (
+    select
+        late.entity,
+        late.source,
+        late.record_id,
+        late.loaded_date,
+        begun.loaded_date as missing_from,
+        {{ days_before(1, 'late.loaded_date') }} as missing_until
+    from {{ source('segments', 'late_facts') }} as late
+    inner join {{ source('segments', 'late_facts') }} as begun
+        on late.entity = begun.entity and late.source = begun.source
+    where late.record_id is not null and begun.record_id is null
+),
+
+leads as (
     select
         leads.source,
         leads.lead_id,
@@ -15,6 +31,19 @@ with leads as (
         leads.campaign_id,
         leads.is_converted,
         leads.converted_at,
+        case
+            when leads.created_date between late.missing_from and late.missing_until
+                then late.loaded_date
+            else leads.created_date
+        end as known_date,
+        -- a conversion that the lead's own record dates is told as that record is now
+        case
+            when
+                staged.converted_at is null
+                and {{ local_date('leads.converted_at') }}
+                between became.missing_from and became.missing_until
+                then became.loaded_date
+        end as conversion_loaded_date,
         staged.interest,
         staged.employees_count,
         staged.country_code,
@@ -25,6 +54,13 @@ with leads as (
     from {{ ref('leads') }} as leads
     inner join {{ ref('stg_leads') }} as staged
         on leads.source = staged.source and leads.lead_id = staged.lead_id
+    left join late
+        on late.entity = 'leads' and leads.source = late.source and leads.lead_id = late.record_id
+    left join late as became
+        on
+            became.entity = 'opportunities'
+            and leads.source = became.source
+            and leads.opportunity_id = became.record_id
     where leads.created_date <= {{ as_of() }}
 ),
 
@@ -32,7 +68,18 @@ orders_before as (
     select leads.source, leads.lead_id, count(*) as orders_count
     from leads
     inner join {{ ref('orders') }} as orders on leads.customer_id = orders.customer_id
-    where orders.is_order and orders.ordered_at < leads.created_at
+    left join late
+        on
+            late.entity = 'orders'
+            and orders.source = late.source
+            and orders.order_id = late.record_id
+    where
+        orders.is_order
+        and orders.ordered_at < leads.created_at
+        and (
+            late.record_id is null
+            or leads.known_date not between late.missing_from and late.missing_until
+        )
     group by leads.source, leads.lead_id
 ),
 
@@ -46,10 +93,20 @@ interactions_before as (
     from leads
     inner join {{ ref('interactions') }} as interactions
         on leads.customer_id = interactions.customer_id
+    left join late
+        on
+            late.entity
+            = case when interactions.kind = 'web_visit' then 'web_events' else 'email_events' end
+            and interactions.source = late.source
+            and interactions.record_id = late.record_id
     where
         interactions.kind in ('web_visit', 'email_opened', 'email_clicked')
         and interactions.occurred_at < leads.created_at
         and interactions.interaction_date > {{ days_before(90, 'leads.created_date') }}
+        and (
+            late.record_id is null
+            or leads.known_date not between late.missing_from and late.missing_until
+        )
     group by leads.source, leads.lead_id
 )
 
@@ -58,6 +115,13 @@ select
     cast(leads.lead_id as {{ dbt.type_string() }}) as lead_id,
     {{ as_of() }} as as_of,
     cast(leads.created_at as {{ dbt.type_timestamp() }}) as created_at,
+    cast(
+        case
+            when leads.known_date > leads.created_date
+                then least({{ day_end('leads.known_date') }}, {{ as_of_end() }})
+            else leads.created_at
+        end as {{ dbt.type_timestamp() }}
+    ) as known_at,
     cast(leads.channel as {{ dbt.type_string() }}) as channel,
     cast(leads.landing_page as {{ dbt.type_string() }}) as landing_page,
     cast(leads.industry as {{ dbt.type_string() }}) as industry,
@@ -81,6 +145,15 @@ select
         case when leads.converted_at < {{ as_of_end() }} then leads.converted_at end
         as {{ dbt.type_timestamp() }}
     ) as converted_at,
+    cast(
+        case
+            when leads.converted_at >= {{ as_of_end() }}
+                then null
+            when leads.conversion_loaded_date is null
+                then leads.converted_at
+            else least({{ day_end('leads.conversion_loaded_date') }}, {{ as_of_end() }})
+        end as {{ dbt.type_timestamp() }}
+    ) as conversion_known_at,
     cast(
         case
             when leads.converted_at < {{ as_of_end() }}
