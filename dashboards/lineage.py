@@ -29,7 +29,7 @@ COMPUTED = {
     "scores": N_("scores"),
     "segments": N_("segments"),
 }
-WIDTH, HEIGHT, STEP, ROW = 156, 30, 192, 40
+WIDTH, HEIGHT, STEP, ROW = 156, 30, 178, 40
 NARROWEST = 0.75
 """Of its full width; on a narrower page the drawing is moved sideways."""
 
