@@ -27,6 +27,12 @@ DATES = "DD/MM/YYYY"
 _LOCALES = {"en": "en_GB", "fr": "fr_FR"}
 
 
+def inside(name: str) -> str:
+    """A name as it stands within a sentence: a small first letter, unless it begins a set of
+    initials."""
+    return name if name[:2].isupper() else name[:1].lower() + name[1:]
+
+
 def preferred(browser_locale: str | None, company_language: str | None) -> Language:
     """The language before anyone chose: the browser's when we speak it, else the company's."""
     code = (browser_locale or "").replace("_", "-").split("-")[0].lower()

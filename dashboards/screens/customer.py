@@ -22,7 +22,7 @@ from dashboards.components import (
     table,
 )
 from dashboards.icons import icon
-from dashboards.language import Words, words
+from dashboards.language import Words, inside, words
 from dashboards.markup import Html, div, join, span, tag
 from dashboards.queries import Row
 from dashboards.score_parts import person_scores, person_what_if
@@ -376,7 +376,7 @@ def reasons(written: str | None, _: Words) -> list[str]:
             if "rule" in reason:
                 said.append(reason_sentence(reason, _.code))
                 continue
-            feature = named(vocabulary.LEAD_FEATURES, str(reason["feature"]), _).lower()
+            feature = inside(named(vocabulary.LEAD_FEATURES, str(reason["feature"]), _))
             value = reason.get("value")
             shown = _("unknown") if value in (None, "") else str(value)
             template = (

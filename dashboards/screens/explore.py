@@ -43,7 +43,7 @@ from dashboards.components import (
     table,
     warning,
 )
-from dashboards.language import DATES, Words, words
+from dashboards.language import DATES, Words, inside, words
 from dashboards.markup import span
 from dashboards.queries import Filtered
 
@@ -380,7 +380,7 @@ def _parts(
     title = _(
         "{kpi} by {dimension}",
         kpi=chosen.title(_.code),
-        dimension=_(vocabulary.DIMENSIONS[dimension]).lower(),
+        dimension=inside(_(vocabulary.DIMENSIONS[dimension])),
     )
     with card("parts", title, _parts_say(chosen, dimension, effects, names, _)):
         columns = [

@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import pytest
 
-from dashboards.language import Words, preferred
+from dashboards.language import Words, inside, preferred
 
 FR, EN = Words("fr", "EUR", "Europe/Paris"), Words("en", "EUR", "Europe/Paris")
 
@@ -50,3 +50,13 @@ def test_instants_are_told_on_the_clock_of_the_company() -> None:
 def test_lists_and_days_read_as_sentences() -> None:
     assert FR.list(["a", "b", "c"]) == "a, b et c"
     assert (FR.days(1), EN.days(12.4), EN.days(None)) == ("1 jour", "12 days", "–")
+
+
+@pytest.mark.parametrize(
+    ("name", "within"),
+    [("Channel", "channel"), ("Segment RFM", "segment RFM"), ("RFM segment", "RFM segment")],
+)
+def test_a_name_within_a_sentence_begins_small_and_keeps_its_initials(
+    name: str, within: str
+) -> None:
+    assert inside(name) == within
