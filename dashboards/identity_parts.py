@@ -326,16 +326,17 @@ def event_table(rows: list[Row], _: Words) -> Html:
     return table(
         [
             Column(_("When")),
-            Column(_("Customer"), named=True),
-            Column(_("What"), "state"),
-            Column(_("Other customer"), named=True),
-            Column(_("Records"), "num", named=True),
+            Column(_("Customer"), "wide", named=True),
+            Column(_("What"), "first"),
+            Column(_("Other customer"), "wide", named=True),
+            Column(_("Records"), "hide"),
         ],
         [
             [
                 _.at(row["occurred_at"]),
                 join(
                     span(row["full_name"] or "–", cls="main"),
+                    " ",
                     customer_link(row["customer_id"]),
                 ),
                 pill(_(EVENTS.get(row["event"], str(row["event"])))),
