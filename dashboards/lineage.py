@@ -30,7 +30,7 @@ COMPUTED = {
     "segments": N_("segments"),
 }
 WIDTH, HEIGHT, STEP, ROW = 156, 30, 178, 40
-NARROWEST = 0.75
+NARROWEST = 0.66
 """Of its full width; on a narrower page the drawing is moved sideways."""
 
 
