@@ -36,14 +36,20 @@ WorkspaceOption = Annotated[
 
 
 @app.command()
-def train(workspace: WorkspaceOption = None) -> None:
-    """Train the link model anew on the staged contacts; the next run links by it."""
-    from models.identity import train_links
+def train(
+    workspace: WorkspaceOption = None,
+    accounts: Annotated[
+        bool, typer.Option("--accounts", help="That of organisations, not of people.")
+    ] = False,
+) -> None:
+    """Train the link model anew on the staged records; the next run links by it."""
+    from models.identity import train_account_links, train_links
 
     opened = open_workspace(workspace)
     moment = now()
     with writer_lock(opened, "identity-train", moment):
-        verdict, model = train_links(opened, now=moment)
+        learn = train_account_links if accounts else train_links
+        verdict, model = learn(opened, now=moment)
     typer.echo(verdict)
     if model is None:
         raise typer.Exit(1)

@@ -10,6 +10,7 @@ from models.identity.resolution import (
     checked_corrections,
     identify,
     resolve_fully,
+    train_account_links,
     train_links,
 )
 from models.identity.simulation import Simulation, simulate
@@ -28,5 +29,6 @@ __all__ = [
     "resolve",
     "resolve_fully",
     "simulate",
+    "train_account_links",
     "train_links",
 ]

@@ -2,9 +2,10 @@
 
 Accounts are linked by registration number, VAT number, domain, and name with a place or phone;
 two with different registration numbers are never one, whatever they share. Pairs that are only
-likely wait for a person: too few accounts are met twice to learn from, so what an agreement is
-worth is declared here, and no organisation is made of likelihood alone. Ids last as those
-of customers do, in a schema of their own in the map.
+likely wait for a person: no organisation is made of likelihood alone. What an agreement is worth
+is learned from the pairs that state one registration or VAT number, where there are enough of
+them, and declared here otherwise. Ids last as those of customers do, in a schema of their own in
+the map.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from models.identity import linking
+from models.identity.artifact import LinkModel, load_model, save_model
 from models.identity.census import empty_values
 from models.identity.exact import scratch_tables
 from models.identity.joining import (
@@ -30,15 +33,22 @@ from models.identity.joining import (
 from models.identity.linking import LinkLimits, else_level, level, nothing
 from models.identity.stable_ids import MAP_DDL, assign_ids, save_ids
 
-__all__ = ["ACCOUNT_RULES", "AccountReport", "resolve_accounts"]
+__all__ = ["ACCOUNT_RULES", "AccountReport", "resolve_accounts", "train_accounts"]
 
 ACCOUNT_RULES: tuple[str, ...] = ("legal_id", "vat_number", "domain", "name_and_place")
 """What links two accounts, the strongest first."""
+
+_STATED = ("legal_id", "vat_number")
+"""Numbers that one organisation has alone: accounts that state one of them are certain pairs."""
 
 MAX_NAMES = 4
 """Names on one domain beyond which it is a provider's or a group's, and links nobody."""
 
 LINKS = LinkLimits(max_block=50, pairs_per_record=5, pairs_floor=20_000)
+
+MIN_CERTAIN_PAIRS = 50
+"""Pairs that state one number, below which weights are declared: of so many, a share that is one
+half is found within .14 of it."""
 
 NEVER = 500.0
 """A weight that no likelihood reaches, and every shared key does."""
@@ -73,12 +83,15 @@ class AccountReport:
     accounts: int
     organisations: int
     review_pairs: int
+    verdict: str = ""
+    """By what likely pairs were weighed; empty where there were none."""
 
 
 def resolve_accounts(
     con: duckdb.DuckDBPyConnection,
     now: datetime,
     *,
+    folder: Path,
     catalog: str = "map.accounts",
     decisions: Sequence[Decision] = (),
     limits: FullLimits | None = None,
@@ -88,18 +101,20 @@ def resolve_accounts(
 
     Reads ``staging.stg_accounts``; the map is ``catalog``, a schema of the attached map. ``now``
     is naive UTC. ``identity_organisation_links`` has the pairs that a key joins, those that wait
-    for a person (none unless ``are_probable``) and those that people decided.
+    for a person (none unless ``are_probable``) and those that people decided. ``folder`` keeps
+    what their weights are learned as, when there are enough accounts to learn from.
     """
     con.execute(f"create schema if not exists {catalog}")
     con.execute(MAP_DDL.format(map=catalog))
     limits = limits or FullLimits()
     limits = replace(limits, clusters=replace(limits.clusters, join_weight=NEVER))
+    verdict = ""
     with scratch_tables(con):
         records = _standardise(con)
         decide(con, decisions)
         _link(con)
         if are_probable and _propose(con):
-            _weigh(con, records)
+            verdict = _weigh(con, records, folder, now)
         else:
             no_pairs(con)
         collect_links(con)
@@ -124,7 +139,18 @@ def resolve_accounts(
             (select count(*) from identity_organisation_links where status = 'review')
         from identity_organisations
     """).fetchall()[0]
-    return AccountReport(int(accounts), int(organisations), int(waiting))
+    return AccountReport(int(accounts), int(organisations), int(waiting), verdict)
+
+
+def train_accounts(
+    con: duckdb.DuckDBPyConnection, now: datetime, folder: Path
+) -> tuple[str, LinkModel | None]:
+    """Learn anew what agreements of ``staging.stg_accounts`` are worth; None when too few."""
+    with scratch_tables(con):
+        records = _standardise(con)
+        decide(con, ())
+        _link(con)
+        return _train(con, records, folder, now)
 
 
 def _standardise(con: duckdb.DuckDBPyConnection) -> int:
@@ -246,17 +272,51 @@ def _propose(con: duckdb.DuckDBPyConnection) -> int:
     return int(con.execute("select count(*) from identity_candidates").fetchall()[0][0])
 
 
-def _weigh(con: duckdb.DuckDBPyConnection, records: int) -> None:
-    """``identity_pairs``: the candidates weighed, one account in ten taken for another's."""
-    settings = linking.settings_of(_COMPARISONS)
+def _weigh(con: duckdb.DuckDBPyConnection, records: int, folder: Path, now: datetime) -> str:
+    """``identity_pairs``: the candidates weighed; by what, in words.
+
+    The model is trained when there is none yet.
+    """
+    model = load_model(folder)
+    if model is not None:
+        verdict = f"organisations: link model {model.version} of {model.trained_at[:10]}"
+    else:
+        verdict, model = _train(con, records, folder, now)
+    settings = model.settings if model else linking.settings_of(_COMPARISONS)
     empty_values(con)
     totals = linking.count_terms(con, settings, "identity_accounts")
-    prior = min(0.2, 0.1 * records / max(1.0, records * (records - 1) / 2))
-    linking.score(con, settings, prior, totals, shift=0.0, records="identity_accounts")
+    linking.score(con, settings, _prior(records), totals, shift=0.0, records="identity_accounts")
     con.execute("""
         create or replace table identity_vetoes as
         select record_l, record_r, null::varchar as reason from identity_pairs limit 0
     """)
+    return verdict
+
+
+def _prior(records: int) -> float:
+    """One account in ten is taken for another's."""
+    return min(0.2, 0.1 * records / max(1.0, records * (records - 1) / 2))
+
+
+def _train(
+    con: duckdb.DuckDBPyConnection, records: int, folder: Path, now: datetime
+) -> tuple[str, LinkModel | None]:
+    """Learn the weights from the pairs that state one number, and keep them."""
+    stated = [ACCOUNT_RULES.index(name) for name in _STATED]
+    certain = con.execute(
+        "select count(distinct (record_a, record_b)) from _identity_edges"
+        " where list_contains(?, rule)", [stated],
+    ).fetchall()[0][0]  # fmt: skip
+    if certain < MIN_CERTAIN_PAIRS:
+        because = f"{certain} pairs of accounts state one number, {MIN_CERTAIN_PAIRS} are needed"
+        return f"organisations: declared weights: {because} to learn from", None
+    settings, charts = linking.train(
+        con, linking.settings_of(_COMPARISONS), _prior(records), [(name,) for name in _STATED],
+        records="identity_accounts",
+    )  # fmt: skip
+    columns = frozenset(comparison["output_column_name"] for comparison in _COMPARISONS)
+    model = save_model(folder, settings, charts, columns=columns, records=records, now=now)
+    return f"organisations: link model {model.version} trained on {certain} pairs", model
 
 
 def _known(m: float, u: float) -> dict[str, float]:

@@ -72,7 +72,7 @@ def load_model(folder: Path) -> LinkModel | None:
     card_path = folder / _CARD
     if not card_path.is_file():
         return None
-    remedy = "cohorte identity train"
+    remedy = "cohorte identity train, with --accounts where it is that of organisations"
     try:
         card = json.loads(card_path.read_text(encoding="utf-8"))
         contents = {}

@@ -26,7 +26,7 @@ __all__ = [
     "Blocking", "LinkLimits", "Rule", "bound_blocks", "candidate_pairs", "certain_pairs",
     "count_terms", "else_level", "fill_untrained", "hash_blocks", "known_columns",
     "leave_out_unlike", "level", "link_settings", "live_blocking", "matching_prior", "nothing",
-    "propose_pairs", "score", "settings_of", "train",
+    "propose_pairs", "score", "settings_of", "train", "training_rules",
 ]  # fmt: skip
 
 
@@ -509,7 +509,7 @@ def _one_thread(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
         con.execute(f"set threads = {int(threads)}")
 
 
-TRAINING_RULES: tuple[tuple[str, ...], ...] = (
+_TRAINING_RULES: tuple[tuple[str, ...], ...] = (
     ("email",),
     ("phone",),
     ("given", "family"),
@@ -518,32 +518,35 @@ TRAINING_RULES: tuple[tuple[str, ...], ...] = (
 )
 
 
+def training_rules(columns: frozenset[str]) -> list[tuple[str, ...]]:
+    """What people agree on in the pairs that the weights are learned from."""
+    return [rule for rule in _TRAINING_RULES if set(rule) <= columns]
+
+
 def train(
     con: duckdb.DuckDBPyConnection,
-    columns: frozenset[str],
+    settings: dict[str, Any],
     prior: float,
+    rules: Sequence[tuple[str, ...]],
     *,
+    records: str = "identity_records",
     max_pairs: float = 1e6,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Estimate the weights by expectation maximisation on the company's own records.
 
+    ``rules`` say what the pairs that they are estimated from agree on, each its own estimate.
     Returns Splink's settings with the weights, and the specifications of the charts that show
     them.
     """
     from splink.internals.exceptions import EMTrainingException
 
-    settings = link_settings(columns)
-    settings["probability_two_random_records_match"] = prior
+    settings = settings | {"probability_two_random_records_match": prior}
     with quiet(), _one_thread(con):
-        con.execute(
-            "create or replace table identity_records as from identity_records order by record"
-        )
-        linker = _make_linker(con, settings)
+        con.execute(f"create or replace table {records} as from {records} order by record")
+        linker = _make_linker(con, settings, records)
         # One pass over all sampled pairs: ten small ones cost up to twice as much.
         linker.training.estimate_u_using_random_sampling(max_pairs=max_pairs, seed=7, num_chunks=1)
-        for rule in TRAINING_RULES:
-            if not set(rule) <= columns:
-                continue
+        for rule in rules:
             condition = " and ".join(f"l.{name} = r.{name}" for name in rule)
             with suppress(EMTrainingException):
                 linker.training.estimate_parameters_using_expectation_maximisation(
@@ -552,7 +555,7 @@ def train(
         model: dict[str, Any] = linker.misc.save_model_to_json()
         model.pop("linker_uid", None)
         fill_untrained(model)
-        shown = _make_linker(con, model | {"probability_two_random_records_match": prior})
+        shown = _make_linker(con, model | {"probability_two_random_records_match": prior}, records)
         charts = {
             "match_weights": shown.visualisations.match_weights_chart().chart_dict,
             "m_u_parameters": shown.visualisations.m_u_parameters_chart().chart_dict,

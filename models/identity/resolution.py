@@ -27,7 +27,7 @@ from cohorte.store import Store
 from cohorte.warehouse import transaction, writer_config
 from cohorte.workspace import Workspace
 from models.identity import linking
-from models.identity.accounts import resolve_accounts
+from models.identity.accounts import resolve_accounts, train_accounts
 from models.identity.artifact import LinkModel, load_model, save_model
 from models.identity.census import (
     Census,
@@ -56,7 +56,7 @@ from models.identity.state import open_state, save_state, state_stamp
 __all__ = [
     "CORRECTED", "Correction", "Decision", "FullLimits", "ResolutionReport",
     "checked_corrections", "identify", "map_path", "quoted", "resolve_fully", "staged_contacts",
-    "train_links",
+    "train_account_links", "train_links",
 ]  # fmt: skip
 
 
@@ -151,10 +151,12 @@ class ResolutionReport:
     prior: float = 0.0
     blocking: tuple[linking.Blocking, ...] = ()
     changes: IdChanges = field(default_factory=lambda: IdChanges(0, 0, 0, 0, 0))
+    organisations: str = ""
+    """By what likely pairs of accounts were weighed."""
 
     @property
     def messages(self) -> tuple[str, ...]:
-        """What a person should know: the verdict, and what was left out to bound the work."""
+        """What a person should know: the verdicts, and what was left out to bound the work."""
         dropped = [
             said(
                 "blocking by {rule}: {values} values left out, each shared by more than {records}"
@@ -176,7 +178,8 @@ class ResolutionReport:
             retired=changes.retired,
         )
         has_moved = changes.merged or changes.split_off or changes.revived or changes.retired
-        return (self.verdict, *dropped, *([moved] if has_moved else []))
+        organisations = [self.organisations] if self.organisations else []
+        return (self.verdict, *organisations, *dropped, *([moved] if has_moved else []))
 
 
 def identify(
@@ -205,10 +208,13 @@ def identify(
         con.execute(f"attach '{quoted(map_path(workspace))}' as map")
         con.execute(MAP_DDL.format(map="map"))
         con.execute(f"attach '{quoted(workspace.raw_path)}' as raw (read_only)")
-        _resolve_organisations(con, now, account_decisions, limits, method)
+        folder = workspace.artifacts_dir / "identity"
+        organisations = _resolve_organisations(
+            con, now, account_decisions, limits, method, folder / ACCOUNTS
+        )
         report = resolve_fully(
             con,
-            folder=workspace.artifacts_dir / "identity",
+            folder=folder,
             now=now,
             decisions=decisions,
             method=method,
@@ -221,7 +227,11 @@ def identify(
         con.execute("detach work")
         con.execute(f"attach '{quoted(workspace.work_path)}' as work")
         _publish(con, corrections)
-        return report
+        return replace(report, organisations=organisations)
+
+
+ACCOUNTS = "organisations"
+"""Folder of the link model of organisations, within that of people's."""
 
 
 def _resolve_organisations(
@@ -230,19 +240,27 @@ def _resolve_organisations(
     decisions: Sequence[Decision],
     limits: FullLimits | None,
     method: str,
-) -> None:
+    folder: Path,
+) -> str:
     """Accounts before people: what makes them one is stated, or said by a person."""
+    if not _stage_accounts(con):
+        return ""
+    report = resolve_accounts(
+        con, now.astimezone(UTC).replace(tzinfo=None), folder=folder, decisions=decisions,
+        limits=limits, are_probable=method == "full",
+    )  # fmt: skip
+    con.execute("drop table staging.stg_accounts")
+    return report.verdict
+
+
+def _stage_accounts(con: duckdb.DuckDBPyConnection) -> bool:
     found = con.execute(
         "select 1 from information_schema.tables where table_catalog = 'work'"
         " and table_schema = 'staging' and table_name = 'stg_accounts'"
     ).fetchall()
     if found:
         con.execute("create table staging.stg_accounts as from work.staging.stg_accounts")
-        resolve_accounts(
-            con, now.astimezone(UTC).replace(tzinfo=None), decisions=decisions, limits=limits,
-            are_probable=method == "full",
-        )  # fmt: skip
-        con.execute("drop table staging.stg_accounts")
+    return bool(found)
 
 
 @contextmanager
@@ -464,7 +482,10 @@ def _find_pairs(
     model = None if retrain else load_model(folder)
     verdict = ""
     if model is None:
-        settings, charts = linking.train(con, columns, linking.matching_prior(con, columns))
+        settings, charts = linking.train(
+            con, linking.link_settings(columns), linking.matching_prior(con, columns),
+            linking.training_rules(columns),
+        )  # fmt: skip
         model = save_model(folder, settings, charts, columns=columns, records=records, now=now)
         verdict = said(
             "link model {version} trained on {records} records",
@@ -534,6 +555,15 @@ def train_links(
         with scratch_tables(con):
             found = _find_pairs(con, None, folder, now, "full", limits, retrain=True)
         return found.verdict, found.model
+
+
+def train_account_links(workspace: Workspace, *, now: datetime) -> tuple[str, LinkModel | None]:
+    """Train the link model of organisations anew; the verdict, and None when too few."""
+    with staged_contacts(workspace) as con:
+        con.execute(f"attach '{quoted(workspace.raw_path)}' as raw (read_only)")
+        if not _stage_accounts(con):
+            return "organisations: no source has accounts", None
+        return train_accounts(con, now, workspace.artifacts_dir / "identity" / ACCOUNTS)
 
 
 def _settings_used(

@@ -10,13 +10,11 @@ import duckdb
 import pytest
 
 from models.identity import Decision
-from models.identity.accounts import resolve_accounts
+from models.identity.accounts import AccountReport, resolve_accounts, train_accounts
+from models.identity.artifact import load_model
+from tests.models.identity.companies import KINDS, Account, stage, weigh
+from tests.models.identity.companies import directory as invented
 from tests.models.identity.people import NOW
-
-COLUMNS = (
-    "source", "account_id", "account_name_key", "legal_id", "vat_number", "domain", "postcode",
-    "phone", "city", "address_line", "parent_account_id",
-)  # fmt: skip
 
 
 class Directory:
@@ -26,21 +24,17 @@ class Directory:
         self.con = duckdb.connect(config={"threads": 2})
         self.con.execute("create schema staging")
         self.con.execute(f"attach '{folder / 'identity.duckdb'}' as map")
+        self.folder = folder / "model"
+        self.report = AccountReport(0, 0, 0)
 
     def organisations(
-        self, *accounts: dict[str, str], decisions: Sequence[Decision] = ()
+        self, *accounts: Account, decisions: Sequence[Decision] = ()
     ) -> dict[str, str]:
         """Organisation by source and account."""
-        columns = ", ".join(f"{name} varchar" for name in COLUMNS)
-        self.con.execute(
-            f"create or replace table staging.stg_accounts ({columns}, created_at timestamp)"
+        stage(self.con, accounts)
+        self.report = resolve_accounts(
+            self.con, NOW.replace(tzinfo=None), folder=self.folder, decisions=decisions
         )
-        for account in accounts:
-            self.con.execute(
-                f"insert into staging.stg_accounts values ({', '.join('?' * len(COLUMNS))}, null)",
-                [account.get(name) for name in COLUMNS],
-            )
-        resolve_accounts(self.con, NOW.replace(tzinfo=None), decisions=decisions)
         return dict(
             self.con.execute(
                 "select source || ':' || account_id, organisation_id from identity_organisations"
@@ -48,7 +42,7 @@ class Directory:
         )
 
 
-def account(source: str, number: int, name: str, **values: str) -> dict[str, str]:
+def account(source: str, number: int, name: str, **values: str) -> Account:
     return {"source": source, "account_id": str(number), "account_name_key": name, **values}
 
 
@@ -191,3 +185,39 @@ def test_two_accounts_kept_apart_leave_the_others_of_their_key_together(
     apart = [Decision("a", "1", other, "1", "not_same") for other in ("b", "c")]
     found = directory.organisations(*accounts, decisions=apart)
     assert found["b:1"] == found["c:1"] != found["a:1"]
+
+
+def test_what_agreements_are_worth_is_learned_once_and_anew_on_purpose(
+    directory: Directory,
+) -> None:
+    accounts, _truth = invented(KINDS["chains"], 350)
+    before = directory.organisations(*accounts)
+    model = load_model(directory.folder)
+    assert model is not None
+    assert f"link model {model.version} trained on" in directory.report.verdict
+    drawn = model.charts["match_weights"]["data"]["values"]
+    assert {level["comparison_name"] for level in drawn} > set(model.columns)
+    assert directory.organisations(*accounts[:-20]) != before
+    assert directory.report.verdict == f"organisations: link model {model.version} of 2026-11-21"
+    with duckdb.connect() as con:
+        stage(con, accounts[:-20])
+        verdict, again = train_accounts(con, NOW.replace(tzinfo=None), directory.folder)
+    assert again is not None
+    assert again.version in verdict
+    assert again.version != model.version
+
+
+def test_too_few_accounts_to_learn_from_are_weighed_as_declared(directory: Directory) -> None:
+    directory.organisations(*ALIKE, *APART)
+    assert waiting(directory) == {PAIR: "review"}
+    assert "declared weights: 0 pairs of accounts state one number" in directory.report.verdict
+    assert load_model(directory.folder) is None
+
+
+def test_learned_weights_find_more_and_err_less_than_declared_ones() -> None:
+    declared, learned = (
+        weigh(KINDS["shared offices"], 350, is_learned=is_learned) for is_learned in (False, True)
+    )
+    assert declared.true_pairs == learned.true_pairs > 30
+    assert learned.recall > declared.recall
+    assert learned.precision > declared.precision + 0.2
