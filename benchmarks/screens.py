@@ -6,7 +6,7 @@ page, waits until its script has run, thinks for a moment, and opens the next. P
 times until a page was whole, by page, and what failed.
 
 ``--sessions 1`` says what a page costs instead: processor time and bytes sent, at the first look
-and at the later ones.
+and at the later ones, once the server has gone through its pages by itself; and what that cost.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ PAGES = {
 THINKING_SECONDS = (1.0, 4.0)
 PATIENCE_SECONDS = 120
 FAILED = "co-empty failure"
+RESTING_SECONDS = 3.0
 
 
 def people(workspace: Path, count: int) -> list[tuple[str, str]]:
@@ -103,6 +104,7 @@ async def alone(
     url: str, server: psutil.Process, rounds: int, known: Sequence[tuple[str, str]]
 ) -> bool:
     """Print what each page costs the server, by round, with nobody else there."""
+    await at_rest(server)
     print(f"{'page':<22}{'CPU-s at first':>15}{'then':>8}{'kB':>8}")
     spent: dict[str, list[float]] = defaultdict(list)
     sizes: dict[str, int] = {}
@@ -111,18 +113,31 @@ async def alone(
         for turn in range(rounds):
             customer_id, name = known[0]
             for page, query in PAGES.items():
-                before = server.cpu_times()
+                before = spent_by(server)
                 said, size = await show(
                     wire, page.split(",")[0], query.format(customer_id=customer_id, name=name)
                 )
                 good = good and FAILED not in said
-                after = server.cpu_times()
-                spent[page].append(after.user + after.system - before.user - before.system)
+                spent[page].append(spent_by(server) - before)
                 sizes[page] = size
                 if turn == rounds - 1:
                     then = sorted(spent[page][1:])[(rounds - 1) // 2] if rounds > 1 else 0.0
                     print(f"{page:<22}{spent[page][0]:>15.2f}{then:>8.2f}{sizes[page] / 1e3:>8.0f}")
     return good
+
+
+async def at_rest(server: psutil.Process) -> None:
+    """Wait until a server that has just started works no more; print what that took."""
+    before, spent = -1.0, spent_by(server)
+    while spent - before > 0.1 * RESTING_SECONDS:
+        await asyncio.sleep(RESTING_SECONDS)
+        before, spent = spent, spent_by(server)
+    print(f"started and gone through: {spent:.1f} CPU-s")
+
+
+def spent_by(server: psutil.Process) -> float:
+    times = server.cpu_times()
+    return float(times.user + times.system)
 
 
 async def show(wire: websockets.ClientConnection, page: str, query: str) -> tuple[str, int]:
@@ -186,9 +201,9 @@ def main() -> int:
             if asked.sessions == 1
             else drive(url, asked.sessions, asked.rounds, known)
         )
-        spent = server.cpu_times()
+        spent = spent_by(server)
         memory = server.memory_info().rss / 1e6
-        print(f"server: {spent.user + spent.system:.1f} CPU-s, {memory:.0f} MB")
+        print(f"server: {spent:.1f} CPU-s, {memory:.0f} MB")
     finally:
         process.terminate()
         process.wait(10)
