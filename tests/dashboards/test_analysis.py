@@ -12,8 +12,8 @@ import pytest
 from cohorte.intervals import likely_range
 from cohorte.store import open_store
 from cohorte.warehouse import open_served
-from cohorte.workspace import Workspace
-from dashboards import charts, theme
+from cohorte.workspace import ENVIRONMENT_VARIABLE, Workspace
+from dashboards import charts, person, theme
 from dashboards.language import Words
 from tests.dashboards.conftest import RunScreen, component_data, rows_of, said
 
@@ -210,6 +210,27 @@ def test_the_overview_shows_the_objective_and_the_figures_that_were_chosen(
     assert "Net promoter score" in names
     assert "New customers" not in names
     assert "Adds to the change" in said(app)
+
+
+@pytest.mark.parametrize(
+    ("role", "chosen", "first"),
+    [
+        ("manager", None, "overview"),
+        ("marketer", None, "customers"),
+        ("data", None, "data"),
+        ("marketer", "retention", "retention"),
+    ],
+)
+def test_people_begin_on_the_page_of_their_role_or_the_one_they_chose(
+    company: Workspace, monkeypatch: pytest.MonkeyPatch, role: str, chosen: str | None, first: str
+) -> None:
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(company.root))
+    monkeypatch.setattr(person, "who", lambda: "ana@example.org")
+    with open_store(company.store_url) as store:
+        store.save_user("ana@example.org", full_name="Ana", role=role, at=AT)
+        if chosen:
+            store.set_preference("ana@example.org", "home", chosen)
+    assert person.home(["overview", "customers", "data", "retention"]) == first
 
 
 def test_the_part_that_moved_revenue_most_is_named_on_the_overview(
