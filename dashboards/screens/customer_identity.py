@@ -190,8 +190,8 @@ def _values(person: Row, records: list[Row], _: Words) -> None:
             table(
                 [
                     Column(_("Field")),
-                    Column(_("Kept"), named=True),
-                    Column(_("Others say"), named=True),
+                    Column(_("Kept"), "wide", named=True),
+                    Column(_("Others say"), "wide", named=True),
                 ],
                 rows,
                 _("Values kept, and those that were not"),
