@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import streamlit as st
 
 from cohorte.clock import now
 from cohorte.i18n import N_
 from cohorte.store import IdentityKind, IdentityVerdict
-from dashboards import queries
-from dashboards.components import Column, card, draw, empty, note, pill, table
+from dashboards import link_model, queries, theme
+from dashboards.components import Column, card, draw, empty, note, pill, plot, table
 from dashboards.identities import EVENTS, FIELDS, REASONS, STATUS, evidence, in_words
 from dashboards.language import Words
 from dashboards.markup import Html, div, join, span, tag
 from dashboards.queries import Row
+from models.identity.artifact import LinkModel
 
 AUTHOR = "screen"
+PAIRS_TO_CHOOSE = 30
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,10 @@ class Subject:
     other: str
     taken_out: str
     verdicts: dict[str, tuple[str, str]]
+    speaks: str
+    among: str
+    not_found: str
+    not_reached: str
 
 
 PEOPLE = Subject(
@@ -54,6 +61,13 @@ PEOPLE = Subject(
         "not_same": (N_("not the same person"), "warn"),
         "unknown": (N_("nobody knows"), ""),
     },
+    speaks=N_("What speaks for one person, and what against"),
+    among=N_("Among pairs of one person"),
+    not_found=N_("{share} of records could not be found again"),
+    not_reached=N_(
+        "Too little is known of them: met a second time, they would not reach"
+        " the weight of {weight} from which two records are joined."
+    ),
 )
 ORGANISATIONS = Subject(
     kind="organisation",
@@ -81,6 +95,13 @@ ORGANISATIONS = Subject(
         "not_same": (N_("not the same organisation"), "warn"),
         "unknown": (N_("nobody knows"), ""),
     },
+    speaks=N_("What speaks for one organisation, and what against"),
+    among=N_("Among pairs of one organisation"),
+    not_found=N_("{share} of accounts could not be found again"),
+    not_reached=N_(
+        "Too little is known of them: met a second time, they would not reach"
+        " the weight of {weight} from which two accounts wait for a person."
+    ),
 )
 
 KEYS = {
@@ -351,3 +372,47 @@ def event_table(rows: list[Row], _: Words) -> Html:
 
 def customer_link(customer_id: str) -> Html:
     return tag("a", customer_id, href=f"customer?id={customer_id}", target="_self", cls="co-mono")
+
+
+def learned(
+    model: LinkModel, waiting: Sequence[Row], weight: float, subject: Subject, _: Words
+) -> None:
+    """What the link model learned: its weights, one pair's, and whom nothing tells.
+
+    ``weight`` is the one from which something is done about a pair.
+    """
+    tokens = theme.tokens(st.context.theme.type)
+    title = _(subject.speaks)
+    with card(
+        "link-weights",
+        title,
+        _(
+            "Learned from {count} records on {day}."
+            " A weight of 1 doubles the odds, of −1 halves them.",
+            count=_.number(model.records),
+            day=_.day(date.fromisoformat(model.trained_at[:10])),
+        ),
+    ):
+        plot(link_model.weights(model, _(subject.among), _, tokens), title)
+    pairs = [row for row in waiting if row["match_weight"] is not None]
+    if pairs:
+        _weighed(pairs, _)
+    share = link_model.unlinkable(model, weight)
+    title = _(subject.not_found, share=_.percent(share, 1))
+    with card("link-unlinkables", title, _(subject.not_reached, weight=_.number(weight, 1))):
+        plot(link_model.unlinkables(model, _, tokens), title)
+
+
+def _weighed(pairs: Sequence[Row], _: Words) -> None:
+    title = _("How the weight of one pair is made up")
+    with card("link-waterfall", title, _("Of the pairs that wait for a person")):
+        chosen = st.selectbox(
+            _("Pair"),
+            range(min(len(pairs), PAIRS_TO_CHOOSE)),
+            format_func=lambda place: " · ".join(
+                f"{pairs[place][f'source_{side}']} {pairs[place][f'contact_{side}']}"
+                for side in ("a", "b")
+            ),
+            key="weighed-pair",
+        )
+        plot(link_model.waterfall(pairs[chosen], _, theme.tokens(st.context.theme.type)), title)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from cohorte.errors import CohorteError
 from cohorte.i18n import N_
+from cohorte.store import IdentityKind
 from dashboards import charts, queries
 from dashboards.charts import Line, Plot, Span
-from dashboards.identities import COMPARED, evidence
+from dashboards.identities import IN_WORDS, evidence
 from dashboards.language import Words
 from dashboards.queries import Cursor, Row, published
 from dashboards.theme import Tokens
-from models.identity.artifact import LinkModel, load_model
+from models.identity.artifact import ACCOUNTS, LinkModel, load_model
 
 LEVELS = {
     "same first name": N_("same first name"),
@@ -40,6 +41,10 @@ LEVELS = {
     "same address": N_("same address"),
     "same city": N_("same city"),
     "same occupation": N_("same occupation"),
+    "same name": N_("same name"),
+    "one within the other": N_("one within the other"),
+    "same domain": N_("same domain"),
+    "same site, other ending": N_("same site, other ending"),
 }
 
 
@@ -54,10 +59,11 @@ class Level:
     among_others: float
 
 
-def trained() -> LinkModel | None:
-    """The link model of the workspace; None when there is none that reads."""
+def trained(kind: IdentityKind) -> LinkModel | None:
+    """The workspace's link model of people or organisations; None when there is none that reads."""
+    folder = queries.workspace().artifacts_dir / "identity"
     try:
-        return load_model(queries.workspace().artifacts_dir / "identity")
+        return load_model(folder if kind == "person" else folder / ACCOUNTS)
     except CohorteError:
         return None
 
@@ -78,13 +84,16 @@ def levels(model: LinkModel) -> list[Level]:
     return sorted(found, key=lambda level: (level.comparison, -level.weight))
 
 
-def weights(model: LinkModel, words: Words, tokens: Tokens) -> Plot:
-    """What each way to agree speaks for or against, in powers of two of the odds."""
+def weights(model: LinkModel, of_one: str, words: Words, tokens: Tokens) -> Plot:
+    """What each way to agree speaks for or against, in powers of two of the odds.
+
+    ``of_one`` heads what is found among pairs that are one.
+    """
     _ = words
     held = levels(model)
     spans = [
         Span(
-            f"{_(COMPARED.get(level.comparison, level.comparison))}: "
+            f"{_(IN_WORDS.get(level.comparison, level.comparison))}: "
             f"{_(LEVELS.get(level.label, level.label))}",
             0.0,
             level.weight,
@@ -92,7 +101,7 @@ def weights(model: LinkModel, words: Words, tokens: Tokens) -> Plot:
         )
         for level in held
     ]
-    head = [_("What agrees"), _("Weight"), _("Among pairs of one person"), _("Among others")]
+    head = [_("What agrees"), _("Weight"), of_one, _("Among others")]
     return charts.spans(spans, head, lambda value: _in_figures(value, _), tokens)
 
 
@@ -107,7 +116,7 @@ def waterfall(row: Row, words: Words, tokens: Tokens) -> Plot:
     at = float(row["match_weight"]) - sum(weight for _name, weight in parts)
     spans = [Span(_("where every pair starts"), 0.0, at)]
     for name, weight in parts:
-        spans.append(Span(_(COMPARED.get(name, name)), at, at + weight))
+        spans.append(Span(_(IN_WORDS.get(name, name)), at, at + weight))
         at += weight
     spans.append(Span(_("the pair's weight"), 0.0, at, is_sum=True))
     head = [_("What was compared"), _("Weight")]

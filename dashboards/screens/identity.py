@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import date
 from decimal import Decimal
 from typing import get_args
 
@@ -40,6 +39,7 @@ from dashboards.identity_parts import (
     PEOPLE,
     decide,
     event_table,
+    learned,
     review,
     said_by_people,
     undo,
@@ -51,7 +51,6 @@ from dashboards.queries import Row
 from models.identity.evaluation import Share, quality_by_decisions
 
 EVENTS_SHOWN = 60
-PAIRS_TO_CHOOSE = 30
 REHEARSED_AT_MOST = 200_000
 
 TABS = {
@@ -339,38 +338,11 @@ def _settings(_: Words) -> None:
 
 def _learned(held: IdentitySettings, _: Words) -> None:
     """The link model: its weights, one pair's, whom nothing tells, and what a threshold joins."""
-    model = link_model.trained()
+    model = link_model.trained("person")
     if model is None:
         return
+    learned(model, identities.queue("review"), math.log2(held.false_merge_cost), PEOPLE, _)
     tokens = theme.tokens(st.context.theme.type)
-    weight = math.log2(held.false_merge_cost)
-    title = _("What speaks for one person, and what against")
-    with card(
-        "link-weights",
-        title,
-        _(
-            "Learned from {count} records on {day}."
-            " A weight of 1 doubles the odds, of −1 halves them.",
-            count=_.number(model.records),
-            day=_.day(date.fromisoformat(model.trained_at[:10])),
-        ),
-    ):
-        plot(link_model.weights(model, _, tokens), title)
-    pairs = [row for row in identities.queue("review") if row["match_weight"] is not None]
-    if pairs:
-        _weighed(pairs, _)
-    share = link_model.unlinkable(model, weight)
-    title = _("{share} of records could not be found again", share=_.percent(share, 1))
-    with card(
-        "link-unlinkables",
-        title,
-        _(
-            "Too little is known of them: met a second time, they would not reach"
-            " the weight of {weight} from which two records are joined.",
-            weight=_.number(weight, 1),
-        ),
-    ):
-        plot(link_model.unlinkables(model, _, tokens), title)
     rows = link_model.thresholds(tuple(float(step) for step in range(0, 21, 2)))
     if any(row["pairs"] for row in rows):
         title = _("What another threshold would join")
@@ -380,21 +352,6 @@ def _learned(held: IdentitySettings, _: Words) -> None:
             _("Of the pairs at or above a weight, the share that the model takes for one person"),
         ):
             plot(link_model.threshold_curve(rows, _, tokens), title)
-
-
-def _weighed(pairs: list[Row], _: Words) -> None:
-    title = _("How the weight of one pair is made up")
-    with card("link-waterfall", title, _("Of the pairs that wait for a person")):
-        chosen = st.selectbox(
-            _("Pair"),
-            range(min(len(pairs), PAIRS_TO_CHOOSE)),
-            format_func=lambda place: " · ".join(
-                f"{pairs[place][f'source_{side}']} {pairs[place][f'contact_{side}']}"
-                for side in ("a", "b")
-            ),
-            key="weighed-pair",
-        )
-        plot(link_model.waterfall(pairs[chosen], _, theme.tokens(st.context.theme.type)), title)
 
 
 def _asked(held: IdentitySettings, _: Words) -> IdentitySettings:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import streamlit as st
 
 from cohorte.i18n import N_
-from dashboards import address, identities, organisations, queries, vocabulary
+from dashboards import address, identities, link_model, organisations, queries, vocabulary
 from dashboards.components import (
     Column,
     card,
@@ -25,6 +27,7 @@ from dashboards.identities import pair_key
 from dashboards.identity_parts import (
     ORGANISATIONS,
     SHARED,
+    learned,
     link_list,
     records_of_one,
     review,
@@ -34,8 +37,13 @@ from dashboards.identity_parts import (
 from dashboards.language import Words, words
 from dashboards.markup import Html, div, span, tag
 from dashboards.queries import Row
+from models.identity.accounts import MIN_CERTAIN_PAIRS
 
-TABS = {"all": N_("Organisations"), "waiting": N_("Duplicates waiting")}
+TABS = {
+    "all": N_("Organisations"),
+    "waiting": N_("Duplicates waiting"),
+    "weights": N_("Weights"),
+}
 
 
 def render() -> None:
@@ -78,6 +86,8 @@ def render() -> None:
     )  # fmt: skip
     if chosen == "waiting":
         _waiting(_)
+    elif chosen == "weights":
+        _weights(_)
     else:
         _all(_)
 
@@ -141,6 +151,26 @@ def _waiting(_: Words) -> None:
         )
     section(_("Decided by people"), _("Withdrawing one lets the machine decide again."))
     said_by_people(ORGANISATIONS, _)
+
+
+def _weights(_: Words) -> None:
+    model = link_model.trained("organisation")
+    if model is None:
+        empty(
+            _("Weights are declared, not learned"),
+            _(
+                "They are learned once {count} pairs of accounts state one registration"
+                " or VAT number.",
+                count=_.number(MIN_CERTAIN_PAIRS),
+            ),
+            symbol="people",
+            small=True,
+        )
+        return
+    odds = queries.workspace().settings.identity.review_probability
+    learned(
+        model, organisations.waiting(), math.log2(odds / (1 - odds)), ORGANISATIONS, _
+    )  # fmt: skip
 
 
 def _one(organisation_id: str, _: Words) -> None:

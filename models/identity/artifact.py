@@ -12,7 +12,10 @@ from typing import Any
 
 from cohorte.errors import CohorteError
 
-__all__ = ["LinkModel", "load_model", "replace_file", "save_model"]
+__all__ = ["ACCOUNTS", "LinkModel", "load_model", "replace_file", "save_model"]
+
+ACCOUNTS = "organisations"
+"""Folder of the link model of organisations, within that of people's."""
 
 _MODEL, _CHARTS, _CARD = "model.json", "charts.json", "card.json"
 

@@ -28,7 +28,7 @@ from cohorte.warehouse import transaction, writer_config
 from cohorte.workspace import Workspace
 from models.identity import linking
 from models.identity.accounts import resolve_accounts, train_accounts
-from models.identity.artifact import LinkModel, load_model, save_model
+from models.identity.artifact import ACCOUNTS, LinkModel, load_model, save_model
 from models.identity.census import (
     Census,
     count_contacts,
@@ -228,10 +228,6 @@ def identify(
         con.execute(f"attach '{quoted(workspace.work_path)}' as work")
         _publish(con, corrections)
         return replace(report, organisations=organisations)
-
-
-ACCOUNTS = "organisations"
-"""Folder of the link model of organisations, within that of people's."""
 
 
 def _resolve_organisations(

@@ -124,6 +124,17 @@ def test_what_the_link_model_learned_is_drawn_with_tables(
     assert "What another threshold would join" in told
 
 
+def test_what_was_learned_of_organisations_is_drawn_too(screen: RunScreen, own: Workspace) -> None:
+    told = said(screen("organisations", root=own.root, lang="en", view="weights"))
+    assert "once 50 pairs of accounts state one registration" in told
+    a_link_model(own.artifacts_dir / "identity" / "organisations")
+    app = screen("organisations", root=own.root, lang="en", view="weights")
+    assert not app.exception
+    told = said(app)
+    assert "What speaks for one organisation, and what against" in told
+    assert "2.0% of accounts could not be found again" in told
+
+
 def test_the_parts_of_a_pair_add_up_to_its_weight() -> None:
     row = {"match_weight": 3.0, "evidence": '{"given": 6.5, "tf_adj_given": 1.0, "email": -2.5}'}
     drawn = link_model.waterfall(row, words(), theme.tokens("light"))
