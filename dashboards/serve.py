@@ -19,7 +19,8 @@ from cohorte.workspace import ENVIRONMENT_VARIABLE, open_workspace
 from dashboards import theme
 
 SERVER = Path(__file__).with_name("server.py")
-READY_SECONDS = 60
+READY_SECONDS = 300
+"""A version of gigabytes is read through before the server answers."""
 
 OPTIONS = {
     "browser.gatherUsageStats": "false",

@@ -13,7 +13,7 @@ import pkgutil
 import re
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -21,7 +21,10 @@ from urllib.parse import parse_qs
 from starlette.middleware import Middleware
 from streamlit.starlette import App
 
+from cohorte.errors import CohorteError
 from cohorte.i18n import LANGUAGES, language_of
+from cohorte.warehouse import shown_version
+from cohorte.workspace import open_workspace
 from dashboards import theme, warm, widgets
 
 RUN_BY_STREAMLIT = ("app", "server", "screens")
@@ -116,12 +119,14 @@ def page(html: str, language: str) -> str:
 
 @asynccontextmanager
 async def _ready(_app: App) -> AsyncIterator[None]:
-    """Before the first person asks: the code of all pages is there, and the served version is being
-    read through and gone through. What is wrong with that version is said to who asks for a page.
+    """Before the server answers: the code of all pages is there, and the served version is read
+    through; then its pages are gone through. What is wrong with it is said to who asks for a page.
     """
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         if module.name not in RUN_BY_STREAMLIT:
             importlib.import_module(f"dashboards.{module.name}")
+    with suppress(CohorteError):
+        shown_version(open_workspace())
     # What is there for good is out of the way of the collector of memory.
     gc.collect()
     gc.freeze()

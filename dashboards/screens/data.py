@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from cohorte.clock import now
-from dashboards import charts, queries, theme, vocabulary
+from dashboards import charts, identities, queries, theme, vocabulary
 from dashboards.components import (
     Column,
     card,
@@ -57,6 +57,7 @@ def render() -> None:
             (_("Interactions"), _.number(sizes["interactions"])),
             (_("Rows accepted"), _.number(accepted)),
             (_("Rows rejected"), _.number(rejected), _rate(rejected, accepted + rejected, _)),
+            *_duplicates(_),
         ]
     )
     _sources(sources, _)
@@ -82,6 +83,13 @@ def _rate(rejected: int, records: int, _: Words) -> str:
         return ""
     share = rejected / records
     return _.percent(share, 2 if 0 < share < 0.01 else 1)
+
+
+def _duplicates(_: Words) -> list[tuple[str, str]]:
+    """How many pairs wait for a person on *Identity*; nothing where the version cannot tell."""
+    if not identities.is_known():
+        return []
+    return [(_("Duplicates waiting"), _.number(identities.counts()["review"]))]
 
 
 def _sources(sources: list[queries.Row], _: Words) -> None:

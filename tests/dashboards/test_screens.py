@@ -420,10 +420,19 @@ def test_samples_are_masked(screen: RunScreen) -> None:
 # Data
 
 
-def test_the_data_page_shows_rejects_and_reconciliation(screen: RunScreen) -> None:
+def test_the_data_page_shows_rejects_reconciliation_and_duplicates(
+    screen: RunScreen, served: Workspace
+) -> None:
     app = screen("data", lang="en")
     assert "not a date and time" in said(app)
     assert "4 totals tie to their sources" in said(app)
+    (waiting,) = one(
+        served,
+        "select count(distinct (least(customer_a, customer_b), greatest(customer_a, customer_b)))"
+        " from identity_links where status = 'review' and customer_a <> customer_b",
+    )
+    assert waiting
+    assert f'Duplicates waiting</span><span class="v">{waiting}<' in said(app)
 
 
 def test_the_page_of_runs_shows_the_last_one(screen: RunScreen) -> None:
