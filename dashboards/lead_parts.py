@@ -15,25 +15,30 @@ LEAST_MOVE = 0.005
 
 
 @published
-def leads_first(cursor: Cursor, limit: int) -> list[Row]:
-    """Open leads of the last scores, the one worth most first; none in versions without them."""
+def leads_first(cursor: Cursor, limit: int, customer_id: str | None = None) -> list[Row]:
+    """Open leads of the last scores, the one worth most first; none in versions without them.
+
+    With ``customer_id`` those of one customer.
+    """
     if not cursor.has_table("lead_routing"):
         return []
     return cursor.rows(
         """
         select leads.full_name, leads.company_name, leads.lead_id, leads.channel, scored.lead_grade,
             scored.conversion_probability, scored.expected_value_amount, scored.learned_weight,
+            scored.estimator_version, leads.source, leads.created_date,
             scored.fit_points, scored.behaviour_points, routing.suggested_owner,
             routing.suggested_team, routing.reasons as routing_reasons
         from lead_scores as scored
         inner join leads using (source, lead_id)
         left join lead_routing as routing using (source, lead_id)
         where scored.as_of = (select max(as_of) from lead_scores) and not leads.is_converted
+            and ($customer_id::varchar is null or leads.customer_id = $customer_id)
         order by coalesce(scored.expected_value_amount, scored.conversion_probability) desc,
             leads.source, leads.lead_id
         limit $limit
         """,
-        {"limit": limit},
+        {"limit": limit, "customer_id": customer_id},
     )
 
 

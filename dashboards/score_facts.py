@@ -19,13 +19,17 @@ from cohorte.errors import CohorteError
 from cohorte.segments.rules import MAX_VALUES
 from cohorte.store import Store
 from cohorte.workspace import Workspace
-from dashboards.queries import Cursor, Row, pinned, published
+from dashboards.queries import Cursor, Row, pinned, published, workspace
+from models.leads import lead_what_if, read_lead_rules
 from models.lookalikes import Lookalikes, find_lookalikes
 from models.monitoring import History
 from models.propensity import Propensity, read_propensities
-from models.propensity.score import Served, opened
+from models.propensity.score import opened
+from models.propensity.score import what_if as propensity_what_if
 from models.registry import Artifact, Decision, Registry
 from models.uplift import CampaignEffect, Targeting, campaign_effects, learn_targeting
+from models.value import value_what_if
+from models.whatif import WhatIf
 
 LEADS, VALUE, NEXT = "lead_score", "customer_value", "next_order"
 BINS = 20
@@ -173,6 +177,22 @@ def features(cursor: Cursor, customer_id: str) -> pl.DataFrame:
 
 
 @published
+def orders_of(cursor: Cursor, customer_id: str) -> pl.DataFrame:
+    """A customer's orders, as the value score reads them."""
+    return cursor.frame(
+        "select customer_id, order_date, status, is_order, reporting_net_amount from orders"
+        " where customer_id = ?",
+        [customer_id],
+    )
+
+
+@published
+def lead_features(cursor: Cursor, source: str, lead_id: str) -> pl.DataFrame:
+    """What is known of a lead; one row, or none."""
+    return cursor.frame("from lead_features where source = ? and lead_id = ?", [source, lead_id])
+
+
+@published
 def likeliest(cursor: Cursor, relation: str) -> str | None:
     """Who has the highest probability."""
     found = cursor.value(f"select id from {relation} order by probability desc, id limit 1")
@@ -211,10 +231,28 @@ def _movers(
     return earlier[-1], moved.sort("change", descending=True)
 
 
-def estimator(found: Artifact) -> Served | None:
-    """A propensity's estimator, to try values on; None when it cannot be trusted."""
+def what_if(found: Artifact, who: str, source: str = "") -> WhatIf | None:
+    """A customer's score by a version, or that of a lead of a ``source``, to try values on.
+
+    None when it is not there or cannot be trusted.
+    """
+    return _what_if(found.name, found.version, who, source, pinned().key, found)
+
+
+@st.cache_resource(show_spinner=False, max_entries=50)
+def _what_if(
+    name: str, version: str, who: str, source: str, key: tuple[str, str, str], _found: Artifact
+) -> WhatIf | None:
+    as_of = pinned().as_of
     try:
-        return opened(found)
+        if name == VALUE:
+            return value_what_if(_found, orders_of(who), as_of)
+        if name == LEADS:
+            told, row = workspace(), lead_features(source, who)
+            rules = read_lead_rules(told.root)
+            return lead_what_if(_found, row, as_of=as_of, settings=told.settings, rules=rules)
+        row = features(who)
+        return None if row.is_empty() else propensity_what_if(opened(_found), row)
     except CohorteError:
         return None
 

@@ -38,6 +38,8 @@ class EncodedFeature:
     name: str
     kind: Kind
     categories: tuple[str, ...] = ()
+    seen: tuple[float, ...] = ()
+    """Of a number, the least and the largest that was learned from."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,9 @@ class FeatureEncoder:
             column = frame[name]
             if kind == "number":
                 if column.n_unique() > 1:
-                    encoded.append(EncodedFeature(name, "number"))
+                    known = column.cast(pl.Float64).drop_nulls().drop_nans().to_numpy()
+                    seen = (float(known.min()), float(known.max())) if len(known) else ()
+                    encoded.append(EncodedFeature(name, "number", seen=seen))
                 continue
             counts = (
                 column.drop_nulls().value_counts().sort(["count", name], descending=[True, False])
@@ -108,7 +112,12 @@ class FeatureEncoder:
 
     def as_json(self) -> list[dict[str, Any]]:
         return [
-            {"name": item.name, "kind": item.kind, "categories": list(item.categories)}
+            {
+                "name": item.name,
+                "kind": item.kind,
+                "categories": list(item.categories),
+                "seen": list(item.seen),
+            }
             for item in self.features
         ]
 
@@ -116,7 +125,12 @@ class FeatureEncoder:
     def from_json(cls, content: Sequence[Mapping[str, Any]]) -> Self:
         return cls(
             tuple(
-                EncodedFeature(item["name"], item["kind"], tuple(item["categories"]))
+                EncodedFeature(
+                    item["name"],
+                    item["kind"],
+                    tuple(item["categories"]),
+                    tuple(item.get("seen", ())),
+                )
                 for item in content
             )
         )

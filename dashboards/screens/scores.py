@@ -122,10 +122,10 @@ def _show(score: Score, workspace: Workspace, _: Words) -> None:
     if score.name == VALUE:
         show_contracts_first(_)
     _movers(registry, score, spread["as_of"], _)
-    if score.propensity is not None:
-        customer = address.asked("id") or score_facts.likeliest(score.relation)
-        if customer:
-            score_parts.what_if(score.name, known, customer, _)
+    if score.name == LEADS:
+        score_parts.leads_what_if(known, _)
+    elif customer := address.asked("id") or score_facts.likeliest(score.relation):
+        score_parts.score_what_if(score.name, known, customer, _)
     _versions(registry, score, known.version, _)
     _card(known, _)
 

@@ -3,11 +3,13 @@
 from models.leads.features import refused_features
 from models.leads.routing import route_leads, routing_sentence
 from models.leads.rules import read_lead_rules
-from models.leads.score import LeadScoreReport, score_leads
-from models.leads.words import reason_sentence, verdict_sentence
+from models.leads.score import LeadScoreReport, lead_what_if, score_leads
+from models.leads.words import feature_label, reason_sentence, verdict_sentence
 
 __all__ = [
     "LeadScoreReport",
+    "feature_label",
+    "lead_what_if",
     "read_lead_rules",
     "reason_sentence",
     "refused_features",

@@ -24,17 +24,20 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
+import polars as pl
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 from sqlglot import exp
 
 from cohorte.errors import SettingsError
 from cohorte.i18n import Language, language_of
+from cohorte.said import said
 from cohorte.segments import AllOf, AnyOf, Clause, NoneOf, build_catalogue, rule_json
 from cohorte.segments.compile import ALIAS as TESTED
 from cohorte.segments.compile import Compiler
 from cohorte.segments.rules import Rule, leaves
 from cohorte.settings import Declared
 from cohorte.yamlfile import line_of, read_yaml
+from models.encoding import EncodedFeature, FeatureEncoder
 
 __all__ = ["FILE", "TESTED", "LeadRules", "PointRule", "met_columns", "read_lead_rules"]
 
@@ -61,9 +64,11 @@ class PointRule(Declared):
     def _of_the_lead(cls, value: Any) -> Any:
         for leaf in leaves(value):
             if not isinstance(leaf, Clause):
-                raise ValueError("only tests of a lead's own fields count, alone or in groups")
+                raise ValueError(
+                    said("only tests of a lead's own fields count, alone or in groups")
+                )
         if not isinstance(value, Clause | AllOf | AnyOf | NoneOf):
-            raise ValueError("state a test of a field, or a group of them")
+            raise ValueError(said("state a test of a field, or a group of them"))
         return value
 
     def title(self, language: str) -> str:
@@ -87,7 +92,7 @@ class LeadRules(Declared):
     @model_validator(mode="after")
     def _says_something(self) -> LeadRules:
         if not self.fit and not self.behaviour:
-            raise ValueError("state at least one rule under fit or behaviour")
+            raise ValueError(said("state at least one rule under fit or behaviour"))
         return self
 
     def stated(self, part: Part | None = None) -> Iterator[tuple[str, PointRule]]:
@@ -95,6 +100,24 @@ class LeadRules(Declared):
         for name, rules in (("fit", self.fit), ("behaviour", self.behaviour)):
             for number, rule in enumerate(rules if part in (None, name) else (), 1):
                 yield f"{name}{COLUMN}{number}", rule
+
+    def tested(self, leads: pl.DataFrame) -> FeatureEncoder:
+        """The fields that rules test, as far as the leads have them, and the values they name."""
+        values: dict[str, list[str]] = {}
+        for _, rule in self.stated():
+            for leaf in leaves(rule.when):
+                if isinstance(leaf, Clause) and leaf.field in leads.columns:
+                    stated = leaf.value if isinstance(leaf.value, list) else (leaf.value,)
+                    named = [str(one) for one in stated if one is not None]
+                    values.setdefault(leaf.field, []).extend(named)
+        return FeatureEncoder(
+            tuple(
+                EncodedFeature(field, "category", tuple(dict.fromkeys(named)))
+                if leads.schema[field] == pl.String
+                else EncodedFeature(field, "number")
+                for field, named in values.items()
+            )
+        )
 
     def where(self, column: str) -> str:
         """The file, line and key of a rule."""
@@ -158,15 +181,15 @@ def met_columns(
             field = leaf.field if isinstance(leaf, Clause) else ""
             if field in refused:
                 raise SettingsError(
-                    f'"{field}" gives no points: {refused[field]}',
+                    said('"{field}" gives no points: {why}', field=field, why=refused[field]),
                     where=rules.where(column),
-                    remedy="test only what is known when a lead comes in",
+                    remedy=said("test only what is known when a lead comes in"),
                 )
             if field not in catalogue.fields:
                 raise SettingsError(
-                    f'"{field}" is not known of leads when they come in',
+                    said('"{field}" is not known of leads when they come in', field=field),
                     where=rules.where(column),
-                    remedy=f"use one of: {', '.join(catalogue.fields)}",
+                    remedy=said("use one of {names}", names=", ".join(catalogue.fields)),
                 )
         try:
             met = compiler.condition(rule.when)

@@ -12,7 +12,8 @@ Which leads get a score:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -45,8 +46,9 @@ from models.leads.words import AGE_FEATURE, model_card, verdict_sentence
 from models.reasons import reasons_json
 from models.registry import Artifact, ArtifactError, Registry
 from models.scorecard import AdditiveClassifier
+from models.whatif import MOST_LEVERS, Lever, Told, Value, WhatIf, levers_of, with_values
 
-__all__ = ["ESTIMATOR_NAME", "LeadScoreReport", "score_leads"]
+__all__ = ["ESTIMATOR_NAME", "LeadScoreReport", "lead_what_if", "score_leads"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -168,6 +170,59 @@ def score_leads(
         refused=leads.refused,
         facts=facts,
     )
+
+
+def lead_what_if(
+    artifact: Artifact,
+    row: pl.DataFrame,
+    *,
+    as_of: date,
+    settings: WorkspaceSettings,
+    rules: LeadRules | None = None,
+) -> WhatIf | None:
+    """An open lead's score, to be told again with other values.
+
+    ``row`` is the lead's of ``lead_features``. None where the rules are no longer those that the
+    version was learned beside.
+    """
+    served = _opened(artifact)
+    if served.facts["rules"] != (None if rules is None else rules.as_json()):
+        return None
+    zone = settings.time_zone
+
+    def read(tried: pl.DataFrame) -> LeadTable:
+        with duckdb.connect() as con:
+            con.register("tried", tried.to_arrow())
+            con.execute("create table lead as from tried")
+            moment = _end_of(as_of, zone)
+            return read_leads(con, moment, table="lead", rules=rules, time_zone=zone)
+
+    def tell(values: Mapping[str, Value]) -> Told:
+        leads = read(with_values(row, values))
+        scored = _scored_part(
+            leads,
+            np.ones(len(leads), dtype=bool),
+            served.estimate,
+            served,
+            ages=leads.as_of - leads.created_at,
+            as_of=as_of,
+            zone=zone,
+        ).row(0, named=True)
+        figures = {name: scored[name] for name in ("lead_grade", "expected_value_amount")}
+        return Told(scored["conversion_probability"], json.loads(scored["reasons"]), figures)
+
+    leads = read(row)
+    if len(leads) == 0:
+        return None
+    levers: list[Lever] = []
+    for part in served.estimate.parts:
+        encoder, told = part.encoder, part.contributions(leads)[0]
+        if part.is_rules:
+            encoder = rules.tested(row) if rules else encoder
+            told = np.zeros(len(encoder.features))
+        known = {"source", *(lever.name for lever in levers)}
+        levers += levers_of(encoder, row, told, known)
+    return WhatIf(tuple(levers[:MOST_LEVERS]), tell)
 
 
 def _end_of(day: date, time_zone: str) -> float:

@@ -273,11 +273,11 @@ def _more(facts: Mapping[str, Any], language: str) -> list[str]:
     lines = []
     refused = [
         (
-            f"{_name(one['feature'], language)} (source {one['source']} : {one['field']} est saisi"
-            f" {words[one['known_at']]})"
+            f"{feature_label(one['feature'], language)} (source {one['source']} : {one['field']}"
+            f" est saisi {words[one['known_at']]})"
             if french
-            else f"{_name(one['feature'], language)} (source {one['source']}: {one['field']} is"
-            f" entered {words[one['known_at']]})"
+            else f"{feature_label(one['feature'], language)} (source {one['source']}:"
+            f" {one['field']} is entered {words[one['known_at']]})"
         )
         for one in facts.get("refused", [])
     ]
@@ -317,7 +317,8 @@ def _more(facts: Mapping[str, Any], language: str) -> list[str]:
     return lines
 
 
-def _name(feature: str, language: str) -> str:
+def feature_label(feature: str, language: str) -> str:
+    """What a feature of a lead is called."""
     known = FEATURES.get(feature)
     return known.words[language] if known else feature.replace("_", " ").capitalize()
 

@@ -32,6 +32,7 @@ from models.propensity.words import model_card, verdict_sentence
 from models.registry import Artifact, Registry
 from models.scorecard import AdditiveScorer
 from models.sqlscore import ScoreSql, identifier
+from models.whatif import Told, Value, WhatIf, levers_of, with_values
 
 __all__ = [
     "PropensityReport",
@@ -40,6 +41,7 @@ __all__ = [
     "create_table",
     "score_propensity",
     "train_propensity",
+    "what_if",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -95,6 +97,23 @@ class Served:
 
     def probability(self, frame: pl.DataFrame) -> FloatArray:
         return np.asarray(self.scorer.predict_proba(self.encoder.encode(frame))[:, 1])
+
+
+def what_if(served: Served, row: pl.DataFrame) -> WhatIf:
+    """A customer's score, to be told again with other values; ``row`` are their features."""
+
+    def contributions(tried: pl.DataFrame) -> FloatArray:
+        return np.asarray(served.scorer.explain(served.encoder.encode(tried))[0])
+
+    def tell(values: Mapping[str, Value]) -> Told:
+        tried = with_values(row, values)
+        reasons = [
+            {"feature": name, "value": tried[name][0], "contribution": float(contribution)}
+            for name, contribution in zip(served.encoder.names, contributions(tried), strict=False)
+        ]
+        return Told(float(served.probability(tried)[0]), reasons)
+
+    return WhatIf(tuple(levers_of(served.encoder, row, contributions(row))), tell)
 
 
 def opened(artifact: Artifact) -> Served:

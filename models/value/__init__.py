@@ -2,9 +2,9 @@
 
 from models.value.counting import BetaGeoScorer, ParetoNBDScorer
 from models.value.likelihood import IdentificationWarning
-from models.value.score import HORIZON_DAYS, ValueScoreReport, score_customers
+from models.value.score import HORIZON_DAYS, ValueScoreReport, score_customers, value_what_if
 from models.value.spend import GammaGammaScorer
-from models.value.words import reason_sentence, verdict_sentence
+from models.value.words import feature_label, reason_sentence, verdict_sentence
 
 __all__ = [
     "HORIZON_DAYS",
@@ -13,7 +13,9 @@ __all__ = [
     "IdentificationWarning",
     "ParetoNBDScorer",
     "ValueScoreReport",
+    "feature_label",
     "reason_sentence",
     "score_customers",
+    "value_what_if",
     "verdict_sentence",
 ]

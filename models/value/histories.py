@@ -16,7 +16,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-__all__ = ["Window", "contents_of", "day_number", "prepare_purchase_days", "read_window"]
+__all__ = [
+    "LAST_YEAR",
+    "Window",
+    "contents_of",
+    "day_number",
+    "prepare_purchase_days",
+    "read_window",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -66,6 +73,17 @@ class Window:
     def values(self) -> FloatArray:
         """Orders and their mean value: what an estimator of values learns from."""
         return np.column_stack((self.orders, self.revenue / np.maximum(self.orders, 1)))
+
+    @property
+    def parts(self) -> dict[str, FloatArray]:
+        """What a history is told by, in days from the cut, and the net revenue of a day with an
+        order."""
+        return {
+            "order_days_count": self.orders,
+            "days_since_last_order": self.cut - self.last,
+            "days_since_first_order": self.cut - self.first,
+            "mean_order_value": self.values[:, 1],
+        }
 
     @property
     def repeat_buyers(self) -> int:

@@ -7,8 +7,9 @@ runs daily learns once a week: a few orders that come late are learned from on t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from models.registry import Artifact, ArtifactError, Registry
 from models.value.boosted import BoostedSpend
 from models.value.forecast import REASONS, CellMeans, Forecast, ValueEstimate, rule_forecast
 from models.value.histories import (
+    LAST_YEAR,
     Window,
     contents_of,
     day_number,
@@ -34,8 +36,15 @@ from models.value.histories import (
 )
 from models.value.training import Training, train
 from models.value.words import SIMILAR, model_card, verdict_sentence
+from models.whatif import Lever, Told, Value, WhatIf
 
-__all__ = ["ESTIMATOR_NAME", "HORIZON_DAYS", "ValueScoreReport", "score_customers"]
+__all__ = [
+    "ESTIMATOR_NAME",
+    "HORIZON_DAYS",
+    "ValueScoreReport",
+    "score_customers",
+    "value_what_if",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -134,6 +143,61 @@ def score_customers(
         trained=trained,
         evaluation=facts.get("evaluation", {}),
         facts=facts,
+    )
+
+
+def value_what_if(artifact: Artifact, orders: pl.DataFrame, as_of: date) -> WhatIf | None:
+    """A customer's value score, to be told again with another history.
+
+    ``orders`` are the customer's rows of ``orders``. None where last year's orders are the score:
+    it reads no history. Where similar customers are, there is no reason to tell beside.
+    """
+    served = _opened(artifact)
+    if served.facts["method"] == "last_year" or orders.is_empty():
+        return None
+    with duckdb.connect() as con:
+        con.register("_orders", orders.to_arrow())
+        con.execute("create schema marts; create table marts.orders as from _orders")
+        prepare_purchase_days(con, as_of)
+        own = read_window(con, day_number(as_of), served.facts["horizon_days"])
+    if len(own) != 1:
+        return None
+    as_is = {name: float(part[0]) for name, part in own.parts.items()}
+
+    def tell(values: Mapping[str, Value]) -> Told:
+        tried = as_is | {name: float(value) for name, value in values.items() if value is not None}
+        scored = _score(_retold(own, as_is, tried), served, as_of).row(0, named=True)
+        figures = {
+            name: scored[name]
+            for name in ("expected_orders", "expected_value", "expected_value_low",
+                         "expected_value_high")
+        }  # fmt: skip
+        return Told(scored["order_probability"], json.loads(scored["reasons"]), figures)
+
+    seen = served.facts.get("seen", {})
+    levers = (Lever(name, value, "number", *seen.get(name, ())) for name, value in as_is.items())
+    return WhatIf(tuple(levers), tell)
+
+
+def _retold(own: Window, as_is: Mapping[str, float], tried: Mapping[str, float]) -> Window:
+    """The window of a customer with another history: days with an order lie apart, evenly."""
+    if tried == as_is:
+        return own
+    count, since, age = (round(tried[name]) for name in HISTORY)
+    count = max(count, 1)
+    age = since if count == 1 else max(age, since + count - 1)
+    mean = tried["mean_order_value"]
+    recent = own.year_orders
+    if any(tried[name] != as_is[name] for name in HISTORY):
+        recent = np.array([float((np.linspace(since, age, count) < LAST_YEAR).sum())])
+    return replace(
+        own,
+        orders=np.array([float(count)]),
+        first=np.array([float(own.cut - age)]),
+        last=np.array([float(own.cut - since)]),
+        revenue=np.array([count * mean]),
+        year_orders=recent,
+        year_revenue=recent * mean,
     )
 
 

@@ -101,6 +101,9 @@ def train(read: Read, cut: int, horizon: int) -> Training:
     facts: dict[str, Any] = {"customers": len(now), "repeat_buyers": now.repeat_buyers}
     if len(now) == 0:
         return Training("no_orders", facts=facts)
+    facts["seen"] = {
+        name: [_rounded(part.min()), _rounded(part.max())] for name, part in now.parts.items()
+    }
     if now.last.max() <= cut - horizon:
         return Training("nothing_new", facts=facts)
     if now.repeat_buyers < LEAST_REPEAT_BUYERS:

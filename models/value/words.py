@@ -7,10 +7,26 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
-__all__ = ["SIMILAR", "model_card", "reason_sentence", "verdict_sentence"]
+__all__ = ["SIMILAR", "feature_label", "model_card", "reason_sentence", "verdict_sentence"]
 
 SIMILAR = "similar_customers"
 """The only reason of the rule: how customers of the same cell did."""
+
+_LABELS: dict[str, dict[str, str]] = {
+    "order_days_count": {"en": "Days with an order", "fr": "Jours avec commande"},
+    "days_since_last_order": {
+        "en": "Days since the last order",
+        "fr": "Jours depuis la dernière commande",
+    },
+    "days_since_first_order": {
+        "en": "Days since the first order",
+        "fr": "Jours depuis la première commande",
+    },
+    "mean_order_value": {
+        "en": "Mean spend on such a day",
+        "fr": "Dépense moyenne un tel jour",
+    },
+}
 
 _REASONS: dict[str, dict[str, str]] = {
     "order_days_count": {"en": "Ordered on {value} days", "fr": "Commandes sur {value} jours"},
@@ -118,6 +134,11 @@ def reason_sentence(reason: Mapping[str, Any], language: str) -> str:
     odds = _number(math.exp(float(reason["contribution"])), 2, tongue)
     what = pattern.format(value=shown)
     return f"{what} : cote × {odds}" if tongue == "fr" else f"{what}: odds × {odds}"
+
+
+def feature_label(feature: str, language: str) -> str:
+    """What a part of a history is called where it is changed."""
+    return _LABELS[feature][_tongue(language)]
 
 
 def verdict_sentence(outcome: str, facts: Mapping[str, Any], language: str) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from cohorte.store import open_store
+from cohorte.warehouse import open_served
 from cohorte.workspace import Workspace
 from dashboards import score_facts
 from dashboards.score_facts import list_rule
 from models.propensity import read_propensities
+from models.whatif import Lever, Told, Value, WhatIf
 from tests.dashboards.conftest import RunScreen, said
 from tests.support.published import build_workspace
 
@@ -108,3 +112,57 @@ def test_the_leads_whose_score_moved_show_what_it_was(screen: RunScreen, served:
 def test_a_long_list_is_a_rule_of_parts() -> None:
     parts = list_rule([str(number) for number in range(4500)])["any"]
     assert [len(part["value"]) for part in parts] == [2000, 2000, 500]
+
+
+def plainly(app: AppTest) -> str:
+    return said(app).replace("\N{NO-BREAK SPACE}", " ").replace("\N{NARROW NO-BREAK SPACE}", " ")
+
+
+def test_other_values_are_tried_within_what_was_seen(
+    screen: RunScreen, served: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A customer with a value score and an open lead; the estimators are stood for."""
+
+    def tell(values: Mapping[str, Value]) -> Told:
+        twice = values.get("order_days_count") == 2 or values.get("channel") == "referral"
+        figures = {"expected_orders": 2.5 if twice else 1.0, "expected_value": None}
+        reason = {"feature": "order_days_count", "value": 2, "contribution": 0.7}
+        return Told(0.6 if twice else 0.3, [reason], figures)
+
+    levers = (
+        Lever("order_days_count", 1.0, "number", 1.0, 30.0),
+        Lever("channel", "fair", "category", choices=("fair", "referral")),
+        Lever("has_email", True, "flag"),
+    )
+
+    def opened(found: object, who: str, source: str = "") -> WhatIf:
+        return WhatIf(levers[1:] if source else levers[:1], tell)
+
+    monkeypatch.setattr(score_facts, "artifact", lambda registry, name, version: version)
+    monkeypatch.setattr(score_facts, "what_if", opened)
+    _info, con = open_served(served)
+    with con:
+        [(customer,)] = con.execute("""
+            select leads.customer_id from lead_scores inner join leads using (source, lead_id)
+            inner join customer_scores on leads.customer_id = customer_scores.customer_id
+            where lead_scores.as_of = (select max(as_of) from lead_scores) and not is_converted
+            order by all limit 1
+        """).fetchall()
+    app = screen("customer", id=customer, lang="fr")
+    assert not app.exception
+    orders = next(one for one in app.number_input if one.label == "Jours avec commande")
+    assert (orders.min, orders.max, orders.value) == (1.0, 30.0, 1.0)
+    assert "de 1 à 30" in orders.help
+    orders.set_value(2.0).run()
+    assert "60,0 %" in plainly(app)
+    assert "1,0 → 2,5" in plainly(app)
+    pick = app.selectbox(key="try-score")
+    pick.set_value(len(pick.options) - 1).run()
+    channel = next(one for one in app.selectbox if one.label == "Canal")
+    assert channel.options == ["fair", "referral"]
+    assert next(one for one in app.selectbox if one.label == "E-mail donné").options == [
+        "Oui", "Non",
+    ]  # fmt: skip
+    assert "30,0 %" in plainly(app)
+    channel.set_value("referral").run()
+    assert "60,0 %" in plainly(app)

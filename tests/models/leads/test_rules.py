@@ -15,14 +15,27 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from cohorte.errors import SettingsError
 from cohorte.sources import Source, read_source
-from models.leads import reason_sentence, refused_features, route_leads, routing_sentence
+from models.leads import (
+    lead_what_if,
+    reason_sentence,
+    refused_features,
+    route_leads,
+    routing_sentence,
+)
 from models.leads.deals import Deals, DealValueScorer, fit_deals
 from models.leads.features import read_leads
 from models.leads.rules import LeadRules, read_lead_rules
 from models.leads.training import blend_weight
 from models.registry import Registry
 from models.scorecard import PointsScorer
-from tests.models.leads.test_score import AS_OF, invented_leads, run, scores, work_database
+from tests.models.leads.test_score import (
+    AS_OF,
+    SETTINGS,
+    invented_leads,
+    run,
+    scores,
+    work_database,
+)
 
 RULES = """\
 points_to_double_odds: 20
@@ -80,6 +93,18 @@ def test_without_a_past_the_rules_score_alone_from_the_rate_they_state(tmp_path:
     assert one.height
     assert other.height
     assert other["rule_probability"].min() > one["rule_probability"].max()  # type: ignore[operator]
+    artifact = Registry(tmp_path).served("lead_score")
+    assert artifact is not None
+    row = con.sql("from marts.lead_features where landing_page = 'b' order by created_at").pl()[-1:]
+    day = date(2024, 12, 30)
+    tried = lead_what_if(artifact, row, as_of=day, settings=SETTINGS, rules=rules_of(tmp_path))
+    assert tried is not None
+    assert {lever.name for lever in tried.levers} == {"employees_count", "landing_page"}
+    told, points = tried.tell({}), tried.tell({"landing_page": "a"})
+    assert points.probability / (1 - points.probability) == pytest.approx(
+        2 * told.probability / (1 - told.probability), rel=1e-6
+    )
+    assert lead_what_if(artifact, row, as_of=day, settings=SETTINGS) is None, "other rules"
 
 
 def test_points_double_the_odds_on_the_stated_scale() -> None:

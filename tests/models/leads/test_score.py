@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from cohorte.errors import SettingsError
 from cohorte.settings import WorkspaceSettings
 from models.encoding import FeatureEncoder
-from models.leads import LeadScoreReport, reason_sentence, score_leads
+from models.leads import LeadScoreReport, lead_what_if, reason_sentence, score_leads
 from models.leads.features import OUTCOME_COLUMNS, choose_features, encoder_of, read_leads
 from models.leads.score import TRUSTED_TYPES
 from models.leads.training import train
@@ -517,3 +517,34 @@ def test_olist_leads_are_told_better_than_by_the_base_rate_of_their_origin(
     assert evaluation["difference"]["brier_gain"] > (
         2 * evaluation["difference"]["brier_gain_standard_error"]
     )
+
+
+def test_other_values_of_an_open_lead_are_tried_on_what_serves(scored: Scored) -> None:
+    artifact = Registry(scored.artifacts).served("lead_score")
+    assert artifact is not None
+    row = scored.con.sql(
+        "select features.* from marts.lead_features as features"
+        " inner join scores.lead_scores as given using (source, lead_id)"
+        " where given.as_of = $day and landing_page = 'b' order by lead_id limit 1",
+        params={"day": AS_OF},
+    ).pl()
+    lead = row["lead_id"][0]
+    told = scored.con.execute(
+        "select conversion_probability, lead_grade, reasons from scores.lead_scores"
+        " where lead_id = ?",
+        [lead],
+    ).fetchall()
+    asked = lead_what_if(artifact, row, as_of=AS_OF, settings=SETTINGS)
+    assert asked is not None
+    as_is = asked.tell({})
+    [(probability, grade, reasons)] = told
+    assert (as_is.probability, as_is.figures["lead_grade"]) == (probability, grade)
+    assert as_is.reasons == json.loads(reasons)
+    levers = {lever.name: lever for lever in asked.levers}
+    assert set(levers) == {"landing_page", "employees_count", "channel"}
+    assert levers["landing_page"].choices == ("a", "b", "c", "d")
+    assert (levers["employees_count"].low, levers["employees_count"].high) == (1, 499)
+    tried = asked.tell({"landing_page": "a", "employees_count": 400.0})
+    assert tried.probability > 2 * as_is.probability
+    assert {"a", 400} <= {reason["value"] for reason in tried.reasons}
+    assert asked.tell({"employees_count": None}).probability < tried.probability

@@ -32,10 +32,11 @@ from models.propensity import (
     verdict_sentence,
     write_propensity,
 )
-from models.propensity.score import SCHEMA, Served, compare, opened
+from models.propensity.score import SCHEMA, Served, compare, opened, what_if
 from models.propensity.screening import too_good
 from models.propensity.training import Day, read_examples, step_of, train
 from models.registry import Registry
+from models.whatif import MOST_LEVERS
 from tests.models.propensity.invented import AS_OF, FEATURES_SQL, work_database
 
 REORDER: dict[str, Any] = {
@@ -518,3 +519,19 @@ def test_a_question_written_reads_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="already"):
         write_propensity(tmp_path, stated)
     assert path.read_text(encoding="utf-8").startswith("propensity: va_racheter_du_the\n")
+
+
+def test_other_values_of_a_customer_are_tried_on_what_serves(
+    con: duckdb.DuckDBPyConnection, registry: Registry
+) -> None:
+    row = con.sql(f"from {today(con)} order by customer_id limit 1").pl()
+    found = served(registry)
+    asked_of = what_if(found, row)
+    assert asked_of.tell({}).probability == found.probability(row)[0]
+    number = next(lever for lever in asked_of.levers if lever.kind == "number")
+    assert number.low is not None
+    assert number.high is not None
+    assert number.low < number.high
+    said = {asked_of.tell({number.name: value}).probability for value in (number.low, number.high)}
+    assert len(said) == 2
+    assert len(asked_of.levers) <= MOST_LEVERS

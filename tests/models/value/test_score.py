@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from models.registry import Registry
-from models.value import reason_sentence, score_customers
+from models.value import reason_sentence, score_customers, value_what_if
 from models.value import score as value_score
 from models.value.forecast import (
     CellMeans,
@@ -496,3 +496,52 @@ def test_both_years_of_online_retail_are_foretold(shared_data, horizon, rmse, au
     revenue = sorted(abs(test["revenue_total_off"]) for test in tests)
     assert revenue[1] <= 0.05
     assert revenue[2] <= (0.05 if horizon == 91 else 0.066)
+
+
+@pytest.mark.parametrize("method", ["learned", "cell_means"])
+def test_another_history_of_a_customer_is_tried_on_what_serves(
+    invented, monkeypatch, tmp_path, method
+):
+    import models.value.training as training
+
+    monkeypatch.setattr(training, "_choose", lambda _: (method, "no_better_than_rule"))
+    con = work_database(invented)
+    score(con, tmp_path)
+    artifact = Registry(tmp_path).served("customer_value")
+    customer = con.sql(
+        "select customer_id from marts.orders group by all having count(distinct order_date) = 3"
+        " order by max(order_date), customer_id limit 1"
+    ).fetchall()[0][0]
+    orders = con.sql("from marts.orders where customer_id = ?", params=[customer]).pl()
+    asked = value_what_if(artifact, orders, AS_OF)
+    as_is = asked.tell({})
+    told = dict(zip(COLUMNS, next(row for row in scores(con) if row[0] == customer), strict=True))
+    assert as_is.probability == told["order_probability"]
+    assert as_is.figures == {name: told[name] for name in as_is.figures}
+    if method == "learned":
+        assert as_is.reasons == json.loads(told["reasons"])
+    levers = {lever.name: lever for lever in asked.levers}
+    assert levers["order_days_count"].value == 3
+    assert all(lever.low <= lever.value <= lever.high for lever in asked.levers)
+    often = asked.tell({"order_days_count": 20.0, "days_since_last_order": 5.0})
+    assert often.probability > as_is.probability
+    assert often.figures["expected_orders"] > as_is.figures["expected_orders"]
+    assert asked.tell({}) == as_is
+    if method == "learned":
+        dear = asked.tell({"mean_order_value": 10 * levers["mean_order_value"].value})
+        assert dear.figures["expected_value"] > 2 * as_is.figures["expected_value"]
+        assert dear.probability == as_is.probability
+        once = asked.tell({"order_days_count": 1.0, "days_since_first_order": 900.0})
+        assert {reason["value"] for reason in once.reasons} <= {
+            1,
+            levers["days_since_last_order"].value,
+        }  # fmt: skip, one order is the first and the last
+
+
+def test_last_years_orders_have_no_history_to_change(scored, invented):
+    _, _, folder = scored
+    artifact = Registry(folder).served("customer_value")
+    by_year = replace(artifact, metadata=artifact.metadata | {"method": "last_year"})
+    orders = invented.filter(pl.col("customer_id") == "c00001")
+    assert value_what_if(by_year, orders, AS_OF) is None
+    assert value_what_if(artifact, orders.clear(), AS_OF) is None
