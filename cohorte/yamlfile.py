@@ -59,6 +59,8 @@ MISTAKES = {
     "literal_error": N_("Input should be {expected}"),
     "missing": N_("Field required"),
     "string_pattern_mismatch": N_("String should match pattern '{pattern}'"),
+    "string_too_long": N_("String should have at most {max_length} characters"),
+    "string_too_short": N_("String should have at least 1 character"),
     "string_type": N_("Input should be a valid string"),
 }
 """What pydantic says, by its name of the mistake, so that it can be told in another language."""
@@ -131,7 +133,7 @@ def _settings_error(error: ValidationError, root: yaml.Node | None, where: str) 
         location = tuple(part for part in mistake["loc"])
         key = ".".join(str(part) for part in location) or said("the file")
         remedy = said(REMEDIES.get(mistake["type"], CORRECT))
-        message = said("{key}: {what}", key=key, what=_what(mistake))
+        message = said("{key}: {what}", key=key, what=mistake_said(mistake))
         lines.append((_line(root, location), message, remedy))
     line, message, remedy = lines[0]
     for number, text, fix in lines[1:]:
@@ -145,8 +147,8 @@ def _settings_error(error: ValidationError, root: yaml.Node | None, where: str) 
     return SettingsError(message, where=_at(where, line), remedy=remedy)
 
 
-def _what(mistake: Any) -> str:
-    """What is wrong, in the words of the validator or of pydantic."""
+def mistake_said(mistake: Any) -> str:
+    """What is wrong, in the words of the validator or of pydantic; one of its ``errors()``."""
     context = mistake.get("ctx", {})
     if mistake["type"] == "value_error":
         told = context["error"].args[0]

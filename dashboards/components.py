@@ -540,7 +540,7 @@ def failure(error: Exception) -> None:
     """Something went wrong: what a person can do; details go to the log, not to the page."""
     _ = words()
     if isinstance(error, CohorteError):
-        title, remedy = str(error.message), error.remedy
+        title, remedy = _.told(error.message), _.told(error.remedy)
     else:
         title, remedy = _("This page could not be shown"), ""
     draw(

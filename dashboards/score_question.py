@@ -11,6 +11,7 @@ from cohorte.clock import now
 from cohorte.errors import CohorteError
 from cohorte.i18n import N_
 from cohorte.segments import Catalogue, Segment, describe, parse_rule
+from cohorte.yamlfile import mistake_said
 from dashboards import queries, segment_queries
 from dashboards.components import draw, note
 from dashboards.language import Words
@@ -137,8 +138,12 @@ def _read(
     try:
         asked = Propensity.model_validate(stated)
         asked.with_segments({each.segment_id: each.rule for each in segments})
-    except (CohorteError, ValidationError) as error:
-        draw(div(str(error), cls="co-warning", role="alert"))
+    except CohorteError as error:
+        draw(div(_.told(error.said), cls="co-warning", role="alert"))
+        return None
+    except ValidationError as error:
+        mistakes = "; ".join(_.told(mistake_said(each)) for each in error.errors())
+        draw(div(mistakes, cls="co-warning", role="alert"))
         return None
     return asked
 
@@ -161,7 +166,7 @@ def _save(asked: Propensity | None, author: str, _: Words) -> None:
     try:
         write_propensity(queries.workspace().root, asked)
     except CohorteError as error:
-        draw(div(str(error), cls="co-warning", role="alert"))
+        draw(div(_.told(error.said), cls="co-warning", role="alert"))
         return
     queries.store().audit("score.asked", "score", asked.propensity, who=author, at=now())
     st.session_state[SAVED] = asked.estimator_name

@@ -287,7 +287,7 @@ class Builder:
                 parse_rule(item.rule), self._.code, self.catalogue, queries.pinned().as_of
             )
         except CohorteError as error:
-            return str(error)
+            return self._.told(error.said)
 
     def _menu(self, item: Item, extras: Mapping[str, Callable[[], None]]) -> None:
         """Moving, copying, switching off and removing, by one button that the keyboard reaches."""
@@ -1021,7 +1021,7 @@ def save_form(builder: Builder, author: str) -> str | None:
             tags=[each.strip()[:40] for each in draft.tags if each.strip()],
         )
     except CohorteError as error:
-        draw(div(str(error), cls="co-warning", role="alert"))
+        draw(div(_.told(error.said), cls="co-warning", role="alert"))
         return None
     return str(saved.segment_id)
 

@@ -63,7 +63,7 @@ def library() -> tuple[list[Segment], str]:
     try:
         return all_segments(space, store), ""
     except SettingsError as error:
-        return [stored_segment(row) for row in store.list_segments()], str(error)
+        return [stored_segment(row) for row in store.list_segments()], error.said
 
 
 def catalogue(segments: list[Segment]) -> Catalogue:

@@ -12,6 +12,7 @@ import duckdb
 import polars as pl
 
 from cohorte.errors import SettingsError
+from cohorte.said import said
 from cohorte.segments import Node, all_segments
 from cohorte.store import open_store
 from cohorte.warehouse import served_version, version_path
@@ -147,7 +148,9 @@ def score_workspace(
                     scores_before=before.get("propensity_scores"),
                 )
             except SettingsError as error:
-                messages.append(f"{propensity.propensity}: {error}")
+                messages.append(
+                    said("{name}: {problem}", name=propensity.propensity, problem=error.said)
+                )
                 continue
             messages.append(f"{propensity.propensity}: {report.verdict}")
             told = {"name": propensity.propensity, "as_of": as_of}

@@ -228,7 +228,10 @@ def segment(context: RunContext) -> StationResult:
         "segment",
         rows_in=len(segments),
         rows_out=sum(evaluation.values()),
-        messages=tuple(f"{segment}: {problem}" for segment, problem in evaluation.problems.items()),
+        messages=tuple(
+            said("{segment}: {problem}", segment=segment, problem=problem)
+            for segment, problem in evaluation.problems.items()
+        ),
     )
 
 

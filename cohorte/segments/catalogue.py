@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cohorte.errors import SettingsError
 from cohorte.i18n import language_of
+from cohorte.said import said
 from cohorte.segments.attributes import CUSTOM, CUSTOM_ATTRIBUTES
 from cohorte.segments.rules import Clause, Operator
 from cohorte.segments.score_days import SCORE_DAYS
@@ -178,8 +179,8 @@ class ActivityKind:
             return self.fields[name]
         except KeyError:
             raise SettingsError(
-                f'"{self.name}" has no field "{name}"',
-                remedy=f"use one of {', '.join(self.fields)}",
+                said('"{what}" has no field "{field}"', what=self.name, field=name),
+                remedy=said("use one of {names}", names=", ".join(self.fields)),
             ) from None
 
 
@@ -204,7 +205,8 @@ class Catalogue:
             return self.fields[name]
         except KeyError:
             raise SettingsError(
-                f'customers have no field "{name}"', remedy="choose one of the catalogue"
+                said('customers have no field "{field}"', field=name),
+                remedy=said("choose one of the catalogue"),
             ) from None
 
     def behaviour(self, name: str) -> ActivityKind:
@@ -249,8 +251,10 @@ class Catalogue:
         tested = self[clause.field] if within is None else within[clause.field]
         if clause.op not in tested.operators:
             raise SettingsError(
-                f'the field "{clause.field}" cannot be tested by {clause.op}',
-                remedy=f"use one of {', '.join(tested.operators)}",
+                said(
+                    'the field "{field}" cannot be tested by {op}', field=clause.field, op=clause.op
+                ),
+                remedy=said("use one of {names}", names=", ".join(tested.operators)),
             )
         return tested
 
@@ -259,7 +263,8 @@ class Catalogue:
         by = self[name]
         if by.type not in ("integer", "number", "date", "timestamp"):
             raise SettingsError(
-                f'customers cannot be ranked by "{name}"', remedy="use a number or a date"
+                said('customers cannot be ranked by "{field}"', field=name),
+                remedy=said("use a number or a date"),
             )
         return by
 

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from sqlglot import exp
 
 from cohorte.errors import SettingsError
+from cohorte.said import said
 from cohorte.segments.catalogue import (
     ACTIVITIES,
     PROFILES,
@@ -143,8 +144,8 @@ class Compiler:
         relation = self.tables.get(name, sibling(self.relation, name))
         if relation is None:
             raise SettingsError(
-                f"{name} of past days are not known to the version served",
-                remedy="run the pipeline, or look from the day of the version",
+                said("{name} of past days are not known to the version served", name=name),
+                remedy=said("run the pipeline, or look from the day of the version"),
             )
         return _table(relation, alias)
 
@@ -325,8 +326,10 @@ class Compiler:
         behaviour = self.catalogue.behaviour(leaf.did)
         if measure.of not in behaviour.measures:
             raise SettingsError(
-                f'"{leaf.did}" has no figure "{measure.of}"',
-                remedy=f"use one of {', '.join(behaviour.measures) or 'none: count the times'}",
+                said('"{did}" has no figure "{figure}"', did=leaf.did, figure=measure.of),
+                remedy=said("use one of {names}", names=", ".join(behaviour.measures))
+                if behaviour.measures
+                else said("count the times"),
             )
         tested = behaviour[measure.of]
         value = column(tested.column_name, "acts")
@@ -458,7 +461,8 @@ class Compiler:
     ) -> exp.Expr:
         if tested.type not in ("integer", "number"):
             raise SettingsError(
-                f'"{leaf.moved}" neither rises nor falls', remedy="say what it was and is now"
+                said('"{field}" neither rises nor falls', field=leaf.moved),
+                remedy=said("say what it was and is now"),
             )
         moved = exp.paren(exp.Sub(this=more.copy(), expression=less.copy()))
         by = self.binder.bind(_number(least, tested))
@@ -630,8 +634,12 @@ def window_days(window: Window, as_of: date) -> tuple[date | None, date]:
     last = as_of if window.until is None else min(_window_day(window.until), as_of)
     if window.since is not None and window.until is not None and window.since > window.until:
         raise SettingsError(
-            f"a window from {window.since} to {window.until} holds nothing",
-            remedy="write the earlier day first",
+            said(
+                "a window from {since} to {until} holds nothing",
+                since=window.since,
+                until=window.until,
+            ),
+            remedy=said("write the earlier day first"),
         )
     return first, last
 
@@ -642,7 +650,9 @@ def _window_day(text: str) -> date:
             return date.fromisoformat(text)
     except ValueError:
         pass
-    raise SettingsError(f'"{text}" is no day', remedy="give a day such as 2026-10-31")
+    raise SettingsError(
+        said('"{text}" is no day', text=text), remedy=said("give a day such as 2026-10-31")
+    )
 
 
 def _test(
@@ -810,8 +820,13 @@ def _check_order(values: Several[Bound], tested: ProfileField) -> None:
     low, high = values
     if low > high:  # type: ignore[operator]
         raise SettingsError(
-            f'"{tested.name}" is to lie between {low} and {high}, which nothing does',
-            remedy="write the lower value first",
+            said(
+                '"{field}" is to lie between {low} and {high}, which nothing does',
+                field=tested.name,
+                low=low,
+                high=high,
+            ),
+            remedy=said("write the lower value first"),
         )
 
 
@@ -837,8 +852,8 @@ def _number(value: int | float, tested: ProfileField) -> int | float | Decimal:
         fits = False
     if not fits:
         raise SettingsError(
-            f'"{tested.name}" cannot be compared with {value}',
-            remedy="use a number of at most 15 digits and 6 decimals",
+            said('"{field}" cannot be compared with {value}', field=tested.name, value=value),
+            remedy=said("use a number of at most 15 digits and 6 decimals"),
         )
     if tested.database_type.upper() in ("DOUBLE", "FLOAT"):
         return float(value)
@@ -857,17 +872,18 @@ def _day(value: object, tested: ProfileField) -> date:
 
 
 _EXPECTED: Mapping[str, str] = {
-    "text": "a text",
-    "list": "a text",
-    "integer": "a number",
-    "number": "a number",
-    "boolean": "true or false",
-    "date": "a day such as 2026-10-31",
-    "timestamp": "a day such as 2026-10-31",
+    "text": said("give a text"),
+    "list": said("give a text"),
+    "integer": said("give a number"),
+    "number": said("give a number"),
+    "boolean": said("give true or false"),
+    "date": said("give a day such as 2026-10-31"),
+    "timestamp": said("give a day such as 2026-10-31"),
 }
 
 
 def _wrong_type(value: object, tested: ProfileField) -> SettingsError:
     return SettingsError(
-        f'"{tested.name}" is compared with {value!r}', remedy=f"give {_EXPECTED[tested.type]}"
+        said('"{field}" is compared with {value}', field=tested.name, value=repr(value)),
+        remedy=_EXPECTED[tested.type],
     )

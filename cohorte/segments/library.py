@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from cohorte.errors import NotFoundError, SettingsError
 from cohorte.i18n import Language, language_of
+from cohorte.said import said
 from cohorte.segments.population import Population
 from cohorte.segments.rules import Node, Rule, parse_rule, references, rule_json
 from cohorte.store import Store, StoredSegment
@@ -98,9 +99,13 @@ def file_segments(folder: Path) -> list[Segment]:
         stated = read_yaml(path, SegmentFile)
         if stated.segment != path.stem:
             raise SettingsError(
-                f'segment is "{stated.segment}" in a file named {path.name}',
-                where=f"{path} key segment",
-                remedy=f"rename the file to {stated.segment}.yml",
+                said(
+                    'segment is "{name}" in a file named {file}',
+                    name=stated.segment,
+                    file=path.name,
+                ),
+                where=said("{file} key {key}", file=path, key="segment"),
+                remedy=said("rename the file to {name}.yml", name=stated.segment),
             )
         segments.append(
             Segment(
@@ -122,7 +127,7 @@ def stored_segment(row: StoredSegment) -> Segment:
     return Segment(
         segment_id=row.segment_id,
         names={"en": row.name, "fr": row.name},
-        rule=parse_rule(row.rule, f'segment "{row.name}"'),
+        rule=parse_rule(row.rule, said('segment "{name}"', name=row.name)),
         origin="store",
         descriptions={"en": row.description, "fr": row.description},
         owner=row.owner,

@@ -77,7 +77,7 @@ def evaluate_memberships(
         try:
             size = _write_members(population, segment, ids)
         except CohorteError as error:
-            evaluation.problems[segment.segment_id] = str(error)
+            evaluation.problems[segment.segment_id] = error.said
             logger().warning(
                 "segment left out", extra={"segment": segment.segment_id, "reason": error.message}
             )

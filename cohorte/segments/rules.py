@@ -30,6 +30,8 @@ from pydantic import (
 )
 
 from cohorte.errors import SettingsError
+from cohorte.said import said
+from cohorte.yamlfile import mistake_said
 
 Operator = Literal[
     "equals",
@@ -63,7 +65,7 @@ _DAYS = ("within_days", "more_than_days_ago", "anniversary_in_days")
 def _plain(value: Any) -> Any:
     """What YAML reads as a date or a decimal, as JSON writes it."""
     if isinstance(value, datetime):
-        raise ValueError("compare with a day, such as 2026-10-31, without a time")
+        raise ValueError(said("compare with a day, such as 2026-10-31, without a time"))
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Decimal):
@@ -103,22 +105,31 @@ class Clause(_Node):
         value = self.value
         if self.op in _NO_VALUE:
             if value is not None or self.unknown:
-                raise ValueError(f"{self.op} takes neither value nor unknown")
+                raise ValueError(said("{op} takes neither value nor unknown", op=self.op))
         elif self.op in _LIST_VALUE:
             if not isinstance(value, list) or not 1 <= len(value) <= MAX_VALUES:
-                raise ValueError(f"{self.op} takes a list of 1 to {MAX_VALUES} values")
+                raise ValueError(
+                    said("{op} takes a list of 1 to {most} values", op=self.op, most=MAX_VALUES)
+                )
         elif self.op == "between":
             if not isinstance(value, list) or len(value) != 2:
-                raise ValueError("between takes a list of two values, the lower first")
+                raise ValueError(said("between takes a list of two values, the lower first"))
         elif value is None or isinstance(value, list):
-            raise ValueError(f"{self.op} takes one value")
+            raise ValueError(said("{op} takes one value", op=self.op))
         elif self.op in _DAYS:
             least = 0 if self.op == "more_than_days_ago" else 1
             most = 366 if self.op == "anniversary_in_days" else 36_500
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-                raise ValueError(f"{self.op} takes a whole number of days from {least} to {most}")
+                raise ValueError(
+                    said(
+                        "{op} takes a whole number of days from {least} to {most}",
+                        op=self.op,
+                        least=least,
+                        most=most,
+                    )
+                )
         elif self.op in ("contains", "starts_with") and value == "":
-            raise ValueError(f"{self.op} takes a text that is not empty")
+            raise ValueError(said("{op} takes a text that is not empty", op=self.op))
         return self
 
 
@@ -167,11 +178,13 @@ class Window(_Part):
         dated = self.since is not None or self.until is not None
         anchored = self.after is not None or self.before is not None
         if relative + dated + anchored > 1 or (self.after and self.before):
-            raise ValueError("a window is of the last days, or between days, or around an event")
+            raise ValueError(
+                said("a window is of the last days, or between days, or around an event")
+            )
         if self.days is not None and not anchored:
-            raise ValueError("days belongs to after or before")
+            raise ValueError(said("days belongs to after or before"))
         if self.last_days and self.except_last_days and self.except_last_days >= self.last_days:
-            raise ValueError("except_last_days leaves nothing of last_days")
+            raise ValueError(said("except_last_days leaves nothing of last_days"))
         return self
 
     @property
@@ -190,7 +203,7 @@ class Times(_Part):
     def _one(self) -> Times:
         stated = [each for each in (self.at_least, self.at_most, self.exactly) if each is not None]
         if len(stated) != 1:
-            raise ValueError("say at_least, at_most or exactly how many times")
+            raise ValueError(said("say at_least, at_most or exactly how many times"))
         return self
 
 
@@ -230,7 +243,7 @@ class Behaviour(_Node, Event):
     @model_validator(mode="after")
     def _times_or_measure(self) -> Behaviour:
         if self.times is not None and self.measure is not None:
-            raise ValueError("say times or measure, not both")
+            raise ValueError(said("say times or measure, not both"))
         return self
 
 
@@ -258,7 +271,7 @@ class Reference(_Node):
     @model_validator(mode="after")
     def _days_of_a_change(self) -> Reference:
         if (self.change is None) != (self.last_days is None):
-            raise ValueError("change and last_days go together")
+            raise ValueError(said("change and last_days go together"))
         return self
 
 
@@ -313,11 +326,11 @@ class Moved(_Node):
     def _one_way(self) -> Moved:
         by_value = self.was is not None or self.now is not None
         if by_value + (self.rose is not None) + (self.fell is not None) > 1:
-            raise ValueError("say was and now, or rose, or fell")
+            raise ValueError(said("say was and now, or rose, or fell"))
         if self.percent and self.rose is None and self.fell is None:
-            raise ValueError("percent belongs to rose or fell")
+            raise ValueError(said("percent belongs to rose or fell"))
         if self.days_ago is not None and self.since is not None:
-            raise ValueError("say days_ago or since, not both")
+            raise ValueError(said("say days_ago or since, not both"))
         return self
 
 
@@ -399,9 +412,9 @@ def _within_limits(data: Any) -> Any:
         depth += 1
         nodes += len(level)
         if depth > MAX_DEPTH:
-            raise ValueError(f"groups are nested deeper than {MAX_DEPTH}")
+            raise ValueError(said("groups are nested deeper than {most}", most=MAX_DEPTH))
         if nodes > MAX_NODES:
-            raise ValueError(f"the rule has more than {MAX_NODES} parts")
+            raise ValueError(said("the rule has more than {most} parts", most=MAX_NODES))
         level = [
             part
             for node in level
@@ -430,9 +443,11 @@ def parse_rule(data: Any, where: str = "rule") -> Node:
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(str(part) for part in first["loc"] if part != "clause")
-        message = first["msg"].removeprefix("Value error, ")
+        what = mistake_said(first)
         raise SettingsError(
-            f"{path}: {message}" if path else message, where=where, remedy="correct the rule"
+            said("{key}: {what}", key=path, what=what) if path else what,
+            where=where,
+            remedy=said("correct the rule"),
         ) from None
 
 
@@ -527,8 +542,11 @@ class _Expansion:
         self.size += 1
         if self.size > MAX_NODES:
             raise SettingsError(
-                f"with the segments it refers to, the rule has more than {MAX_NODES} parts",
-                remedy="shorten it",
+                said(
+                    "with the segments it refers to, the rule has more than {most} parts",
+                    most=MAX_NODES,
+                ),
+                remedy=said("shorten it"),
             )
         if isinstance(rule, Reference) and rule.change is None:
             return self.of(self._referred(rule, path), (*path, rule.segment))
@@ -542,17 +560,21 @@ class _Expansion:
         if rule.segment in path:
             circle = " → ".join([*path[path.index(rule.segment) :], rule.segment])
             raise SettingsError(
-                f"segments refer to each other in a circle: {circle}",
-                remedy="take one of the references out",
+                said("segments refer to each other in a circle: {circle}", circle=circle),
+                remedy=said("take one of the references out"),
             )
         if rule.segment not in self.segments:
             raise SettingsError(
-                f'the rule refers to the segment "{rule.segment}", which is not there',
-                remedy="choose one that the list of segments shows",
+                said(
+                    'the rule refers to the segment "{segment}", which is not there',
+                    segment=rule.segment,
+                ),
+                remedy=said("choose one that the list of segments shows"),
             )
         if len(path) >= MAX_DEPTH:
             raise SettingsError(
-                f"segments refer to each other more than {MAX_DEPTH} deep", remedy="shorten it"
+                said("segments refer to each other more than {most} deep", most=MAX_DEPTH),
+                remedy=said("shorten it"),
             )
         return without_off(self.segments[rule.segment])
 

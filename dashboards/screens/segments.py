@@ -147,7 +147,7 @@ def _segments() -> list[Segment]:
     """Every segment that reads; a file that does not is reported, and the store's still show."""
     segments, wrong = segment_queries.library()
     if wrong:
-        draw(div(wrong, cls="co-warning", role="alert"))
+        draw(div(words().told(wrong), cls="co-warning", role="alert"))
     return segments
 
 
@@ -246,7 +246,7 @@ def _sentence(segment: Segment, catalogue: Catalogue, _: Words) -> str:
     try:
         return describe(segment.rule, _.code, catalogue, queries.pinned().as_of)
     except CohorteError as error:
-        return str(error)
+        return _.told(error.said)
 
 
 def _plain_rules(shown: Sequence[Segment], segments: list[Segment]) -> dict[str, str]:
@@ -644,7 +644,7 @@ def _why(segment: Segment, segments: list[Segment], _: Words) -> None:
         except StoppedError:
             raise
         except CohorteError as error:
-            draw(div(str(error), cls="co-warning", role="alert"))
+            draw(div(_.told(error.said), cls="co-warning", role="alert"))
             return
         verdict = _("{customer} is in the segment.") if reason.is_met else _(
             "{customer} is not in the segment."
@@ -782,7 +782,7 @@ def _then(segment: Segment, rule: str, _: Words) -> None:
             raise
         except CohorteError as error:
             anew = "–"
-            note(_("Cannot be counted anew for that day: {reason}", reason=error.message))
+            note(_("Cannot be counted anew for that day: {reason}", reason=_.told(error.message)))
         if only_delivered and (first := segment_queries.first_delivery()) and first > day:
             note(_("The first delivery came on {day}: nothing was known before.", day=_.day(first)))
         known = segment_queries.histories().get(segment.segment_id, [])
@@ -1056,7 +1056,7 @@ def _builder(draft: Draft, _: Words) -> None:
         except StoppedError:
             raise
         except CohorteError as error:
-            draw(div(str(error), cls="co-warning", role="alert"))
+            draw(div(_.told(error.said), cls="co-warning", role="alert"))
 
 
 render()

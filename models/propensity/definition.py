@@ -25,6 +25,7 @@ from pydantic import Field, field_validator, model_validator
 
 from cohorte.errors import NotFoundError, SettingsError
 from cohorte.i18n import Language, language_of
+from cohorte.said import said
 from cohorte.segments import EVERYONE, Node, expand, leaves, rule_json
 from cohorte.segments.rules import Rule
 from cohorte.settings import Declared
@@ -67,7 +68,7 @@ class Propensity(Declared):
     @model_validator(mode="after")
     def _asks_something(self) -> Propensity:
         if not list(leaves(self.will)):
-            raise ValueError("will must test something")
+            raise ValueError(said("will must test something"))
         return self
 
     @property
@@ -101,9 +102,13 @@ def read_propensities(root: Path) -> list[Propensity]:
         stated = read_yaml(path, Propensity)
         if stated.propensity != path.stem:
             raise SettingsError(
-                f'propensity is "{stated.propensity}" in a file named {path.name}',
-                where=f"{path} key propensity",
-                remedy=f"rename the file to {stated.propensity}.yml",
+                said(
+                    'propensity is "{name}" in a file named {file}',
+                    name=stated.propensity,
+                    file=path.name,
+                ),
+                where=said("{file} key {key}", file=path, key="propensity"),
+                remedy=said("rename the file to {name}.yml", name=stated.propensity),
             )
         found.append(stated)
     return found
@@ -140,6 +145,7 @@ def write_propensity(root: Path, propensity: Propensity) -> Path:
             file.write(text)
     except FileExistsError:
         raise SettingsError(
-            f'there is a score "{propensity.propensity}" already', remedy="give another name"
+            said('there is a score "{name}" already', name=propensity.propensity),
+            remedy=said("give another name"),
         ) from None
     return path

@@ -13,6 +13,8 @@ from cohorte import yamlfile
 from cohorte.errors import SettingsError
 from cohorte.i18n import translator
 from cohorte.said import told
+from cohorte.segments import parse_rule
+from cohorte.segments.library import SegmentFile
 from cohorte.settings import WorkspaceSettings
 from cohorte.sources import Source
 from cohorte.yamlfile import parse_yaml, read_yaml, resolve_environment
@@ -159,4 +161,18 @@ def test_what_pydantic_says_is_said_with_its_own_words():
         Everything.model_validate(wrong)
     for mistake in caught.value.errors():
         assert mistake["type"] in yamlfile.MISTAKES
-        assert yamlfile._what(mistake) == mistake["msg"]
+        assert yamlfile.mistake_said(mistake) == mistake["msg"]
+
+
+def test_mistakes_in_the_rule_of_a_segment_are_told_in_french():
+    content = "segment: a\nname: {en: A}\nrule: {field: city, op: between, value: [1]}\n"
+    with pytest.raises(SettingsError) as caught:
+        parse_yaml(content, SegmentFile, "a.yml")
+    told_in_french = told(caught.value.said, translator("fr"))
+    assert "between attend une liste de deux valeurs, la plus petite d’abord" in told_in_french
+    with pytest.raises(SettingsError) as caught:
+        parse_rule({"all": [{"field": "orders_count", "op": "within_days", "value": 0}]})
+    assert told(caught.value.said, translator("fr")) == (
+        "rule : all.all.0 : within_days attend un nombre entier de jours de 1 à 36500 ;"
+        " corrigez la règle"
+    )
