@@ -399,7 +399,9 @@ def learned(
         _weighed(pairs, _)
     share = link_model.unlinkable(model, weight)
     title = _(subject.not_found, share=_.percent(share, 1))
-    with card("link-unlinkables", title, _(subject.not_reached, weight=_.number(weight, 1))):
+    with card(
+        "link-unlinkables", title, _(subject.not_reached, weight=link_model.in_figures(weight, _))
+    ):
         plot(link_model.unlinkables(model, _, tokens), title)
 
 

@@ -93,8 +93,11 @@ def weights(model: LinkModel, of_one: str, words: Words, tokens: Tokens) -> Plot
     held = levels(model)
     spans = [
         Span(
-            f"{_(IN_WORDS.get(level.comparison, level.comparison))}: "
-            f"{_(LEVELS.get(level.label, level.label))}",
+            _(
+                "{what}: {how}",
+                what=_(IN_WORDS.get(level.comparison, level.comparison)),
+                how=_(LEVELS.get(level.label, level.label)),
+            ),
             0.0,
             level.weight,
             (_.percent(level.among_same, 1), _.percent(level.among_others, 1)),
@@ -102,10 +105,10 @@ def weights(model: LinkModel, of_one: str, words: Words, tokens: Tokens) -> Plot
         for level in held
     ]
     head = [_("What agrees"), _("Weight"), of_one, _("Among others")]
-    return charts.spans(spans, head, lambda value: _in_figures(value, _), tokens)
+    return charts.spans(spans, head, lambda value: in_figures(value, _), tokens)
 
 
-def _in_figures(weight: float, _: Words) -> str:
+def in_figures(weight: float, _: Words) -> str:
     return _.number(weight, 0 if weight == round(weight) else 1)
 
 
@@ -120,7 +123,7 @@ def waterfall(row: Row, words: Words, tokens: Tokens) -> Plot:
         at += weight
     spans.append(Span(_("the pair's weight"), 0.0, at, is_sum=True))
     head = [_("What was compared"), _("Weight")]
-    return charts.spans(spans, head, lambda value: _in_figures(value, _), tokens)
+    return charts.spans(spans, head, lambda value: in_figures(value, _), tokens)
 
 
 def unlinkable(model: LinkModel, weight: float) -> float:
