@@ -93,6 +93,9 @@ def test_training_on_too_little_says_so(shop):
     result = CliRunner().invoke(identity_cli.app, ["train", "-w", str(shop.root)])
     assert result.exit_code == 1
     assert "too few to learn from" in result.output
+    accounts = CliRunner().invoke(identity_cli.app, ["train", "--accounts", "-w", str(shop.root)])
+    assert accounts.exit_code == 1
+    assert "pairs of accounts state one number, 50 are needed to learn from" in accounts.output
 
 
 @pytest.fixture
