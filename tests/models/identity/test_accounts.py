@@ -22,7 +22,6 @@ class Directory:
 
     def __init__(self, folder: Path) -> None:
         self.con = duckdb.connect(config={"threads": 2})
-        self.con.execute("create schema staging")
         self.con.execute(f"attach '{folder / 'identity.duckdb'}' as map")
         self.folder = folder / "model"
         self.report = AccountReport(0, 0, 0)
