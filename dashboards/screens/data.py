@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -61,7 +62,8 @@ def render() -> None:
         ]
     )
     _sources(sources, _)
-    left, right = st.columns([7, 6], gap="small")
+    # Rejects stand beside the totals; that there are none is one line, above them.
+    left, right = st.columns([7, 6], gap="small") if queries.rejects() else [nullcontext()] * 2
     with left:
         _rejects(_)
     with right:
@@ -401,9 +403,9 @@ def _columns(_: Words) -> None:
             table(
                 [
                     Column(_("Column")),
-                    Column(_("Filled"), "num first"),
+                    Column(_("Filled"), "num first", named=True),
                     Column(_("Filled lately"), "num hide"),
-                    Column(_("Valid"), "num"),
+                    Column(_("Valid"), "num", named=True),
                 ],
                 [
                     [
