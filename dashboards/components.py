@@ -547,6 +547,9 @@ def failure(error: Exception) -> None:
         div(
             icon("alert"),
             tag("h2", title[:1].upper() + title[1:]),
+            tag("code", error.where.rpartition("/")[2], cls="co-code")
+            if isinstance(error, CohorteError) and error.where
+            else None,
             tag(
                 "p",
                 remedy

@@ -151,6 +151,12 @@ def _nobody(search: str, _: Words) -> None:
                 "phones, orders and ids. Try fewer letters, or take a filter off."
             ),
         )
+    elif not queries.base_size():
+        empty(
+            _("Nobody is known yet"),
+            _("People appear here once a source brings contacts or orders."),
+            symbol="people",
+        )
     else:
         empty(_("Nobody meets these filters"), _("Take a filter off to see more people."))
 

@@ -73,6 +73,7 @@ def test_a_company_without_sales_gets_designed_empty_pages(
         app = screen(name, root=workspace.root, lang="en")
         assert not app.exception
         assert "failure" not in said(app), name
+        assert name != "customers" or "Nobody is known yet" in said(app)
 
 
 def test_a_workspace_that_does_not_read_is_told_and_not_a_stack_trace(
@@ -82,6 +83,7 @@ def test_a_workspace_that_does_not_read_is_told_and_not_a_stack_trace(
     app = screen("overview", root=tmp_path)
     assert not app.exception
     assert "failure" in said(app)
+    assert ">cohorte.yml line 2<" in said(app)
 
 
 def test_the_overview_shows_the_revenue_of_the_period(screen: RunScreen, served: Workspace) -> None:
