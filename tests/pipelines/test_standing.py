@@ -8,6 +8,7 @@ from contextlib import closing
 import duckdb
 import pytest
 
+from cohorte.paths import dbt_dir
 from pipelines import standing
 from pipelines.dbt_session import DbtSession
 from tests.support.dbt_project import session_in, write_project
@@ -17,7 +18,9 @@ version: 2
 sources:
   - {name: raw, database: raw, schema: main, tables: [{name: sales}, {name: people}]}
 """
+REPLACING = "macros/materializations.sql"
 FILES = {
+    REPLACING: (dbt_dir() / REPLACING).read_text("utf-8"),
     "models/_sources.yml": SOURCES,
     "models/sold.sql": (
         "{{ config(tags=['stage'], materialized='view') }}"
@@ -103,6 +106,18 @@ def test_a_test_that_found_something_asks_again_until_it_does_not(session) -> No
 def test_a_table_that_is_gone_is_built_again(session) -> None:
     in_work(session, "drop table totals")
     assert built(session) == {"totals", "assert_enough"}
+
+
+def test_a_relation_takes_the_place_of_one_of_another_kind(session) -> None:
+    in_work(session, "drop view sold; create table sold as select 9 as id, 9 as amount")
+    in_work(session, "drop table kept; create view kept as select 9 as id")
+    built(session, again={"sold", "kept"})
+    kinds = "select table_name, table_type from information_schema.tables where table_name in"
+    assert sorted(in_work(session, f"{kinds} ('sold', 'kept')")) == [
+        ("kept", "BASE TABLE"),
+        ("sold", "VIEW"),
+    ]
+    assert (9, 9) not in in_work(session, "from kept")
 
 
 def test_what_no_model_makes_any_more_goes(session) -> None:
