@@ -104,20 +104,29 @@ class EntityMapping(Declared):
 class FixedField(Declared):
     """A field of fixed-width text: its first character, counted from 1, and how many it has.
 
-    A ``packed`` one is a packed decimal (COMP-3): bytes of two digits each, the last half a sign,
-    of which ``decimals`` digits stand behind the point.
+    A ``packed`` one is a packed decimal (COMP-3): bytes of two digits each, the last half a sign.
+    A ``zoned`` one (DISPLAY) has a digit a byte, the sign punched over the last. ``decimals`` of
+    the digits stand behind the point.
     """
 
     name: str
     start: int = Field(ge=1)
     length: int = Field(ge=1)
     packed: bool = False
+    zoned: bool = False
     decimals: int = Field(default=0, ge=0)
 
+    @property
+    def is_number(self) -> bool:
+        """Whether its bytes are a number, and no text."""
+        return self.packed or self.zoned
+
     @model_validator(mode="after")
-    def _decimals_are_of_packed(self) -> FixedField:
-        if self.decimals and not self.packed:
-            raise ValueError(said("decimals are of packed fields"))
+    def _decimals_are_of_numbers(self) -> FixedField:
+        if self.packed and self.zoned:
+            raise ValueError(said("a field is packed or zoned, not both"))
+        if self.decimals and not self.is_number:
+            raise ValueError(said("decimals are of packed and zoned fields"))
         return self
 
 
@@ -208,8 +217,10 @@ class Feed(Declared):
             raise ValueError(said("state files, such as orders_*.csv"))
         if self.format == "fixed_width" and not self.fields:
             raise ValueError(said("fixed-width text needs fields: [{{name, start, length}}, ...]"))
-        if self.record_length is None and any(field.packed for field in self.fields or []):
-            raise ValueError(said("packed fields need record_length: their bytes are no text"))
+        if self.record_length is None and any(field.is_number for field in self.fields or []):
+            raise ValueError(
+                said("packed and zoned fields need record_length: their bytes are no text")
+            )
         if not self.header and not self.columns:
             raise ValueError(said("a file without header needs columns: [name, ...]"))
         known = contracts()

@@ -2,7 +2,7 @@
 
 A line may stop short within its last field, as when blanks at the end were cut; one that stops
 before it, or goes on after the last, is rejected. EBCDIC extracts without line ends read by
-``record_length``, packed decimals (COMP-3) in them too.
+``record_length``, packed (COMP-3) and zoned decimals in them too.
 """
 
 from __future__ import annotations

@@ -255,7 +255,7 @@ def _transcode(path: Path, name: str, feed: Feed, encoding: str, copy_path: Path
     decoder = codecs.getincrementaldecoder(encoding)()
     new_line = "\x85" if is_ebcdic(encoding) else None
     chunks = _records(path, feed.record_length, name) if feed.record_length else _chunks(path)
-    packed = [field for field in feed.fields or [] if field.packed]
+    packed = [field for field in feed.fields or [] if field.is_number]
     blank = " ".encode(encoding)
     with copy_path.open("wb") as copy:
         for record in itertools.chain(chunks, [b""]):

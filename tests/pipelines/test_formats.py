@@ -15,7 +15,7 @@ import xlsxwriter
 
 from cohorte.paths import templates_dir
 from pipelines.connectors.ebcdic import register_codecs
-from pipelines.connectors.packed import unpacked
+from pipelines.connectors.packed import unpacked, unzoned
 from pipelines.ingest import _Intake
 from tests.pipelines.workbench import ORDERS, instant, order_feed
 
@@ -487,7 +487,21 @@ def test_a_packed_decimal_is_a_number_or_told_as_its_bytes(data, decimals, numbe
     assert unpacked(bytes.fromhex(data), decimals) == number
 
 
-def test_packed_decimals_read_amid_ebcdic_text_and_bad_ones_are_rejected(bench):
+ZONED = [
+    (b"00123D", 2, "12.34"), (b"00123M", 2, "-12.34"), (b"0000{", 2, "0.00"), (b"1}", 0, "-10"),
+    (b"42", 0, "42"), (b"12t", 1, "-12.4"), (b"F", 0, "6"), (b"R", 3, "-0.009"), (b"   ", 2, ""),
+    (bytes.fromhex("F1F2C3"), 1, "12.3"), (bytes.fromhex("F1F2D3"), 1, "-12.3"),
+    (bytes.fromhex("F1F2F3"), 0, "123"), (bytes.fromhex("D0"), 0, "0"), (bytes(3), 2, ""),
+    (b"12 3", 0, "X'31322033'"), (b"1A2", 0, "X'314132'"), (b"12Z", 0, "X'31325a'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "decimals", "number"), ZONED)
+def test_a_zoned_decimal_is_a_number_or_told_as_its_bytes(data, decimals, number):
+    assert unzoned(data, decimals) == number
+
+
+def test_packed_and_zoned_decimals_read_amid_ebcdic_text_and_bad_ones_are_rejected(bench):
     bench.source(
         {
             "feed": "o",
@@ -495,12 +509,13 @@ def test_packed_decimals_read_amid_ebcdic_text_and_bad_ones_are_rejected(bench):
             "format": "fixed_width",
             "encoding": "cp297",
             "decimal": ",",
-            "record_length": 22,
+            "record_length": 26,
             "fields": [
                 {"name": "Ticket", "start": 1, "length": 4},
                 {"name": "Montant", "start": 5, "length": 4, "packed": True, "decimals": 2},
                 {"name": "Date", "start": 9, "length": 5, "packed": True},
                 {"name": "Client", "start": 14, "length": 9},
+                {"name": "Taxe", "start": 23, "length": 4, "zoned": True, "decimals": 2},
             ],
             "entities": {
                 "orders": {
@@ -509,6 +524,7 @@ def test_packed_decimals_read_amid_ebcdic_text_and_bad_ones_are_rejected(bench):
                         "ordered_at": {"column": "Date", "formats": ["%Y%m%d"]},
                         "gross_amount": "Montant",
                         "contact_id": "Client",
+                        "tax_amount": "Taxe",
                     }
                 }
             },
@@ -524,19 +540,21 @@ def test_packed_decimals_read_amid_ebcdic_text_and_bad_ones_are_rejected(bench):
             + bytes.fromhex(amount)
             + day
             + "Zoé".ljust(9).encode("cp297")
+            + bytes.fromhex("F0F1F2D3")
         )
 
     amounts = ["0012345C", "0000050D", "00000000", "0A15250C", "1525150F"]
     report = bench.ingest_one("o.txt", b"".join(map(record, range(5), amounts)))
     assert (report.records, report.accepted) == (5, 4)
     assert bench.ask(
-        "select order_id, gross_amount::varchar, ordered_at::date::varchar, contact_id"
+        "select order_id, gross_amount::varchar, ordered_at::date::varchar, contact_id,"
+        " tax_amount::varchar"
         " from orders order by 1"
     ) == [
-        ("T000", "123.4500", "2026-01-31", "Zoé"),
-        ("T001", "-0.5000", "2026-01-31", "Zoé"),
-        ("T002", None, "2026-01-31", "Zoé"),
-        ("T004", "15251.5000", "2026-01-31", "Zoé"),
+        ("T000", "123.4500", "2026-01-31", "Zoé", "-1.2300"),
+        ("T001", "-0.5000", "2026-01-31", "Zoé", "-1.2300"),
+        ("T002", None, "2026-01-31", "Zoé", "-1.2300"),
+        ("T004", "15251.5000", "2026-01-31", "Zoé", "-1.2300"),
     ]
     assert bench.ask("select line, column_name, value from rejected_rows") == [
         (4, "gross_amount", "X'0a15250c'")
