@@ -6,6 +6,7 @@ import getpass
 import json
 from contextlib import closing
 from dataclasses import asdict
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -165,7 +166,11 @@ def _rehearsed(workspace: Workspace, settings: IdentitySettings, as_json: bool) 
         **found.kpis,
     }
     for name, (before, after) in pairs.items():
-        typer.echo(f"{name.replace('_', ' ')}: {before} -> {after}")
+        typer.echo(f"{name.replace('_', ' ')}: {_figure(before)} -> {_figure(after)}")
+
+
+def _figure(value: int | Decimal | None) -> str:
+    return "-" if value is None else f"{value:,.4f}".rstrip("0").rstrip(".")
 
 
 def _factors(said: list[str]) -> dict[str, str]:
