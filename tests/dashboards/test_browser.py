@@ -34,10 +34,28 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATHS = ["", "customers", "customer?id=C000002", "rfm", "segments", "segments?id=new", "data"]
+PATHS = [
+    "",
+    "customers",
+    "customer?id=C000002",
+    "rfm",
+    "segments",
+    "segments?id=new",
+    "geography",
+    "data",
+]
 HEADS = {
-    "en": ["Overview", "Customers", "", "RFM", "Segments", "New segment", "Data"],
-    "fr": ["Vue d’ensemble", "Clients", "", "RFM", "Segments", "Nouveau segment", "Données"],
+    "en": ["Overview", "Customers", "", "RFM", "Segments", "New segment", "Geography", "Data"],
+    "fr": [
+        "Vue d’ensemble",
+        "Clients",
+        "",
+        "RFM",
+        "Segments",
+        "Nouveau segment",
+        "Géographie",
+        "Données",
+    ],
 }
 
 
