@@ -2,22 +2,29 @@
 
     python -m benchmarks.scores sql [--rows 1000000]
     python -m benchmarks.scores lifetimes [--customers 1000000]
+    python -m benchmarks.scores columns WORKSPACE
     python -m benchmarks.scores suggestions | uplift
 
 ``sql``: an additive score of ten features as one SELECT, equal to the estimator, with and without
 the top three reasons. ``lifetimes``: our BG/NBD beside that package in one run; it is needed for
-this only (``pip install --no-deps lifetimes autograd dill``). ``suggestions`` and ``uplift``:
+this only (``pip install --no-deps lifetimes autograd dill``). ``columns``: next orders and a
+propensity learned and given to everyone of a workspace's version, which is only read, as columns of
+the profiles; CPU-seconds and the most memory held. ``suggestions`` and ``uplift``:
 ranking on Online Retail and on Hillstrom, from ``../shared/data``.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
+import resource
 import time
 import warnings
 from collections.abc import Callable
-from datetime import date
+from contextlib import closing
+from datetime import UTC, date, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -34,6 +41,13 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 LEARNED_FROM = 20_000
 SQL_BUDGET = 1_200_000
 LIFETIMES_BUDGET = 7.0
+REORDER = {
+    "propensity": "reorder",
+    "name": {"en": "Will order again", "fr": "Va recommander"},
+    "who": {"all": [{"field": "lifetime_orders_count", "op": "greater_or_equal", "value": 1}]},
+    "will": {"all": [{"field": "last_order_date", "op": "within_days", "value": 90}]},
+    "within_days": 90,
+}
 
 
 def cpu_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -146,6 +160,66 @@ def suggestions() -> None:
                 print(f"  {what:<4}{method:<12}{figures}")
 
 
+def columns(root: Path) -> None:
+    from cohorte.segments.past import DAY_SQL, LATE_FACTS
+    from cohorte.warehouse import connect_writer, served_version, version_path
+    from cohorte.workspace import open_workspace
+    from models.asof import CustomersAt
+    from models.nextpurchase import score_next_orders
+    from models.propensity import (
+        Propensity,
+        add_to_profiles,
+        create_table,
+        score_propensity,
+        train_propensity,
+    )
+    from models.registry import Registry
+
+    workspace = open_workspace(root)
+    served = served_version(workspace)
+    if served is None:
+        raise SystemExit("the workspace has published nothing")
+    asked = Propensity.model_validate(REORDER)
+    zone, now = workspace.settings.time_zone, datetime.now(UTC)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        registry = Registry(folder / "artifacts")
+        with connect_writer(folder / "work.duckdb", workspace.settings, folder) as con:
+            version = str(version_path(workspace, served.version)).replace("'", "''")
+            con.execute(f"attach '{version}' as served (read_only)")
+            for schema in ("marts", "segments", "scores"):
+                con.execute(f"create schema {schema}")
+            for table in served.tables:
+                place = "segments" if table == LATE_FACTS else "marts"
+                kind = "table" if table == "customer_profiles" else "view"
+                con.execute(f'create {kind} {place}."{table}" as from served."{table}"')
+            [(sql,)] = con.execute(
+                f"select sql from served.{DAY_SQL} where name = 'customer_features'"
+            ).fetchall()
+            sql = re.sub(r'\b(from|join)(\s+)"(\w+)"', r'\1\2"marts"."\3"', sql)
+            with closing(CustomersAt(con, sql, zone)) as customers:
+                steps: dict[str, Callable[[], Any]] = {
+                    "next orders, learned and given": lambda: score_next_orders(
+                        con, as_of=served.as_of, registry=registry, now=now, retrain=True
+                    ),
+                    "propensity, learned": lambda: train_propensity(
+                        customers, asked, as_of=served.as_of, registry=registry, now=now
+                    ),
+                    "propensity, given": lambda: (
+                        create_table(con),
+                        score_propensity(
+                            con, asked, as_of=served.as_of, registry=registry, time_zone=zone
+                        ),
+                    ),
+                    "propensity, a column of the profiles": lambda: add_to_profiles(con, [asked]),
+                }
+                for label, step in steps.items():
+                    seconds, told = cpu_seconds(step)
+                    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+                    print(f"{label:<38}{seconds:8.1f} CPU-s, at most {most:.2f} GB", flush=True)
+                    print(f"  {told}", flush=True)
+
+
 def uplift() -> None:
     from sklearn.model_selection import StratifiedKFold
 
@@ -177,13 +251,15 @@ def uplift() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scores", description=__doc__)
-    parser.add_argument("what", choices=["sql", "lifetimes", "suggestions", "uplift"])
+    parser.add_argument("what", choices=["sql", "lifetimes", "columns", "suggestions", "uplift"])
+    parser.add_argument("workspace", type=Path, nargs="?", default=Path())
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--customers", type=int, default=1_000_000)
     asked = parser.parse_args()
     {
         "sql": lambda: sql(asked.rows),
         "lifetimes": lambda: lifetimes(asked.customers),
+        "columns": lambda: columns(asked.workspace),
         "suggestions": suggestions,
         "uplift": uplift,
     }[asked.what]()

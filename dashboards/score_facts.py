@@ -288,13 +288,16 @@ def calibration(facts: dict[str, Any], name: str) -> list[dict[str, float]]:
         method = facts.get("method", "learned")
         rows = tests[0]["methods"].get(method, {}).get("calibration", []) if tests else []
     elif name == LEADS:
-        rows = (evaluation.get("learned") or evaluation.get("base_rate_by_channel") or {}).get(
-            "calibration", []
-        )
+        rows = (evaluation.get(_lead_method(facts)) or {}).get("calibration", [])
     else:
         chosen = "learned" if facts.get("outcome") == "learned" else "rule"
         rows = (evaluation.get(chosen) or {}).get("calibration", [])
     return rows
+
+
+def _lead_method(facts: dict[str, Any]) -> str:
+    """What of a lead score's evaluation is of what serves."""
+    return "learned" if facts.get("outcome") == "learned" else "base_rate_by_channel"
 
 
 def auc(facts: dict[str, Any], name: str) -> float | None:
@@ -304,7 +307,7 @@ def auc(facts: dict[str, Any], name: str) -> float | None:
         mean = (evaluation.get("mean") or {}).get(facts.get("method", "learned")) or {}
         return mean.get("auc")
     if name == LEADS:
-        chosen = "learned" if facts.get("outcome") == "learned" else "base_rate_by_channel"
+        chosen = _lead_method(facts)
     else:
         chosen = "learned" if facts.get("outcome") == "learned" else "rule"
     return (evaluation.get(chosen) or {}).get("auc")

@@ -264,8 +264,9 @@ def _figures(before: Told, after: Told, _: Words) -> list[tuple[str, str]]:
         "expected_orders": (_("Expected orders"), lambda value: _.number(value, 1)),
         "expected_value": (_("Expected spend"), lambda value: _.money(value, 0)),
     }
-    return [
-        (label, f"{write(before.figures[name])} → {write(after.figures[name])}")
-        for name, (label, write) in shown.items()
-        if before.figures.get(name) is not None
-    ]
+    told = []
+    for name, (label, write) in shown.items():
+        if before.figures.get(name) is not None:
+            both = dict.fromkeys(write(each.figures[name]) for each in (before, after))
+            told.append((label, " → ".join(both)))
+    return told

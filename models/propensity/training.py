@@ -43,7 +43,7 @@ TEST_DAYS = 3
 STEP_DAYS = 45
 """Days past lie about so far apart."""
 
-MOST_ROWS = 60_000
+MOST_ROWS = 20_000
 """Customers a day, at most; which, hangs on their ids."""
 
 LEAST_POSITIVES = 50

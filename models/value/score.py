@@ -162,7 +162,7 @@ def value_what_if(artifact: Artifact, orders: pl.DataFrame, as_of: date) -> What
         own = read_window(con, day_number(as_of), served.facts["horizon_days"])
     if len(own) != 1:
         return None
-    as_is = {name: float(part[0]) for name, part in own.parts.items()}
+    as_is = {name: round(float(part[0]), 2) for name, part in own.parts.items()}
 
     def tell(values: Mapping[str, Value]) -> Told:
         tried = as_is | {name: float(value) for name, value in values.items() if value is not None}

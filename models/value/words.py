@@ -23,8 +23,8 @@ _LABELS: dict[str, dict[str, str]] = {
         "fr": "Jours depuis la première commande",
     },
     "mean_order_value": {
-        "en": "Mean spend on such a day",
-        "fr": "Dépense moyenne un tel jour",
+        "en": "Spend per day with an order",
+        "fr": "Dépense par jour de commande",
     },
 }
 
@@ -133,7 +133,9 @@ def reason_sentence(reason: Mapping[str, Any], language: str) -> str:
     pattern = _REASONS.get(feature, {}).get(tongue, feature.replace("_", " ") + " {value}")
     odds = _number(math.exp(float(reason["contribution"])), 2, tongue)
     what = pattern.format(value=shown)
-    return f"{what} : cote × {odds}" if tongue == "fr" else f"{what}: odds × {odds}"
+    return (
+        f"{what}\N{NO-BREAK SPACE}: cote × {odds}" if tongue == "fr" else f"{what}: odds × {odds}"
+    )
 
 
 def feature_label(feature: str, language: str) -> str:
