@@ -18,6 +18,7 @@ from typing import Any
 
 import duckdb
 
+from cohorte.said import said
 from models.identity import linking
 from models.identity.artifact import LinkModel, load_model, save_model
 from models.identity.census import empty_values
@@ -279,7 +280,11 @@ def _weigh(con: duckdb.DuckDBPyConnection, records: int, folder: Path, now: date
     """
     model = load_model(folder)
     if model is not None:
-        verdict = f"organisations: link model {model.version} of {model.trained_at[:10]}"
+        verdict = said(
+            "organisations: link model {version} of {day}",
+            version=model.version,
+            day=model.trained_at[:10],
+        )
     else:
         verdict, model = _train(con, records, folder, now)
     settings = model.settings if model else linking.settings_of(_COMPARISONS)
@@ -308,15 +313,25 @@ def _train(
         " where list_contains(?, rule)", [stated],
     ).fetchall()[0][0]  # fmt: skip
     if certain < MIN_CERTAIN_PAIRS:
-        because = f"{certain} pairs of accounts state one number, {MIN_CERTAIN_PAIRS} are needed"
-        return f"organisations: declared weights: {because} to learn from", None
+        verdict = said(
+            "organisations: declared weights: {certain} pairs of accounts state one number,"
+            " {needed} are needed to learn from",
+            certain=certain,
+            needed=MIN_CERTAIN_PAIRS,
+        )
+        return verdict, None
     settings, charts = linking.train(
         con, linking.settings_of(_COMPARISONS), _prior(records), [(name,) for name in _STATED],
         records="identity_accounts",
     )  # fmt: skip
     columns = frozenset(comparison["output_column_name"] for comparison in _COMPARISONS)
     model = save_model(folder, settings, charts, columns=columns, records=records, now=now)
-    return f"organisations: link model {model.version} trained on {certain} pairs", model
+    verdict = said(
+        "organisations: link model {version} trained on {certain} pairs",
+        version=model.version,
+        certain=certain,
+    )
+    return verdict, model
 
 
 def _known(m: float, u: float) -> dict[str, float]:

@@ -558,7 +558,7 @@ def train_account_links(workspace: Workspace, *, now: datetime) -> tuple[str, Li
     with staged_contacts(workspace) as con:
         con.execute(f"attach '{quoted(workspace.raw_path)}' as raw (read_only)")
         if not _stage_accounts(con):
-            return "organisations: no source has accounts", None
+            return said("organisations: no source has accounts"), None
         return train_accounts(con, now, workspace.artifacts_dir / "identity" / ACCOUNTS)
 
 
