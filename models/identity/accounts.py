@@ -280,7 +280,7 @@ def _weigh(con: duckdb.DuckDBPyConnection, records: int, folder: Path, now: date
     """
     model = load_model(folder)
     if model is not None:
-        verdict = said(
+        verdict: str = said(
             "organisations: link model {version} of {day}",
             version=model.version,
             day=model.trained_at[:10],
