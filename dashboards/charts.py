@@ -68,13 +68,15 @@ def styled(chart: AnyDrawn, tokens: Tokens) -> AnyDrawn:
 
 
 def revenue_by_month(frame: pl.DataFrame, words: Words, tokens: Tokens) -> Drawn:
-    """Bars of net revenue a month, with a tick where the same month was a year before.
+    """Bars of net revenue a month, with a tick where the same month was a year before and a dashed
+    line at the month's objective.
 
-    `frame`: month, net_revenue, last_year (may be null), is_partial; at most 13 months.
+    `frame`: month, net_revenue, last_year and objective (may be null), is_partial; at most 13
+    months.
     """
     _ = words
     ticks = nice_ticks(
-        max([1.0, *frame["net_revenue"].to_list(), *frame["last_year"].drop_nulls().to_list()])
+        max([1.0, *frame.select("net_revenue", "last_year", "objective").max().row(0)], key=_size)
     )
     drawn = frame.with_columns(
         pl.Series("label", [month_label(m, i, words) for i, m in enumerate(frame["month"])]),
@@ -95,6 +97,7 @@ def revenue_by_month(frame: pl.DataFrame, words: Words, tokens: Tokens) -> Drawn
                 for v, b in zip(frame["net_revenue"], frame["last_year"], strict=True)
             ],
         ),
+        pl.Series("said_objective", [words.money(v, 0) for v in frame["objective"]]),
     ).drop("month")
     order = drawn["label"].to_list()
     tooltip = [
@@ -102,17 +105,9 @@ def revenue_by_month(frame: pl.DataFrame, words: Words, tokens: Tokens) -> Drawn
         alt.Tooltip("said:N", title=_("Net revenue")),
         alt.Tooltip("said_before:N", title=_("A year before")),
         alt.Tooltip("said_change:N", title=_("Change")),
+        *_told_objective(frame, _),
     ]
-    base = alt.Chart(drawn).encode(
-        x=alt.X(
-            "label:N",
-            sort=order,
-            axis=month_axis(),
-            title=None,
-            scale=alt.Scale(paddingInner=0.32, paddingOuter=0.16),
-        ),
-        tooltip=tooltip,
-    )
+    base = alt.Chart(drawn).encode(x=_month_bands(order), tooltip=tooltip)
     scale = alt.Scale(domain=[0, ticks[-1]], nice=False)
     bars = base.mark_bar(cornerRadiusTopLeft=3, cornerRadiusTopRight=3).encode(
         y=alt.Y(
@@ -134,7 +129,45 @@ def revenue_by_month(frame: pl.DataFrame, words: Words, tokens: Tokens) -> Drawn
         .mark_bar(cornerRadius=1)
         .encode(y=alt.Y("low:Q", scale=scale), y2="high:Q", color=alt.value(tokens.ink))
     )
-    return styled(alt.layer(bars, before).properties(height=260), tokens)
+    layers = (bars, before, _objectives(drawn, order, scale, tokens))
+    return styled(alt.layer(*layers).properties(height=260), tokens)
+
+
+def _size(value: float | None) -> float:
+    return value or 0.0
+
+
+def _month_bands(labels: list[str]) -> alt.X:
+    """Months side by side, as `month_label` names them."""
+    return alt.X(
+        "label:N",
+        sort=labels,
+        axis=month_axis(),
+        title=None,
+        scale=alt.Scale(paddingInner=0.32, paddingOuter=0.16),
+    )
+
+
+def _told_objective(frame: pl.DataFrame, words: Words) -> list[alt.Tooltip]:
+    """The line of a tooltip that says the month's objective, where any month has one."""
+    if frame["objective"].null_count() == len(frame):
+        return []
+    return [alt.Tooltip("said_objective:N", title=words("Objective"))]
+
+
+def _objectives(
+    drawn: pl.DataFrame, labels: list[str], scale: alt.Scale, tokens: Tokens
+) -> alt.Chart:
+    """A dashed line over the width of each month that has an objective."""
+    return (
+        alt.Chart(drawn.filter(pl.col("objective").is_not_null()))
+        .mark_rule(strokeDash=[4, 3], strokeWidth=2, color=tokens.third)
+        .encode(
+            x=_month_bands(labels).bandPosition(0),
+            x2=alt.X2("label:N", bandPosition=1),
+            y=alt.Y("objective:Q", scale=scale),
+        )
+    )
 
 
 def month_axis() -> alt.Axis:
@@ -157,11 +190,13 @@ def month_label(month: date, index: int, words: Words) -> str:
 def new_and_returning(frame: pl.DataFrame, words: Words, tokens: Tokens) -> Drawn:
     """Stacked bars: customers of a month who bought for the first time, and the others.
 
-    `frame`: month, new_customers, returning_customers, is_partial.
+    A dashed line stands at the month's objective.
+
+    `frame`: month, new_customers, returning_customers, objective (may be null), is_partial.
     """
     _ = words
     totals = (frame["new_customers"] + frame["returning_customers"]).to_list()
-    ticks = nice_ticks(max([1, *totals]))
+    ticks = nice_ticks(max([1, *totals, *frame["objective"]], key=_size))
     kinds = {"returning_customers": _("Returning"), "new_customers": _("New")}
     label = [month_label(m, i, words) for i, m in enumerate(frame["month"])]
     drawn = (
@@ -169,10 +204,11 @@ def new_and_returning(frame: pl.DataFrame, words: Words, tokens: Tokens) -> Draw
             pl.Series("label", label),
             pl.Series("at", [words.month(m) for m in frame["month"]]),
             pl.Series("total", totals),
+            pl.Series("said_objective", [words.number(v) for v in frame["objective"]]),
         )
         .unpivot(
             on=list(kinds),
-            index=["label", "at", "is_partial", "total"],
+            index=["label", "at", "is_partial", "total", "objective", "said_objective"],
             variable_name="kind",
             value_name="customers",
         )
@@ -191,20 +227,16 @@ def new_and_returning(frame: pl.DataFrame, words: Words, tokens: Tokens) -> Draw
             ],
         ),
     )
-    chart = (
+    scale = alt.Scale(domain=[0, ticks[-1]], nice=False)
+    bars = (
         alt.Chart(drawn)
         .mark_bar(cornerRadius=2)
         .encode(
-            x=alt.X(
-                "label:N",
-                sort=label,
-                axis=month_axis(),
-                scale=alt.Scale(paddingInner=0.32, paddingOuter=0.16),
-            ),
+            x=_month_bands(label),
             y=alt.Y(
                 "customers:Q",
                 stack="zero",
-                scale=alt.Scale(domain=[0, ticks[-1]], nice=False),
+                scale=scale,
                 axis=value_axis(ticks, [words.short_number(t) for t in ticks]),
             ),
             color=alt.Color(
@@ -219,11 +251,12 @@ def new_and_returning(frame: pl.DataFrame, words: Words, tokens: Tokens) -> Draw
                 alt.Tooltip("kind_name:N", title=_("Customers")),
                 alt.Tooltip("said:N", title=_("Number")),
                 alt.Tooltip("share:N", title=_("Share")),
+                *_told_objective(frame, _),
             ],
         )
-        .properties(height=260)
     )
-    return styled(chart, tokens)
+    aims = _objectives(drawn.filter(pl.col("place") == 0), label, scale, tokens)
+    return styled(alt.layer(bars, aims).properties(height=260), tokens)
 
 
 SOURCE_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8A93A2"]

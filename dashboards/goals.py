@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
 from cohorte.errors import CohorteError
 from cohorte.kpis import Period
-from cohorte.kpis.objectives import Progress, filters_of, progress
+from cohorte.kpis.figures import month_of
+from cohorte.kpis.objectives import Progress, filters_of, part_of_target, progress
 from cohorte.store import Target
 from dashboards import figures, queries, vocabulary
 from dashboards.language import Words
@@ -25,6 +27,30 @@ def standing_of(target: Target, as_of: date) -> Progress:
 
     period = Period(target.start_date, target.end_date)
     return progress(target.kpi_id, target.target_value, period, as_of, figure)
+
+
+def asked_of_months(kpi_id: str, months: Sequence[date]) -> list[float | None]:
+    """What the whole company's objectives ask of each month; of several the shortest counts."""
+
+    def figure(period: Period) -> Decimal | None:
+        return queries.kpi_figures((kpi_id,), period)[kpi_id].value
+
+    targets = [
+        (Period(target.start_date, target.end_date), target.target_value)
+        for target in queries.store().list_targets(kpi_id)
+        if not target.scope
+    ]
+    targets.sort(key=lambda target: target[0].days)
+    asked: list[float | None] = []
+    for month in map(month_of, months):
+        parts = (
+            part_of_target(kpi_id, value, period, month, figure)
+            for period, value in targets
+            if period.start <= month.start and month.end <= period.end
+        )
+        part = next((part for part in parts if part is not None), None)
+        asked.append(None if part is None else float(part))
+    return asked
 
 
 def scope_name(scope: str, _: Words) -> str:

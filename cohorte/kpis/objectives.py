@@ -68,16 +68,30 @@ def progress(
     )
 
 
-def _portion(period: Period, so_far: Period, figure: Callable[[Period], Decimal | None]) -> Decimal:
-    """The part of the period's total to expect by now."""
-    if so_far == period:
+def part_of_target(
+    kpi_id: str,
+    target: Decimal,
+    period: Period,
+    part: Period,
+    figure: Callable[[Period], Decimal | None],
+) -> Decimal | None:
+    """What of an objective belongs to some days within its period; `figure` gives the KPI.
+
+    None for a ratio or a stock, unless the days are the whole period: it has no parts.
+    """
+    if part == period:
+        return target
+    return target * _portion(period, part, figure) if kpi(kpi_id).additive else None
+
+
+def _portion(period: Period, part: Period, figure: Callable[[Period], Decimal | None]) -> Decimal:
+    """The part of the period's total to expect in some of its days."""
+    if part == period:
         return Decimal(1)
-    year = period.year_before()
-    whole = figure(year)
-    part = figure(Period(year.start, so_far.year_before().end))
-    if whole and part and whole > 0 and part > 0:
-        return part / whole
-    return Decimal(so_far.days) / period.days
+    whole_before, part_before = figure(period.year_before()), figure(part.year_before())
+    if whole_before and part_before and whole_before > 0 and part_before > 0:
+        return part_before / whole_before
+    return Decimal(part.days) / period.days
 
 
 def _standing(

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+import polars as pl
 import streamlit as st
 
 from cohorte.kpis import Comparison, Kpi, KpiValue, Period, catalogue, last_days
@@ -33,7 +34,7 @@ from dashboards.components import (
     table,
     warning,
 )
-from dashboards.goals import scope_name, standing_of
+from dashboards.goals import asked_of_months, scope_name, standing_of
 from dashboards.language import Words, words
 from dashboards.markup import join, span
 
@@ -106,13 +107,28 @@ def render() -> None:
     frame = findings.monthly(queries.months(), served.as_of).tail(MONTHS_SHOWN)
     left, right = st.columns(2, gap="small")
     with left, card("revenue", findings.revenue_finding(frame, _), _("Net revenue by month")):
+        asked = _with_objectives(frame, "net_revenue")
         items = [(_("This year"), tokens.now), (_("Same month a year before"), tokens.ink, "tick")]
-        legend(items)
-        picture(charts.revenue_by_month, frame, _, tokens, says=_("Net revenue by month"))
+        legend([*items, *_aimed_at(asked, tokens, _)])
+        picture(charts.revenue_by_month, asked, _, tokens, says=_("Net revenue by month"))
     with right, card("customers", findings.customers_finding(frame, _), _("Buyers by month")):
-        legend([(_("Returning"), tokens.now), (_("New"), tokens.second)])
-        picture(charts.new_and_returning, frame, _, tokens, says=_("Buyers by month"))
+        asked = _with_objectives(frame, "active_customers")
+        items = [(_("Returning"), tokens.now), (_("New"), tokens.second)]
+        legend([*items, *_aimed_at(asked, tokens, _)])
+        picture(charts.new_and_returning, asked, _, tokens, says=_("Buyers by month"))
     _where_revenue_comes_from(_)
+
+
+def _with_objectives(frame: pl.DataFrame, kpi_id: str) -> pl.DataFrame:
+    """The months with what objectives ask of each, null where none does."""
+    asked = asked_of_months(kpi_id, frame["month"].to_list())
+    return frame.with_columns(pl.Series("objective", asked, dtype=pl.Float64))
+
+
+def _aimed_at(frame: pl.DataFrame, tokens: theme.Tokens, _: Words) -> list[tuple[str, str, str]]:
+    """The objective in a legend, where any month has one."""
+    is_drawn = frame["objective"].null_count() < len(frame)
+    return [(_("Objective"), tokens.third, "dash")] if is_drawn else []
 
 
 def _chosen_kpis() -> tuple[str, ...]:

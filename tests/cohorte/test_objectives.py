@@ -9,7 +9,13 @@ import pytest
 
 from cohorte.errors import SettingsError
 from cohorte.kpis import Period
-from cohorte.kpis.objectives import filters_of, progress, read_goals, scope_of
+from cohorte.kpis.objectives import (
+    filters_of,
+    part_of_target,
+    progress,
+    read_goals,
+    scope_of,
+)
 
 YEAR = Period(date(2026, 1, 1), date(2027, 1, 1))
 JUNE = date(2026, 6, 30)
@@ -47,6 +53,18 @@ def test_a_ratio_is_taken_as_it_is() -> None:
         Decimal("0.395"),
         "on_track",
     )
+
+
+def test_a_month_has_its_part_of_an_objective() -> None:
+    """Half as much in March a year before as in a mean month: half a mean month's part."""
+    march = Period(date(2026, 3, 1), date(2026, 4, 1))
+    asked = ("net_revenue", Decimal(1200), YEAR, march)
+    grown = known(y2501_2601="2400", y2503_2504="100")
+    assert part_of_target(*asked, grown) == 50  # type: ignore[arg-type]
+    assert part_of_target(*asked, known()) == Decimal(1200) * (Decimal(31) / 365)  # type: ignore[arg-type]
+    ratio = ("win_rate", Decimal("0.4"))
+    assert part_of_target(*ratio, YEAR, march, known()) is None  # type: ignore[arg-type]
+    assert part_of_target(*ratio, march, march, known()) == Decimal("0.4")  # type: ignore[arg-type]
 
 
 def test_less_is_better_where_it_is() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 
 from cohorte.intervals import likely_range
@@ -210,6 +213,19 @@ def test_the_overview_shows_the_objective_and_the_figures_that_were_chosen(
     assert "Net promoter score" in names
     assert "New customers" not in names
     assert "Adds to the change" in said(app)
+    revenue, buyers = (chart.proto for chart in app.get("vega_lite_chart")[:2])
+    asked = _drawn(revenue, layer=2)["objective"]
+    assert 1 <= len(asked) <= 12
+    assert asked.sum() <= 10**9
+    assert _drawn(buyers, layer=1).is_empty()
+    assert "Objective</span>" in said(app)
+
+
+def _drawn(chart: Any, layer: int) -> pl.DataFrame:
+    """The rows of one layer of a chart as it is sent."""
+    name = json.loads(chart.spec)["layer"][layer]["data"]["name"]
+    sent = {part.name: part.data.data for part in chart.datasets}
+    return pl.read_ipc_stream(sent[name])
 
 
 @pytest.mark.parametrize(
