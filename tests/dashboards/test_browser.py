@@ -204,8 +204,7 @@ def test_a_cell_of_the_rfm_map_becomes_a_saved_segment(
     page.get_by_role("button", name="Make a segment of it").click()
     expect(page.locator("h1")).to_have_text("New segment")
     expect(page.locator(".co-big").last).to_have_text(there)
-    page.get_by_label("Name", exact=True).fill("To win back")
-    page.get_by_label("Name", exact=True).press("Enter")
+    _name_it(page, "To win back")
     page.get_by_role("button", name="Save the segment").click()
     expect(page.locator("h1")).to_have_text("To win back")
     expect(page.locator(".co-big").last).to_have_text(there)
@@ -246,8 +245,7 @@ def test_a_nested_segment_is_built_from_nothing_saved_and_exported(
     expect(page.locator(".co-sentence", has_text="ordered at least 2 times")).to_have_count(0)
     page.get_by_role("button", name="Redo").click()
     expect(page.locator(".co-sentence", has_text="ordered at least 2 times")).to_be_visible()
-    page.get_by_label("Name", exact=True).fill("Recent and good")
-    page.get_by_label("Name", exact=True).press("Enter")
+    _name_it(page, "Recent and good")
     page.get_by_role("button", name="Save the segment").click()
     expect(page.locator("h1")).to_have_text("Recent and good")
     expect(page.locator(".co-big").last).to_have_text(str(count))
@@ -318,3 +316,11 @@ def test_hostile_names_do_nothing(browser: Browser, hostile: Workspace) -> None:
     page.context.close()
     process.terminate()
     process.wait(10)
+
+
+def _name_it(page: Page, name: str) -> None:
+    """Name the segment that is being made, once the page has ended drawing."""
+    field = page.get_by_label("Name", exact=True)
+    expect(field).to_have_count(1)
+    field.fill(name)
+    field.press("Enter")

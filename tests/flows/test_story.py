@@ -108,12 +108,14 @@ def test_running_again_changes_nothing(shop):
     assert again.stations[-1].messages == ("nothing is new: v1 stays",)
 
 
+@pytest.mark.full  # daily after a delivery, in test_incremental
 def test_a_full_refresh_gives_the_same_hashes(shop):
     workspace, report = shop
     again = run(workspace, full_refresh=True)
     assert published_hashes(again.version) == published_hashes(report.version)
 
 
+@pytest.mark.full  # daily of the models alone, in tests/dbt/test_builds
 def test_deliveries_in_another_order_give_the_same_hashes(shop, tmp_path):
     _, report = shop
     header, *orders = ORDERS.splitlines(keepends=True)
