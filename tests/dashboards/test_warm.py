@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import streamlit as st
 from streamlit.runtime import Runtime
 from streamlit.starlette import App
 
@@ -21,7 +22,7 @@ PATIENCE = 120.0
 
 @pytest.fixture
 def asked(served: Workspace, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the pages ask of the version, from here on; no server has run before."""
+    """What the pages ask of the version from here on; nothing ran or was kept before."""
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(served.root))
     monkeypatch.setattr(Runtime, "_instance", None)
     asked: list[str] = []
@@ -32,6 +33,7 @@ def asked(served: Workspace, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return rows(cursor, sql, *parameters)
 
     monkeypatch.setattr(queries.Cursor, "rows", noted)
+    st.cache_data.clear()
     return asked
 
 
