@@ -38,10 +38,10 @@ ifneq ($(SERVE),0)
 endif
 
 test: setup ## Run the tests (under 15 minutes on 2 cores)
-	$(BIN)/pytest -m "not full" -n 2 --dist loadfile --no-loadscope-reorder --durations=20
+	$(BIN)/pytest -m "not full" -n 2 --dist loadfile --durations=20
 
 test-full: setup ## Run all tests, the full real data sets too
-	$(BIN)/pytest -m "" -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m "" -n 2 --dist loadfile
 
 test-faults: setup ## Kill, fill the disk and break writes at three moments of every station (half an hour)
 	$(BIN)/pytest -m "" -n 2 tests/faults
