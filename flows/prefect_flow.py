@@ -34,9 +34,6 @@ FLOW_NAME = "cohorte-run"
 SERVER_SECONDS = 300
 INGEST_RETRIES = 2
 INGEST_PAUSES_SECONDS = [30.0, 120.0]
-INGEST_TAG = "cohorte-ingest"
-"""For a limit on how many workspaces of a server read their sources at once. No other task has a
-tag: Prefect asks its server for a slot of it, which may take seconds."""
 
 SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -123,7 +120,6 @@ def _tasks_of(context: RunContext) -> Callable[..., StationResult]:
         @task(
             name=name,
             task_run_name=name,
-            tags=[INGEST_TAG] if name == "ingest" else None,
             cache_policy=NO_CACHE,
             persist_result=False,
             timeout_seconds=seconds,

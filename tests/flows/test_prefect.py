@@ -41,13 +41,11 @@ def test_a_run_is_a_flow_whose_tasks_are_the_stations(tmp_path):
         results = database.execute("select count(*) from artifact where type = 'result'")
         stored = results.fetchall()
         tables = database.execute("select count(*) from artifact where type = 'table'").fetchall()
-        tagged = database.execute("select name, tags from task_run where tags <> '[]'").fetchall()
     assert flows == [(report["run_id"], "COMPLETED")]
     assert sorted(tasks) == sorted(
         (station["station"], "COMPLETED") for station in report["stations"]
     )
     assert tables == [(len(report["stations"]),)]
-    assert tagged == [("ingest", '["cohorte-ingest"]')]
     assert stored == [(0,)]
 
 
