@@ -8,10 +8,9 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from cohorte.contracts import contracts
-from cohorte.errors import SettingsError
 from cohorte.said import said
 from cohorte.settings import CurrencyCode, Declared, Name, Timing, checked_time_zone
-from cohorte.yamlfile import read_yaml
+from cohorte.yamlfile import check_file_name, read_yaml
 
 Transform = Literal["lower", "upper", "trim", "digits", "integer"]
 Mode = Literal["append", "upsert", "snapshot"]
@@ -320,12 +319,7 @@ class Source(Declared):
 def read_source(path: Path) -> Source:
     """One source; SettingsError naming file, line, key and remedy when it does not read."""
     source = read_yaml(path, Source)
-    if source.source != path.stem:
-        raise SettingsError(
-            f'source is "{source.source}" in a file named {path.name}',
-            where=f"{path} key source",
-            remedy=f"rename the file to {source.source}.yml",
-        )
+    check_file_name(path, "source", source.source)
     return source
 
 

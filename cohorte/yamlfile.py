@@ -147,6 +147,16 @@ def _settings_error(error: ValidationError, root: yaml.Node | None, where: str) 
     return SettingsError(message, where=_at(where, line), remedy=remedy)
 
 
+def check_file_name(path: Path, key: str, name: str) -> None:
+    """A file is named as its ``key`` names what it holds; else SettingsError."""
+    if name != path.stem:
+        raise SettingsError(
+            said('{key} is "{name}" in a file named {file}', key=key, name=name, file=path.name),
+            where=said("{file} key {key}", file=path, key=key),
+            remedy=said("rename the file to {name}.yml", name=name),
+        )
+
+
 def mistake_said(mistake: Any) -> str:
     """What is wrong, in the words of the validator or of pydantic; one of its ``errors()``."""
     context = mistake.get("ctx", {})

@@ -79,9 +79,9 @@ def part_of_target(
 
     None for a ratio or a stock, unless the days are the whole period: it has no parts.
     """
-    if part == period:
-        return target
-    return target * _portion(period, part, figure) if kpi(kpi_id).additive else None
+    if part != period and not kpi(kpi_id).additive:
+        return None
+    return target * _portion(period, part, figure)
 
 
 def _portion(period: Period, part: Period, figure: Callable[[Period], Decimal | None]) -> Decimal:

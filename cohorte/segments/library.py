@@ -15,14 +15,14 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from cohorte.errors import NotFoundError, SettingsError
+from cohorte.errors import NotFoundError
 from cohorte.i18n import Language, language_of
 from cohorte.said import said
 from cohorte.segments.population import Population
 from cohorte.segments.rules import Node, Rule, parse_rule, references, rule_json
 from cohorte.store import Store, StoredSegment
 from cohorte.workspace import Workspace
-from cohorte.yamlfile import read_yaml
+from cohorte.yamlfile import check_file_name, read_yaml
 
 Tag = Annotated[str, Field(min_length=1, max_length=40)]
 
@@ -97,16 +97,7 @@ def file_segments(folder: Path) -> list[Segment]:
     segments = []
     for path in sorted(folder.glob("*.yml")):
         stated = read_yaml(path, SegmentFile)
-        if stated.segment != path.stem:
-            raise SettingsError(
-                said(
-                    'segment is "{name}" in a file named {file}',
-                    name=stated.segment,
-                    file=path.name,
-                ),
-                where=said("{file} key {key}", file=path, key="segment"),
-                remedy=said("rename the file to {name}.yml", name=stated.segment),
-            )
+        check_file_name(path, "segment", stated.segment)
         segments.append(
             Segment(
                 segment_id=stated.segment,

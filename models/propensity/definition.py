@@ -29,7 +29,7 @@ from cohorte.said import said
 from cohorte.segments import EVERYONE, Node, expand, leaves, rule_json
 from cohorte.segments.rules import Rule
 from cohorte.settings import Declared
-from cohorte.yamlfile import read_yaml
+from cohorte.yamlfile import check_file_name, read_yaml
 
 __all__ = [
     "FOLDER",
@@ -100,16 +100,7 @@ def read_propensities(root: Path) -> list[Propensity]:
     found = []
     for path in sorted((root / FOLDER).glob("*.yml")):
         stated = read_yaml(path, Propensity)
-        if stated.propensity != path.stem:
-            raise SettingsError(
-                said(
-                    'propensity is "{name}" in a file named {file}',
-                    name=stated.propensity,
-                    file=path.name,
-                ),
-                where=said("{file} key {key}", file=path, key="propensity"),
-                remedy=said("rename the file to {name}.yml", name=stated.propensity),
-            )
+        check_file_name(path, "propensity", stated.propensity)
         found.append(stated)
     return found
 
