@@ -60,7 +60,9 @@ ExactKey = Literal["person_id", "external_id", "loyalty_number", "email", "phone
 class IdentityGates(Declared):
     """What stops a run whose data changed identity wildly; the served version stays.
 
-    Shares are of the customers of the last run, and hold from ``min_customers`` of them. When the
+    Shares are of the customers of the last run, and hold from ``min_customers`` of them: those
+    merged into others or gone (``max_retired_share``), and those that known customers would be
+    taken apart into (``max_customers_change``); customers of new records are growth. When the
     settings of identity or the trained model changed too, the change is taken as meant.
     """
 

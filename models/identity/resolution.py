@@ -612,7 +612,10 @@ def check_gates(
     *,
     is_scoped: bool = False,
 ) -> None:
-    """Raise GateError when the ids about to be given change more than the gates allow."""
+    """Raise GateError when the ids about to be given change more than the gates allow.
+
+    Customers of new records alone, and those whose records came back, are growth, not a change.
+    """
     before = con.execute(
         f"select count(*) from {catalog}.customer_ids where retired_at is null"
     ).fetchall()[0][0]
@@ -623,11 +626,11 @@ def check_gates(
         if is_scoped
         else ""
     )
-    after, largest = con.execute(f"""
-        select count(*), coalesce(max(records), 0) from (
+    largest = con.execute(f"""
+        select coalesce(max(records), 0) from (
             select count(*) as records from identity_clusters group by cluster
             {others})
-    """).fetchall()[0]
+    """).fetchall()[0][0]
     wrong = []
     if largest > gates.max_records_of_customer:
         wrong.append(
@@ -649,13 +652,19 @@ def check_gates(
                     share=gates.max_retired_share,
                 )
             )
-        if abs(after - before) > gates.max_customers_change * before:
+        unmerged = con.execute(f"""
+            select count(*) from identity_assigned
+            join {catalog}.customer_ids using (customer_id)
+            where origin = 'revived' and merged_into is not null
+        """).fetchall()[0][0]
+        apart = changes.split_off + unmerged
+        if apart > gates.max_customers_change * before:
             wrong.append(
                 said(
-                    "{before:,} customers would become {after:,}"
-                    " (a change of {share:.1%} is allowed)",
+                    "{before:,} customers would be taken apart into {apart:,} more"
+                    " ({share:.1%} are allowed)",
                     before=before,
-                    after=after,
+                    apart=apart,
                     share=gates.max_customers_change,
                 )
             )

@@ -398,6 +398,34 @@ def test_data_that_change_identity_wildly_stop_the_pass_and_no_id_changes(tmp_pa
     assert company.resolve(limits=FullLimits()).customers == 1
 
 
+def test_customers_taken_apart_stop_the_pass_and_new_records_do_not(tmp_path: Path) -> None:
+    company = Company(tmp_path)
+    people = [
+        person(
+            f"{source}{n}", first_name_key="ann", last_name_key=f"smith{n}", email_key=f"p{n}@a.fr"
+        )
+        for n in range(10)
+        for source in "ab"
+    ]
+    gates = FullLimits(gates=IdentityGates(min_customers=5))
+    company.stage(people)
+    assert company.resolve(limits=gates).customers == 10
+    others = [person(f"c{n}", first_name_key="bob", email_key=f"q{n}@a.fr") for n in range(40)]
+    company.stage(people + others)
+    assert company.resolve(limits=gates).customers == 50
+    company.stage(people[:10] + others)
+    company.resolve(limits=FullLimits(gates=None))
+    company.stage(people + others)
+    assert company.resolve(limits=gates).customers == 50
+
+    company.stage(people)
+    company.resolve(limits=FullLimits(gates=None))
+    apart = [record | {"email_key": None} for record in people]
+    company.stage(apart)
+    with pytest.raises(GateError, match="10 customers would be taken apart into 10 more"):
+        company.resolve(limits=gates)
+
+
 def test_a_customer_of_too_many_records_stops_the_pass(tmp_path: Path) -> None:
     company = Company(tmp_path)
     company.stage([person(str(n), email_key="p@a.fr") for n in range(12)])
