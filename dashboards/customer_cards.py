@@ -11,14 +11,13 @@ from cohorte.clock import now
 from cohorte.kpis import add_months
 from dashboards import charts, identities, person, queries, theme, vocabulary
 from dashboards.charts import Line
-from dashboards.components import Column, card, draw, note, pill, plot, table
+from dashboards.components import card, draw, note, pill, plot
 from dashboards.language import Words
-from dashboards.markup import Html, div, join, span, tag
+from dashboards.markup import Html, div, span, tag
 from dashboards.queries import Row
 from dashboards.vocabulary import named
 
 QUARTERS = 12
-SUGGESTIONS = 4
 NOTE_LENGTH = 2000
 
 
@@ -54,40 +53,6 @@ def course(customer_id: str, _: Words) -> None:
                 height=150,
             ),
             title,
-        )
-
-
-def suggestions(customer_id: str, _: Words) -> None:
-    """What others buy together with what they bought, and they did not buy yet."""
-    found = queries.suggestions(customer_id, SUGGESTIONS)
-    if not found:
-        return
-    title = _("{product} goes with what they bought", product=found[0]["product_name"])
-    with card(
-        "suggestions",
-        title,
-        _("Products that meet theirs in one order more often than chance would have it"),
-    ):
-        draw(
-            table(
-                [
-                    Column(_("Not bought yet")),
-                    Column(_("Goes with"), "wide", named=True),
-                    Column(_("Times chance"), "num first"),
-                ],
-                [
-                    [
-                        join(
-                            span(row["product_name"], cls="main"),
-                            span(row["category"], cls="sub") if row["category"] else None,
-                        ),
-                        row["because"] or "–",
-                        f"×\u202f{_.number(row['lift'], 1)}",
-                    ]
-                    for row in found
-                ],
-                title,
-            )
         )
 
 

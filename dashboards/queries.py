@@ -984,51 +984,6 @@ def product_pairs(cursor: Cursor, product_id: str | None, limit: int) -> list[Ro
 
 
 @published
-def suggestions(cursor: Cursor, customer_id: str, limit: int) -> list[Row]:
-    """Products not bought by a customer that others put into one order with what they bought."""
-    return cursor.rows(
-        """
-        with bought as materialized (
-            select source, coalesce(product_id, product_name) as product_id,
-                max(product_name) as product_name
-            from order_lines
-            where customer_id = $id and quantity > 0 and status not in ('cancelled', 'returned')
-            group by all
-        ),
-        pairs as (
-            select source, product_id, other_product_id, orders_count, lift from product_pairs
-            union all
-            select source, other_product_id, product_id, orders_count, lift from product_pairs
-        ),
-        suggested as (
-            select
-                pairs.source, pairs.other_product_id as product_id,
-                arg_max(bought.product_name, lift * sqrt(orders_count)) as because,
-                arg_max(lift, lift * sqrt(orders_count)) as lift,
-                max(lift * sqrt(orders_count)) as strength
-            from pairs join bought using (source, product_id)
-            where lift > 1 and not exists (
-                from bought as own
-                where own.source = pairs.source and own.product_id = pairs.other_product_id
-            )
-            group by all
-        ),
-        names as (
-            select source, product_id, max(product_name) as product_name, max(category) as category
-            from product_months
-            where (source, product_id) in (select (source, product_id) from suggested)
-            group by all
-        )
-        select suggested.* exclude (strength), category,
-            coalesce(names.product_name, product_id) as product_name
-        from suggested left join names using (source, product_id)
-        order by strength desc, source, product_id limit $limit
-        """,
-        {"id": customer_id, "limit": limit},
-    )
-
-
-@published
 def first_products(cursor: Cursor, at_least: int) -> list[Row]:
     """Products of first orders with enough buyers, by how many of them ordered again."""
     return cursor.rows(

@@ -148,22 +148,30 @@ def person_scores(cursor: Cursor, customer_id: str) -> list[Row]:
 
 @published
 def person_suggestions(cursor: Cursor, customer_id: str) -> list[Row]:
-    """Products suggested to a customer, by kind and place; none in versions without them."""
+    """Products suggested to a customer, by kind and place, and what they bought that speaks for
+    each; none in versions without them."""
     there = cursor.value(
         "select count(*) from duckdb_columns()"
-        " where table_name = 'product_suggestions' and column_name = 'source'"
+        " where table_name = 'product_suggestions' and column_name = 'because_product_id'"
     )
     if not there:
         return []
     return cursor.rows(
         """
+        with names as (
+            select source, product_id, any_value(product_name) as product_name
+            from products group by all
+        )
         select suggested.kind, suggested.place, suggested.product_id,
-            coalesce(any_value(products.product_name), suggested.product_id) as product_name
+            coalesce(product.product_name, suggested.product_id) as product_name,
+            coalesce(because.product_name, suggested.because_product_id) as because
         from product_suggestions as suggested
-        left join products
-            on suggested.source = products.source and suggested.product_id = products.product_id
+        left join names as product
+            on suggested.source = product.source and suggested.product_id = product.product_id
+        left join names as because
+            on suggested.because_source = because.source
+            and suggested.because_product_id = because.product_id
         where suggested.customer_id = ?
-        group by suggested.kind, suggested.place, suggested.source, suggested.product_id
         order by suggested.kind, suggested.place
         """,
         [customer_id],

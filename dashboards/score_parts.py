@@ -44,9 +44,16 @@ def person_scores(customer_id: str, _: Words) -> None:
         told = [] if coming is None else [_next_order(coming, _)]
         draw(tag("ul", told + [_score(row, titles, _) for row in found], cls="co-list"))
         for kind, label in (("again", _("Buys again")), ("new", _("Might like"))):
-            names = [row["product_name"] for row in suggested if row["kind"] == kind]
-            if names:
-                draw(div(tag("b", label), " ", span(_.list(names[:3]), cls="sub")))
+            named = [_suggested(row, _) for row in suggested if row["kind"] == kind]
+            if named:
+                draw(div(tag("b", label), " ", span(_.list(named[:3]), cls="sub")))
+
+
+def _suggested(row: queries.Row, _: Words) -> str:
+    """A product with what they bought that it goes with, where that is why."""
+    if row["because"] is None:
+        return str(row["product_name"])
+    return _("{product} (goes with {bought})", product=row["product_name"], bought=row["because"])
 
 
 def person_what_if(customer_id: str, _: Words) -> None:

@@ -69,7 +69,6 @@ def render() -> None:
         customer_cards.course(customer_id, _)
         person_scores(customer_id, _)
         person_what_if(customer_id, _)
-        customer_cards.suggestions(customer_id, _)
         _leads(customer_id, _)
         customer_cards.service(customer_id, _)
         _orders(customer_id, person, _)

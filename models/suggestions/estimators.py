@@ -147,6 +147,24 @@ class EaseScorer(_WeightScorer):
         scores[:, self.products_] = (bought[:, self.products_] @ self.weights_).todense()
         return scores
 
+    def strongest_links(self, X: Any, products: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:  # noqa: N803
+        """Of what each row bought, what speaks most for that row's product; -1 where nothing does.
+
+        Ties go to the first column.
+        """
+        check_is_fitted(self)
+        bought = _binary(self._purchases(X, reset=False))
+        place = np.full(bought.shape[1], -1)
+        place[self.products_] = np.arange(len(self.products_))
+        found = np.full(bought.shape[0], -1, dtype=np.intp)
+        entered = np.flatnonzero(place[products] >= 0)
+        towards = sparse.csr_matrix(self.weights_.T)[place[products[entered]]]
+        links = bought[entered][:, self.products_].multiply(towards).tocoo()
+        best = np.lexsort((-links.col, links.data, links.row))
+        best = best[links.data[best] > 0]
+        found[entered[links.row[best]]] = self.products_[links.col[best]]
+        return found
+
 
 class FactorScorer(_PurchaseScorer):
     """Implicit factorisation: purchases projected on the strongest directions that they share.

@@ -302,9 +302,10 @@ def suggest_products(
 ) -> SuggestionReport:
     """Write ``scores.product_suggestions``: the best ``size`` to buy again, and new ones.
 
-    Products that are not sold any more (``is_active``) are left out, and so are those not in
-    ``allowed`` where it is given, by source and id: what is in stock. ``prefer_margin`` raises the
-    score of a product by that share of its margin rate.
+    A new one that was learned from links names, as ``because_product_id``, what the customer bought
+    that speaks most for it. Products that are not sold any more (``is_active``) are left out, and
+    so are those not in ``allowed`` where it is given, by source and id: what is in stock.
+    ``prefer_margin`` raises the score of a product by that share of its margin rate.
     """
     served = registry.usable(ESTIMATOR_NAME, _opened)
     _create(con)
@@ -324,8 +325,11 @@ def suggest_products(
             fresh = learned.popular.transform(part)
         fresh = fresh * factor
         fresh[part.nonzero()] = 0.0
-        for kind, scores in (("again", again), ("new", fresh)):
-            total += _write(con, purchases, rows, kind, scores, size, as_of, version)
+        links = learned.links if facts["outcome"] == "learned" else None
+        for kind, scores, reasons in (("again", again, None), ("new", fresh, links)):
+            best = _best(purchases, rows, scores, size, part, reasons)
+            _write(con, best, kind, as_of, version)
+            total += best.height
     verdict = _verdict(facts["outcome"], facts["evaluation"], "en")
     return SuggestionReport("scored", verdict, len(purchases.customers), total, version)
 
@@ -372,7 +376,8 @@ def _create(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(f"""
         create or replace table {TABLE} (
             customer_id varchar, kind varchar, place integer, source varchar, product_id varchar,
-            score double, as_of date, estimator_version varchar
+            score double, as_of date, estimator_version varchar,
+            because_source varchar, because_product_id varchar
         )
     """)
 
@@ -381,16 +386,13 @@ def keep_suggestions(con: duckdb.DuckDBPyConnection, before: str) -> int:
     """Where none were made anew, those of an earlier version stay, with the day they are of.
 
     ``before`` is a table like ``scores.product_suggestions``; rows of customers and products that
-    are no longer there go. Their number; 0 where the table is of another shape.
+    are no longer there go. Their number; 0 where the table does not tell sources apart.
     """
     _create(con)
-    columns = [
-        name for (name,) in con.sql(f"select column_name from (describe {TABLE})").fetchall()
-    ]
-    there = con.sql(f"select column_name from (describe {before})").fetchall()
-    if [name for (name,) in there] == columns:
+    columns = con.sql(f"select column_name from (describe {before})").fetchall()
+    if ("source",) in columns:
         con.execute(f"""
-            insert into {TABLE} select * from {before} as kept
+            insert into {TABLE} by name select * from {before} as kept
             where kept.customer_id in (select customer_id from marts.customers)
                 and (kept.source, kept.product_id)
                 in (select (source, product_id) from marts.products)
@@ -399,36 +401,49 @@ def keep_suggestions(con: duckdb.DuckDBPyConnection, before: str) -> int:
     return int(count)
 
 
-def _write(
-    con: duckdb.DuckDBPyConnection,
+def _best(
     purchases: Purchases,
     rows: npt.NDArray[np.intp],
-    kind: str,
     scores: FloatArray,
     size: int,
-    as_of: date,
-    version: str,
-) -> int:
+    bought: sparse.csr_matrix,
+    reasons: EaseScorer | None,
+) -> pl.DataFrame:
+    """The products with the best scores of each customer, each with the purchase it comes from."""
     best = top_products(scores, size)
     at, place = np.nonzero(best >= 0)
     columns = best[at, place]
-    frame = pl.DataFrame(
+    because = (
+        np.full(len(at), -1) if reasons is None else reasons.strongest_links(bought[at], columns)
+    )
+    products = np.asarray([*purchases.products, None], dtype=object)
+    return pl.DataFrame(
         {
             "customer_id": np.asarray(purchases.customers, dtype=object)[rows[at]].tolist(),
             "place": (place + 1).astype(np.int32),
-            "key": np.asarray(purchases.products, dtype=object)[columns].tolist(),
+            "key": products[columns].tolist(),
             "score": np.round(scores[at, columns], 6),
+            "because": products[because].tolist(),
         },
-        schema_overrides={"customer_id": pl.String, "key": pl.String},
+        schema_overrides={"customer_id": pl.String, "key": pl.String, "because": pl.String},
     )
-    con.register("_suggested", frame.to_arrow())
+
+
+def _write(
+    con: duckdb.DuckDBPyConnection, best: pl.DataFrame, kind: str, as_of: date, version: str
+) -> None:
+    con.register("_suggested", best.to_arrow())
     con.execute(
-        f"insert into {TABLE} select customer_id, ?, place, split_part(key, ':', 1),"
-        " substr(key, strpos(key, ':') + 1), score, ?, ? from _suggested",
+        f"insert into {TABLE} select customer_id, ?, place, {_parts('key')}, score, ?, ?,"
+        f" {_parts('because')} from _suggested",
         [kind, as_of, version],
     )
     con.unregister("_suggested")
-    return frame.height
+
+
+def _parts(key: str) -> str:
+    """The source and the id of a product's key, in SQL."""
+    return f"split_part({key}, ':', 1), substr({key}, strpos({key}, ':') + 1)"
 
 
 _VERDICTS = {

@@ -102,6 +102,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             "opportunity_stages": ("stage",),
             "tickets": ("category", "channel", "priority"),
             "surveys": ("comment",),
+            "products": ("product_name", "category"),
             "product_months": ("product_name", "category"),
             "first_products": ("product_name", "category"),
             "source_quality": ("source",),

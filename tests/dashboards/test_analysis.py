@@ -128,42 +128,6 @@ def test_the_people_around_a_town_are_those_within_reach(
     assert "Lyon" not in str(component_data(app, "nearby")["rows"])
 
 
-def test_what_is_suggested_goes_with_what_they_bought_and_is_new_to_them(
-    screen: RunScreen, served: Workspace
-) -> None:
-    bought: dict[str, set[object]] = {}
-    for customer, product in rows(
-        served,
-        "select customer_id, (source, product_id) from order_lines where quantity > 0"
-        " and status not in ('cancelled', 'returned') and customer_id is not null",
-    ):
-        bought.setdefault(str(customer), set()).add(product)
-    names = dict(
-        rows(served, "select (source, product_id), max(product_name) from order_lines group by 1")
-    )
-    pairs = rows(
-        served,
-        "select (source, product_id), (source, other_product_id), lift, lift * sqrt(orders_count)"
-        " from product_pairs",
-    )
-    strongest: dict[str, dict[object, tuple[float, float]]] = {}
-    for one, other, lift, strength in pairs:
-        for had, new in ((one, other), (other, one)):
-            for customer, own in bought.items():
-                if had in own and new not in own and float(str(lift)) > 1:
-                    told = strongest.setdefault(customer, {})
-                    told[new] = max(
-                        told.get(new, (0.0, 0.0)), (float(str(strength)), float(str(lift)))
-                    )
-    customer, told = max(strongest.items(), key=lambda item: len(item[1]))
-    best = max(told, key=lambda product: told[product])
-    app = screen("customer", lang="en", id=customer)
-    assert f"{names[best]} goes with what they bought" in said(app)
-    assert f"×\u202f{told[best][1]:.1f}" in said(app)
-    nobody = next(customer for customer in bought if customer not in strongest)
-    assert "goes with what they bought" not in said(screen("customer", lang="en", id=nobody))
-
-
 @pytest.fixture
 def company(served: Workspace, tmp_path: Path) -> Workspace:
     """A copy whose store may be written to."""

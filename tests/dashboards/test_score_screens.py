@@ -78,6 +78,30 @@ def test_the_page_of_a_customer_tells_the_next_order(screen: RunScreen, served: 
     assert "Four in five such customers order between" in said(app)
 
 
+def test_what_is_suggested_names_the_purchase_that_it_comes_from(
+    screen: RunScreen, served: Workspace
+) -> None:
+    _info, con = open_served(served)
+    with con:
+        names = dict(con.sql("select product_id, product_name from products").fetchall())
+        found = con.sql(
+            "select customer_id, product_id, because_product_id from product_suggestions"
+            " where kind = 'new' and place <= 3 order by customer_id, place"
+        ).fetchall()
+    lists: dict[str, list[str]] = {}
+    for customer, product, because in found:
+        reason = f" (goes with {names[because]})" if because else ""
+        lists.setdefault(customer, []).append(names[product] + reason)
+    customer, told = next(
+        (customer, told)
+        for customer, told in lists.items()
+        if 0 < sum("goes with" in each for each in told) < len(told)
+    )
+    app = screen("customer", lang="en", id=customer)
+    assert f'<b>Might like</b> <span class="sub">{", ".join(told[:-1])}' in said(app)
+    assert told[-1] in said(app)
+
+
 def test_the_page_of_scores_says_when_customers_are_expected(
     screen: RunScreen, served: Workspace
 ) -> None:

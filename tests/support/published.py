@@ -188,6 +188,9 @@ TABLES: dict[str, str] = {
         estimator_version VARCHAR""",
     "customer_clusters": """customer_id VARCHAR, cluster VARCHAR, as_of DATE,
         estimator_version VARCHAR""",
+    "product_suggestions": """customer_id VARCHAR, kind VARCHAR, place INTEGER, source VARCHAR,
+        product_id VARCHAR, score DOUBLE, as_of DATE, estimator_version VARCHAR,
+        because_source VARCHAR, because_product_id VARCHAR""",
     "kpi_daily": "kpi_date DATE, kpi_id VARCHAR, source VARCHAR, value DECIMAL(38,4)",
     "kpi_monthly": f"""month DATE, net_revenue {_MONEY}, orders BIGINT, active_customers BIGINT,
         new_customers BIGINT, returning_customers BIGINT, average_order_value {_MONEY}""",
@@ -1552,6 +1555,27 @@ _DERIVED = [
         customer_id, as_of, if(pace < 200, as_of + pace, null), as_of + pace // 4,
         if(pace < 100, as_of + 3 * pace, null), 0.6, favourite_category, 'rhythm-000000000000'
     from paced
+    """,
+    """
+    insert into product_suggestions
+    with bought as (
+        select customer_id, source, arg_max(product_id, (quantity, product_id)) as product_id
+        from order_lines where customer_id is not null and status = 'completed' group by all
+    )
+    select customer_id, 'again', 1, source, product_id, 1.0, $as_of::date, 'learned', null, null
+    from bought
+    union all
+    select
+        customer_id, 'new',
+        row_number() over (partition by customer_id order by product.product_id),
+        product.source, product.product_id, 0.5, $as_of::date, 'learned',
+        if(product.product_id > bought.product_id, bought.source, null),
+        if(product.product_id > bought.product_id, bought.product_id, null)
+    from bought inner join products as product using (source)
+    where abs(hash(product.product_id) % 3) = 0 and not exists (
+        select 1 from order_lines as own
+        where own.customer_id = bought.customer_id and own.product_id = product.product_id
+    )
     """,
     """
     insert into clusters

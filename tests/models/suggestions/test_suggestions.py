@@ -66,6 +66,20 @@ def test_only_the_strongest_links_are_kept() -> None:
     assert np.abs(few).max(axis=1) == pytest.approx(np.abs(full).max(axis=1))
 
 
+def test_what_speaks_most_for_a_product_is_the_strongest_link_from_what_was_bought() -> None:
+    learned = EaseScorer()
+    learned.products_ = np.array([0, 2, 3, 4])
+    learned.n_features_in_ = 5
+    learned.weights_ = sparse.csr_matrix(
+        np.array([[0, 0.2, 0.4, 0], [0, 0, 0.5, 0], [0.1, 0.1, 0, 0], [0, -0.3, -0.1, 0]])
+    )
+    bought = sparse.csr_matrix(
+        np.array([[1, 0, 2, 0, 1], [1, 0, 2, 0, 1], [0, 1, 0, 0, 1], [1, 0, 0, 0, 0]])
+    )
+    reasons = learned.strongest_links(bought, np.array([3, 2, 3, 1]))
+    assert reasons.tolist() == [2, 0, -1, -1]
+
+
 def test_lists_are_judged_by_hand_computed_figures() -> None:
     later = sparse.csr_matrix(np.array([[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0]]))
     lists = np.array([[0, 3], [1, 2], [2, 1]])
@@ -145,6 +159,15 @@ def test_tastes_are_learned_and_served(con: duckdb.DuckDBPyConnection, tmp_path:
     bought = con.sql("select customer_id, product_id from marts.order_lines").pl()
     new = rows.filter(pl.col("kind") == "new")
     assert new.join(bought, on=["customer_id", "product_id"]).height == 0
+    reasons = new.drop_nulls("because_product_id")
+    assert reasons.height > 0.5 * new.height
+    own = reasons.join(
+        bought,
+        left_on=["customer_id", "because_product_id"],
+        right_on=["customer_id", "product_id"],
+    )
+    assert own.unique().height == reasons.height, "told by what the customer bought"
+    assert rows.filter(pl.col("kind") == "again")["because_product_id"].is_null().all()
     assert "P00" not in set(rows["product_id"])
     assert rows.group_by("customer_id", "kind").len()["len"].max() <= 5
     assert set(rows["estimator_version"]) == {trained.estimator_version}
@@ -188,6 +211,8 @@ def test_what_was_suggested_stays_until_it_is_made_anew(
     gone = "customer_id = (select min(customer_id) from kept) or product_id = 'P03'"
     [(expected,)] = con.sql(f"select count(*) from kept where not ({gone})").fetchall()
     assert 0 < keep_suggestions(con, "kept") == expected
+    con.execute("alter table kept drop column because_product_id")
+    assert keep_suggestions(con, "kept") == expected, "of a version that told no reasons"
     con.execute("alter table kept drop column source")
     assert keep_suggestions(con, "kept") == 0, "of a version that did not know sources"
 
