@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 
@@ -29,23 +29,25 @@ def standing_of(target: Target, as_of: date) -> Progress:
     return progress(target.kpi_id, target.target_value, period, as_of, figure)
 
 
-def asked_of_months(kpi_id: str, months: Sequence[date]) -> list[float | None]:
+def asked_of_months(
+    kpi_id: str, months: Sequence[date], targets: Iterable[Target]
+) -> list[float | None]:
     """What the whole company's objectives ask of each month; of several the shortest counts."""
 
     def figure(period: Period) -> Decimal | None:
         return queries.kpi_figures((kpi_id,), period)[kpi_id].value
 
-    targets = [
+    of_company = [
         (Period(target.start_date, target.end_date), target.target_value)
-        for target in queries.store().list_targets(kpi_id)
-        if not target.scope
+        for target in targets
+        if target.kpi_id == kpi_id and not target.scope
     ]
-    targets.sort(key=lambda target: target[0].days)
+    of_company.sort(key=lambda target: target[0].days)
     asked: list[float | None] = []
     for month in map(month_of, months):
         parts = (
             part_of_target(kpi_id, value, period, month, figure)
-            for period, value in targets
+            for period, value in of_company
             if period.start <= month.start and month.end <= period.end
         )
         part = next((part for part in parts if part is not None), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -92,8 +93,10 @@ def render() -> None:
     a_year = period.year_before()
     last_year = queries.kpi_figures(chosen_kpis, a_year) if first <= a_year.start else {}
     insight(findings.main_finding(found, _(periods.LABELS[key]), comparable, _))
-    _alerts(served.as_of, _)
-    goals = _goals(served.as_of)
+    targets = queries.store().list_targets()
+    running = _running(targets, served.as_of)
+    _alerts(running, served.as_of, _)
+    goals = _goals(running)
     figures(
         [
             _figure(known[k], found[k], last_year.get(k), goals.get(k), key, period, comparable, _)
@@ -107,21 +110,21 @@ def render() -> None:
     frame = findings.monthly(queries.months(), served.as_of).tail(MONTHS_SHOWN)
     left, right = st.columns(2, gap="small")
     with left, card("revenue", findings.revenue_finding(frame, _), _("Net revenue by month")):
-        asked = _with_objectives(frame, "net_revenue")
+        asked = _with_objectives(frame, "net_revenue", targets)
         items = [(_("This year"), tokens.now), (_("Same month a year before"), tokens.ink, "tick")]
         legend([*items, *_aimed_at(asked, tokens, _)])
         picture(charts.revenue_by_month, asked, _, tokens, says=_("Net revenue by month"))
     with right, card("customers", findings.customers_finding(frame, _), _("Buyers by month")):
-        asked = _with_objectives(frame, "active_customers")
+        asked = _with_objectives(frame, "active_customers", targets)
         items = [(_("Returning"), tokens.now), (_("New"), tokens.second)]
         legend([*items, *_aimed_at(asked, tokens, _)])
         picture(charts.new_and_returning, asked, _, tokens, says=_("Buyers by month"))
     _where_revenue_comes_from(_)
 
 
-def _with_objectives(frame: pl.DataFrame, kpi_id: str) -> pl.DataFrame:
+def _with_objectives(frame: pl.DataFrame, kpi_id: str, targets: Sequence[Target]) -> pl.DataFrame:
     """The months with what objectives ask of each, null where none does."""
-    asked = asked_of_months(kpi_id, frame["month"].to_list())
+    asked = asked_of_months(kpi_id, frame["month"].to_list(), targets)
     return frame.with_columns(pl.Series("objective", asked, dtype=pl.Float64))
 
 
@@ -159,34 +162,40 @@ def _arrange(chosen: tuple[str, ...], _: Words) -> None:
             st.rerun()
 
 
-def _goals(as_of: date) -> dict[str, tuple[Target, Progress]]:
+def _running(targets: Sequence[Target], as_of: date) -> list[tuple[Target, Progress]]:
+    """The objectives of today, and where each stands."""
+    return [
+        (target, standing_of(target, as_of))
+        for target in targets
+        if target.start_date <= as_of < target.end_date and target.kpi_id in catalogue()
+    ]
+
+
+def _goals(running: Sequence[tuple[Target, Progress]]) -> dict[str, tuple[Target, Progress]]:
     """The running objective of each KPI for the whole company; the one that ends first."""
     found: dict[str, tuple[Target, Progress]] = {}
-    for target in sorted(queries.store().list_targets(), key=lambda each: each.end_date):
-        runs = target.start_date <= as_of < target.end_date
-        if runs and not target.scope and target.kpi_id in catalogue():
-            found.setdefault(target.kpi_id, (target, standing_of(target, as_of)))
+    for target, where in sorted(running, key=lambda each: each[0].end_date):
+        if not target.scope:
+            found.setdefault(target.kpi_id, (target, where))
     return found
 
 
-def _alerts(as_of: date, _: Words) -> None:
+def _alerts(running: Sequence[tuple[Target, Progress]], as_of: date, _: Words) -> None:
     """What needs someone: objectives behind, data that do not come."""
     said = []
-    for target in queries.store().list_targets():
-        if target.start_date <= as_of < target.end_date and target.kpi_id in catalogue():
-            where = standing_of(target, as_of)
-            if where.standing == "behind":
-                defined = catalogue()[target.kpi_id]
-                said.append(
-                    _(
-                        "{kpi} ({scope}) is behind its objective: "
-                        "{expected} to expect, {target} aimed at.",
-                        kpi=defined.title(_.code),
-                        scope=scope_name(target.scope, _),
-                        expected=_.figure(where.expected, defined.unit),
-                        target=_.figure(target.target_value, defined.unit),
-                    )
+    for target, where in running:
+        if where.standing == "behind":
+            defined = catalogue()[target.kpi_id]
+            said.append(
+                _(
+                    "{kpi} ({scope}) is behind its objective: "
+                    "{expected} to expect, {target} aimed at.",
+                    kpi=defined.title(_.code),
+                    scope=scope_name(target.scope, _),
+                    expected=_.figure(where.expected, defined.unit),
+                    target=_.figure(target.target_value, defined.unit),
                 )
+            )
     said += [_.told(alert.detail) for alert in queries.store().list_alerts(only_open=True, limit=3)]
     late = queries.kpi_figures(("freshness_hours",), last_days(1, as_of))["freshness_hours"].value
     if late is not None and late > LATE_HOURS:
