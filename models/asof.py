@@ -16,6 +16,7 @@ from datetime import date
 import duckdb
 
 from cohorte.errors import CohorteError, SettingsError
+from cohorte.said import said
 from cohorte.segments import (
     Contactable,
     Node,
@@ -218,9 +219,11 @@ def write_members(population: Population, rule: Node, table: str) -> int:
 def _refuse_what_has_no_past(rule: Node) -> None:
     for leaf in leaves(rule):
         if isinstance(leaf, Contactable) or (isinstance(leaf, Reference) and leaf.change):
-            what = "consents" if isinstance(leaf, Contactable) else "who entered or left"
             raise SettingsError(
-                f"{what} of days past cannot be told", remedy="take that test out of the question"
+                said("consents of days past cannot be told")
+                if isinstance(leaf, Contactable)
+                else said("who entered or left on days past cannot be told"),
+                remedy=said("take that test out of the question"),
             )
         if isinstance(leaf, Top) and leaf.among is not None:
             _refuse_what_has_no_past(leaf.among)

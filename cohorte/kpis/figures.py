@@ -35,6 +35,7 @@ from cohorte.kpis.definitions import (
     kpi,
 )
 from cohorte.kpis.durations import quantile, survival
+from cohorte.said import said
 
 Grain = Literal["day", "week", "month", "quarter", "year"]
 Filters = Mapping[str, Sequence[str | None]]
@@ -55,8 +56,10 @@ class Period:
     def __post_init__(self) -> None:
         if self.end <= self.start:
             raise SettingsError(
-                f"the period from {self.start} to {self.end} holds no day",
-                remedy="choose an end after the start",
+                said(
+                    "the period from {start} to {end} holds no day", start=self.start, end=self.end
+                ),
+                remedy=said("choose an end after the start"),
             )
 
     @property
@@ -258,7 +261,8 @@ def contributions(
     """
     if not is_decomposable(kpi_id):
         raise SettingsError(
-            f"the parts of {kpi_id} do not add up to it", remedy="choose another KPI"
+            said("the parts of {kpi} do not add up to it", kpi=kpi_id),
+            remedy=said("choose another KPI"),
         )
     now = breakdown(con, kpi_id, dimension, period, filters, windows)
     before = breakdown(con, kpi_id, dimension, previous or period.previous(), filters, windows)
@@ -367,7 +371,9 @@ def cohorts(
     SettingsError for a KPI that does not count orders. Raises as `kpi_values` does.
     """
     if not is_followed(kpi_id):
-        raise SettingsError(f"{kpi_id} is not told of cohorts", remedy="choose another KPI")
+        raise SettingsError(
+            said("{kpi} is not told of cohorts", kpi=kpi_id), remedy=said("choose another KPI")
+        )
     filters = filters or {}
     measure = MEASURES[kpi_id].known_by(filters)
     for name in filters:
@@ -508,8 +514,8 @@ def _measure(kpi_id: str, filters: Filters, dimension: str | None) -> Measure:
 def _not_known_by(kpi_id: str, name: str, measure: Measure) -> SettingsError:
     choices = ", ".join(measure.dimensions)
     return SettingsError(
-        f"{kpi_id} is not known by {name}",
-        remedy=f"choose of {choices}" if choices else "take the whole",
+        said("{kpi} is not known by {name}", kpi=kpi_id, name=name),
+        remedy=said("choose of {names}", names=choices) if choices else said("take the whole"),
     )
 
 

@@ -17,6 +17,7 @@ from typing import Literal
 from cohorte.errors import CohorteError, SettingsError
 from cohorte.kpis.definitions import dimensions, kpi
 from cohorte.kpis.figures import Period
+from cohorte.said import said
 
 Standing = Literal["reached", "on_track", "behind", "ahead_of_us", "unknown"]
 
@@ -132,8 +133,10 @@ def filters_of(kpi_id: str, scope: str) -> dict[str, tuple[str, ...]]:
     dimension, _colon, value = scope.partition(":")
     if dimension not in dimensions(kpi_id) or not value:
         raise SettingsError(
-            f'{kpi_id} has no scope "{scope}"',
-            remedy=f"leave it empty, or write {'|'.join(dimensions(kpi_id))}:value",
+            said('{kpi} has no scope "{scope}"', kpi=kpi_id, scope=scope),
+            remedy=said(
+                "leave it empty, or write {names}:value", names="|".join(dimensions(kpi_id))
+            ),
         )
     return {dimension: (value,)}
 
@@ -152,8 +155,8 @@ def read_goals(written: bytes) -> list[Goal]:
     missing = set(COLUMNS) - {"scope"} - set(rows.fieldnames or ())
     if missing:
         raise SettingsError(
-            f"the file has no column {', '.join(sorted(missing))}",
-            remedy=f"give it the columns {', '.join(COLUMNS)}",
+            said("the file has no column {names}", names=", ".join(sorted(missing))),
+            remedy=said("give it the columns {names}", names=", ".join(COLUMNS)),
         )
     goals = []
     for number, row in enumerate(rows, start=2):
@@ -168,9 +171,11 @@ def read_goals(written: bytes) -> list[Goal]:
                 raise InvalidOperation
             goals.append(Goal(kpi_id, Period(start, last + timedelta(days=1)), scope, value))
         except (ValueError, InvalidOperation, CohorteError) as error:
-            reason = error.message if isinstance(error, CohorteError) else "a value does not read"
+            reason = (
+                error.message if isinstance(error, CohorteError) else said("a value does not read")
+            )
             raise SettingsError(
-                f"line {number}: {reason}",
-                remedy="dates as 2026-12-31, numbers as 1250.5; nothing was imported",
+                said("line {number}: {reason}", number=number, reason=reason),
+                remedy=said("dates as 2026-12-31, numbers as 1250.5; nothing was imported"),
             ) from error
     return goals

@@ -20,6 +20,7 @@ from sqlglot import exp
 
 from cohorte.errors import SettingsError
 from cohorte.i18n import Language, language_of
+from cohorte.said import said
 from cohorte.segments.compile import DIALECT, POINT_CHANNEL, column, profile_select
 from cohorte.segments.library import Segment
 from cohorte.segments.population import Population
@@ -104,7 +105,8 @@ def audience(
     """
     if channel not in CHANNELS:
         raise SettingsError(
-            f'there is no channel "{channel}"', remedy=f"choose of {', '.join(CHANNELS)}"
+            said('there is no channel "{channel}"', channel=channel),
+            remedy=said("choose of {names}", names=", ".join(CHANNELS)),
         )
     compiler = population.compiler()
     met = compiler.condition(population.plain(rule))
@@ -272,7 +274,8 @@ def write_xlsx(table: pl.DataFrame, path: Path) -> None:
 
     if table.height >= SHEET_ROWS:
         raise SettingsError(
-            f"{table.height:,} people do not fit on a sheet", remedy="export as csv or parquet"
+            said("{count:,} people do not fit on a sheet", count=table.height),
+            remedy=said("export as csv or parquet"),
         )
     plain = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
     with Workbook(str(path), plain) as book:

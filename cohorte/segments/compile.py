@@ -573,7 +573,8 @@ class Compiler:
         """Who entered or left a segment by a run of the last days."""
         if leaf.change is None or leaf.last_days is None:
             raise SettingsError(
-                f'the reference to "{leaf.segment}" is not resolved', remedy="expand the rule first"
+                said('the reference to "{segment}" is not resolved', segment=leaf.segment),
+                remedy=said("expand the rule first"),
             )
         history = _table(table_of_segments(self.relation, HISTORY), "history")
         select = profile_select([column("customer_number")], self.relation)
@@ -791,7 +792,9 @@ def window(clause: Clause, as_of: date) -> tuple[date | None, date]:
     """
     days = clause.value
     if isinstance(days, bool) or not isinstance(days, int):
-        raise SettingsError(f"{clause.op} takes a number of days", remedy="correct the rule")
+        raise SettingsError(
+            said("{test} takes a number of days", test=clause.op), remedy=said("correct the rule")
+        )
     if clause.op == "within_days":
         return as_of - timedelta(days=days - 1), as_of
     return None, as_of - timedelta(days=days + 1)

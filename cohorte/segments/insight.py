@@ -12,6 +12,7 @@ import polars as pl
 from sqlglot import exp
 
 from cohorte.errors import SettingsError
+from cohorte.said import said
 from cohorte.segments.bitsets import CustomerSet
 from cohorte.segments.catalogue import ProfileField
 from cohorte.segments.compile import Compiler, column, profile_select
@@ -134,8 +135,8 @@ def overlap(population: Population, segments: Mapping[str, Node]) -> Overlap:
     """How up to ten segments overlap; SettingsError for more."""
     if not 1 <= len(segments) <= MOST_OVERLAPPED:
         raise SettingsError(
-            f"{len(segments)} segments cannot be compared at once",
-            remedy=f"choose 1 to {MOST_OVERLAPPED}",
+            said("{count} segments cannot be compared at once", count=len(segments)),
+            remedy=said("choose 1 to {most}", most=MOST_OVERLAPPED),
         )
     sets = {name: customers_meeting(population, rule) for name, rule in segments.items()}
     pattern = np.zeros(total(population), np.uint16)

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 import duckdb
 
 from cohorte.errors import SettingsError
+from cohorte.said import said
 from cohorte.segments.catalogue import ACTIVITIES
 from cohorte.segments.population import Population, total
 from cohorte.segments.rules import Clause
@@ -75,8 +76,8 @@ def population_on(population: Population, day: date, known_by: date | None = Non
     """
     if day > population.as_of:
         raise SettingsError(
-            f"the version served knows nothing after {population.as_of}",
-            remedy="choose an earlier day",
+            said("the version served knows nothing after {day}", day=population.as_of),
+            remedy=said("choose an earlier day"),
         )
     total(population)  # counted once, of all: the numbers of customers go so far on any day
     with population.limited():
@@ -138,8 +139,11 @@ class _Day:
         oldest = self.people.as_of - timedelta(days=LATE_DAYS)
         if not self._has(LATE_FACTS) or known_by < oldest:
             raise SettingsError(
-                f"what had been delivered by {known_by} is not known to the version served",
-                remedy=f"run the pipeline, and choose a day from {oldest} on",
+                said(
+                    "what had been delivered by {day} is not known to the version served",
+                    day=known_by,
+                ),
+                remedy=said("run the pipeline, and choose a day from {oldest} on", oldest=oldest),
             )
         late = f"late{self.suffix}"
         self.con.execute(

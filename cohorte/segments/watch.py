@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import duckdb
 
 from cohorte.errors import CohorteError
+from cohorte.said import said
 
 AGAIN_SECONDS = 0.1
 
@@ -59,8 +60,8 @@ class Watch:
             if question.is_cancelled:
                 raise StoppedError("the question was stopped") from None
             raise CohorteError(
-                f"the question was stopped after {seconds:g} s",
-                remedy="narrow the rule, or ask for less of it",
+                said("the question was stopped after {seconds:g} s", seconds=seconds),
+                remedy=said("narrow the rule, or ask for less of it"),
             ) from None
         finally:
             with self._changed:

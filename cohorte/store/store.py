@@ -197,9 +197,11 @@ class Store:
                 yield session
         except OperationalError as error:
             raise CohorteError(
-                f"the store cannot be written: {error.orig}",
+                said("the store cannot be written: {error}", error=error.orig),
                 where="store",
-                remedy="see that no other program holds it and the disk has room, then do it again",
+                remedy=said(
+                    "see that no other program holds it and the disk has room, then do it again"
+                ),
             ) from error
 
     # Segments
@@ -224,16 +226,19 @@ class Store:
         nothing.
         """
         if not name.strip():
-            raise CohorteError("a segment needs a name", remedy="name it")
+            raise CohorteError(said("a segment needs a name"), remedy=said("name it"))
         if segment_id is None:
             return _retried(lambda: self._add_segment(name, rule, author, at, description, tags))
         with self._writing() as session:
             segment = _found(session.get(StoredSegment, segment_id), f"segment {segment_id}")
             if replaces is not None and segment.rule_version != replaces:
                 raise CohorteError(
-                    f"someone saved version {segment.rule_version} of it meanwhile",
-                    where=f'segment "{segment.name}"',
-                    remedy="look at their version, then save yours again",
+                    said(
+                        "someone saved version {number} of it meanwhile",
+                        number=segment.rule_version,
+                    ),
+                    where=said('segment "{name}"', name=segment.name),
+                    remedy=said("look at their version, then save yours again"),
                 )
             if tags is not None:
                 segment.tags = sorted(set(tags))
@@ -518,7 +523,8 @@ class Store:
         """
         if one == other:
             raise CohorteError(
-                f"{one[0]} {one[1]} is one record", remedy="name two different records"
+                said("{source} {record} is one record", source=one[0], record=one[1]),
+                remedy=said("name two different records"),
             )
         (source_a, contact_a), (source_b, contact_b) = sorted((one, other))
         with self._writing() as session:

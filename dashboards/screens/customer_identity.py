@@ -260,16 +260,16 @@ def _corrections(customer_id: str, records: list[Row], _: Words) -> None:
             )  # fmt: skip
             value = right.text_input(_("Value"), max_chars=300, key="correct-value")
             if st.form_submit_button(_("Keep"), type="primary", key="correct-keep"):
-                _correct(keys[0], field, value)
+                _correct(keys[0], field, value, _)
 
 
-def _correct(record: tuple[str, str], field: str, value: str) -> None:
+def _correct(record: tuple[str, str], field: str, value: str, _: Words) -> None:
     from models.identity import checked_corrections
 
     try:
         kept = checked_corrections({field: value}, queries.workspace().settings.country_code)
     except CohorteError as error:
-        warning(str(error))
+        warning(_.told(error.said))
         return
     queries.store().correct(record, kept, who=AUTHOR, at=now())
     st.rerun()

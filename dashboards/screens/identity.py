@@ -405,7 +405,7 @@ def _simulated(asked: IdentitySettings, _: Words) -> None:
         warning(_("A run is at work; simulate again when it has ended."))
         return
     except CohorteError as error:
-        warning(str(error))
+        warning(_.told(error.said))
         return
     _then(
         [
@@ -448,7 +448,7 @@ def _rehearsed(asked: IdentitySettings, _: Words) -> None:
         with st.spinner(_("A run is rehearsed on a copy")):
             found = rehearse_identity(queries.workspace(), asked)
     except CohorteError as error:
-        warning(str(error))
+        warning(_.told(error.said))
         return
     old, new = found["customers"]
     rows = []

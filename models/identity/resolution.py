@@ -92,42 +92,48 @@ def checked_corrections(values: dict[str, str], country_code: str = "FR") -> dic
     """
     kept = {}
     for name, value in values.items():
-        said = " ".join(value.split())
+        given = " ".join(value.split())
         if name not in CORRECTED:
             raise SettingsError(
-                f'"{name}" cannot be corrected', remedy=f"choose of {', '.join(CORRECTED)}"
+                said('"{name}" cannot be corrected', name=name),
+                remedy=said("choose of {names}", names=", ".join(CORRECTED)),
             )
-        if not said:
-            raise SettingsError(f"{name} has no value", remedy="give one, as in city=Lille")
+        if not given:
+            raise SettingsError(
+                said("{name} has no value", name=name), remedy=said("give one, as in city=Lille")
+            )
         if name == "birth_date":
             try:
-                said = date.fromisoformat(said).isoformat()
+                given = date.fromisoformat(given).isoformat()
             except ValueError as error:
                 raise SettingsError(
-                    f'birth_date "{said}" is not a date', remedy="write it as 1980-05-03"
+                    said('birth_date "{value}" is not a date', value=given),
+                    remedy=said("write it as 1980-05-03"),
                 ) from error
         if name == "email":
-            said = said.lower()
-            if not _EMAIL.fullmatch(said):
+            given = given.lower()
+            if not _EMAIL.fullmatch(given):
                 raise SettingsError(
-                    f'"{said}" is not an e-mail address', remedy="write it as name@example.com"
+                    said('"{value}" is not an e-mail address', value=given),
+                    remedy=said("write it as name@example.com"),
                 )
         if name == "phone":
-            said = _checked_phone(said, country_code)
-        kept[name] = said
+            given = _checked_phone(given, country_code)
+        kept[name] = given
     return kept
 
 
-def _checked_phone(said: str, country_code: str) -> str:
+def _checked_phone(given: str, country_code: str) -> str:
     import phonenumbers
 
     try:
-        number = phonenumbers.parse(said, country_code)
+        number = phonenumbers.parse(given, country_code)
     except phonenumbers.NumberParseException:
         number = None
     if number is None or not phonenumbers.is_valid_number(number):
         raise SettingsError(
-            f'"{said}" is not a phone number', remedy="write it as +33 6 12 34 56 78"
+            said('"{value}" is not a phone number', value=given),
+            remedy=said("write it as +33 6 12 34 56 78"),
         )
     return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 

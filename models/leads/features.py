@@ -20,6 +20,7 @@ import numpy.typing as npt
 import polars as pl
 
 from cohorte.errors import SettingsError
+from cohorte.said import said
 from cohorte.sources import KnownAt, Source
 from models.encoding import FeatureEncoder, Kind, kind_of
 from models.leads.rules import TESTED, LeadRules, met_columns
@@ -238,15 +239,20 @@ def choose_features(
     for name in extra_features:
         if name in OUTCOME_COLUMNS or name in KEY_COLUMNS[1:]:
             raise SettingsError(
-                f'"{name}" is filled after the lead came in, or names it; it cannot predict',
-                where="lead scoring features",
-                remedy="remove it; only facts known at creation may enter",
+                said(
+                    '"{name}" is filled after the lead came in, or names it; it cannot predict',
+                    name=name,
+                ),
+                where=said("lead scoring features"),
+                remedy=said("remove it; only facts known at creation may enter"),
             )
         if name not in columns:
             raise SettingsError(
-                f'"{name}" is no column of lead_features',
-                where="lead scoring features",
-                remedy=f"use one of: {', '.join(sorted(set(columns) - OUTCOME_COLUMNS))}",
+                said('"{name}" is no column of lead_features', name=name),
+                where=said("lead scoring features"),
+                remedy=said(
+                    "use one of {names}", names=", ".join(sorted(set(columns) - OUTCOME_COLUMNS))
+                ),
             )
     chosen, ignored = [], []
     late = {one.feature for one in refused}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -53,6 +54,23 @@ def test_every_text_of_the_sources_is_in_the_french_catalogue_and_no_other(packa
     }
     assert in_sources - in_catalogue == set(), f"run python -m cohorte.i18n {package}"
     assert in_catalogue - in_sources == set(), f"run python -m cohorte.i18n {package}"
+
+
+@pytest.mark.parametrize("folder", ["cohorte/segments", "cohorte/kpis", "models/leads"])
+def test_errors_that_reach_a_screen_can_be_told_in_french(folder: str) -> None:
+    plain = [
+        f"{path.name}:{call.lineno}"
+        for path in (ROOT / folder).rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) in ("CohorteError", "SettingsError")
+        for text in [
+            *call.args[:1],
+            *(each.value for each in call.keywords if each.arg == "remedy"),
+        ]
+        if isinstance(text, ast.JoinedStr | ast.Constant)
+    ]
+    assert plain == [], "say them by cohorte.said.said"
 
 
 @pytest.mark.parametrize("package", TRANSLATED_PACKAGES)
