@@ -188,6 +188,8 @@ def names_of(dimension: str, _: Words) -> dict[str, str]:
         return queries.campaign_names()
     if dimension == "rfm_segment":
         return findings.rfm_names(_)
+    if dimension == "rfm_segment_before":
+        return {**findings.rfm_names(_), "prospect": _("First-time buyers")}
     return {}
 
 

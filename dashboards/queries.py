@@ -347,7 +347,8 @@ def campaign_names(cursor: Cursor) -> dict[str, str]:
 
 def windows() -> Windows:
     """The workspace's windows."""
-    return Windows(lapse_days=workspace().settings.lapse_days)
+    settings = workspace().settings
+    return Windows(lapse_days=settings.lapse_days, rfm_days=settings.rfm.window_days)
 
 
 @published

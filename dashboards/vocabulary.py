@@ -136,6 +136,7 @@ DIMENSIONS = {
     "region": N_("Region"),
     "party": N_("People or companies"),
     "rfm_segment": N_("RFM segment"),
+    "rfm_segment_before": N_("RFM segment before the period"),
     "lifecycle_status": N_("Status"),
     "landing_page": N_("Landing page"),
     "industry": N_("Industry"),

@@ -24,8 +24,16 @@ from cohorte.warehouse import shown_version, version_path
 from cohorte.workspace import open_workspace
 
 SCREENS = Path(__file__).parent / "screens"
-FIRST = ("overview", "customers", "segments", "explore")
-"""Where people mostly begin; the other pages follow."""
+FIRST = (
+    "overview",
+    "customers",
+    "overview?period=30d",
+    "segments",
+    "overview?period=12m",
+    "explore",
+)
+"""Where people mostly begin; the other pages follow. No page twice in a row: its fields would keep
+what they hold."""
 WORTH_IT_BYTES = 200_000_000
 """A smaller version answers at once."""
 LOOK_SECONDS = 5.0
@@ -47,20 +55,22 @@ def keep_warm(loop: asyncio.AbstractEventLoop, ended: threading.Event) -> None:
 
 
 def pages() -> list[str]:
-    """The names of all pages, those first that most people begin with."""
+    """All pages as addresses, those first that most people begin with."""
+    begun = {page.partition("?")[0] for page in FIRST}
     known = sorted(path.stem for path in SCREENS.glob("*.py"))
-    return [*FIRST, *(name for name in known if name not in FIRST)]
+    return [*FIRST, *(name for name in known if name not in begun)]
 
 
-async def visit(names: list[str]) -> None:
+async def visit(pages: list[str]) -> None:
     """Show pages to nobody, one after the other."""
     runtime, nobody = Runtime.instance(), Nobody()
     session = runtime.connect_session(nobody, user_info={})
     try:
-        for name in names:
+        for page in pages:
             nobody.shown.clear()
             message = BackMsg()
-            message.rerun_script.page_name = name
+            name, _, asked = page.partition("?")
+            message.rerun_script.page_name, message.rerun_script.query_string = name, asked
             runtime.handle_backmsg(session, message)
             with suppress(TimeoutError):
                 await asyncio.wait_for(nobody.shown.wait(), PATIENCE_SECONDS)

@@ -32,6 +32,7 @@ _SALE = (
     *_PLACE,
     "party",
     "rfm_segment",
+    "rfm_segment_before",
     "lifecycle_status",
 )
 _LEAD = ("source", "channel", "landing_page", "campaign_id", "industry", "owner")
@@ -73,6 +74,10 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
     "last_deliveries": ("source",),
 }
 """What each fact can be broken down and filtered by."""
+
+BEFORE = "rfm_segment_before"
+"""The dimension that is no column of a fact: the RFM segment of a customer when the period began.
+Who bought in the period does not decide it, so it may explain what was bought."""
 
 PREPARED = (
     "orders",
@@ -138,12 +143,13 @@ class Kpi(BaseModel):
 @dataclass(frozen=True)
 class Windows:
     """How long without an order is lapsed; how soon a second order is a repeat, and an order after
-    an e-mail its effect; how long a cart has to become an order."""
+    an e-mail its effect; how long a cart has to become an order; how far back RFM looks."""
 
     lapse_days: int = 365
     repeat_days: int = 90
     conversion_days: int = 7
     cart_hours: int = 24
+    rfm_days: int = 730
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from sqlglot import exp
 
 from cohorte.errors import SettingsError
 from cohorte.kpis.definitions import (
+    BEFORE,
     DAILY,
     FOLLOWED,
     MEASURES,
@@ -304,19 +305,18 @@ def _contribution(
     share_now = _amount(now, "denominator") / whole_now[1]
     share_before = _amount(before, "denominator") / whole_before[1]
     mean = (whole_now[0] / whole_now[1] + whole_before[0] / whole_before[1]) / 2
+    added = _amount(now, "numerator") / whole_now[1]
+    added -= _amount(before, "numerator") / whole_before[1]
+    effect = added - (share_now - share_before) * mean
     # A part that is missing on one side has no level of its own there: its other one stands in.
-    levels = [each.value if each else None for each in (now, before)]
-    level_now, level_before = (
-        level if level is not None else levels[1 - i] for i, level in enumerate(levels)
-    )
-    if level_now is None or level_before is None:
-        return Contribution(part, now, before, zero)
-    level = (level_now - level_before) * (share_now + share_before) / 2
-    weight = (share_now - share_before) * ((level_now + level_before) / 2 - mean)
-    return Contribution(part, now, before, level + weight, level, weight)
+    levels = [each.value for each in (now, before) if each and each.value is not None]
+    if not levels:
+        return Contribution(part, now, before, effect, level=effect)
+    weight = (share_now - share_before) * ((levels[0] + levels[-1]) / 2 - mean)
+    return Contribution(part, now, before, effect, effect - weight, weight)
 
 
-def _amount(value: KpiValue | None, name: Literal["value", "denominator"]) -> Decimal:
+def _amount(value: KpiValue | None, name: Literal["value", "numerator", "denominator"]) -> Decimal:
     found: Decimal | None = getattr(value, name, None)
     return found or Decimal(0)
 
@@ -646,7 +646,7 @@ def _query(
     dimension: str | None,
     grain: Grain | None,
 ) -> exp.Select:
-    rows = _cut(fact, is_prepared, MEASURES[kpi_ids[0]].span, filters, grain)
+    rows = _cut(fact, is_prepared, MEASURES[kpi_ids[0]].span, filters, grain, dimension)
     return _grouped(rows, _aggregates(kpi_ids), dimension, grain)
 
 
@@ -667,7 +667,12 @@ def _aliased(expression: str, name: str) -> exp.Expr:
 
 
 def _cut(
-    fact: str, is_prepared: bool, span: str, filters: _Shape, grain: Grain | None
+    fact: str,
+    is_prepared: bool,
+    span: str,
+    filters: _Shape,
+    grain: Grain | None,
+    dimension: str | None = None,
 ) -> exp.Select:
     """The rows of a fact within the span and the filters, each with its bucket."""
     start = exp.cast(_parameter("start"), "date")
@@ -688,6 +693,9 @@ def _cut(
     rows = exp.select(
         exp.Column(this=exp.Star(), table=exp.to_identifier("facts")), bucket.as_("bucket")
     ).from_(facts)
+    first = "year_start" if span == "year" else "start"
+    if BEFORE in (dimension, *dict(filters)):
+        rows = _with_segment_before(rows, first)
     if span == "runs":
         rows = rows.where(
             exp.column("day") >= _parameter("start"), exp.column("day") <= _parameter("told_until")
@@ -695,7 +703,6 @@ def _cut(
     elif is_prepared and fact in STOCKS:
         rows = rows.where(exp.column(_MOMENT).eq(_parameter("end")))
     elif span != "whole":
-        first = "start" if span == "period" else "year_start"
         rows = rows.where(
             exp.column("day") >= _parameter(first), exp.column("day") < _parameter("end")
         )
@@ -704,8 +711,31 @@ def _cut(
     return rows
 
 
+def _with_segment_before(rows: exp.Select, first: str) -> exp.Select:
+    """Rows of customers with the RFM segment of each on the day before the first one."""
+    segments = _fact(BEFORE).copy()
+    for each in segments.find_all(exp.Placeholder):
+        if each.name == "start":
+            each.set("this", first)
+    before = exp.Subquery(this=segments, alias=exp.TableAlias(this=exp.to_identifier("before")))
+    return rows.select(_segment_before().as_(BEFORE)).join(
+        before,
+        on=exp.column("customer_id", table="facts").eq(exp.column("customer_id", table="before")),
+        join_type="left",
+    )
+
+
+def _segment_before() -> exp.Expr:
+    """Of a customer who had not ordered yet, that of prospects; unknown of an unknown customer."""
+    known = exp.func(
+        "coalesce", exp.column("rfm_segment", table="before"), exp.Literal.string("prospect")
+    )
+    is_known = exp.column("customer_id", table="facts").is_(exp.null()).not_()
+    return exp.Case().when(is_known, known)
+
+
 def _filter(name: str, are_unknown: Sequence[bool], position: int) -> exp.Expr:
-    held = exp.column(name, table="facts", quoted=True)
+    held = _segment_before() if name == BEFORE else exp.column(name, table="facts", quoted=True)
     known = [
         _parameter(f"filter_{position}_{number}")
         for number, is_unknown in enumerate(are_unknown)
@@ -763,6 +793,7 @@ def _frame(
         "repeat_days": windows.repeat_days,
         "conversion_days": windows.conversion_days,
         "cart_hours": windows.cart_hours,
+        "rfm_days": windows.rfm_days,
     }
     for position, wanted in enumerate(filters.values()):
         for number, value in enumerate(wanted):

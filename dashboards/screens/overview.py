@@ -53,8 +53,16 @@ BESIDE = (
 )
 MOST_FIGURES = 12
 CHOICE = "overview"
-WHY = ("channel", "store", "product_category", "party", "region", "country_code")
-"""Not by RFM segment: who bought last decides that, so it would explain buying by buying."""
+WHY = (
+    "rfm_segment_before",
+    "channel",
+    "store",
+    "product_category",
+    "party",
+    "region",
+    "country_code",
+)
+"""By the segment of before the period: that of now is decided by who bought last."""
 NEARLY_ALL = 0.8
 """A part this large says nothing: it moves as the whole does."""
 WHY_SHOWN = 4
@@ -311,7 +319,10 @@ def _why(period: Period, previous: Period, _: Words) -> None:
     with card(
         "why",
         title,
-        _("What each channel, shop, category, kind of customer and place adds to the change"),
+        _(
+            "What each segment, channel, shop, category, kind of customer and place adds to the "
+            "change"
+        ),
     ):
         tokens = theme.tokens(st.context.theme.type)
         draw(

@@ -34,7 +34,7 @@ from cohorte.kpis import (
     rows_behind,
     series,
 )
-from cohorte.kpis.definitions import DIMENSIONS, MEASURES, PREPARED, STOCKS, fact_sql
+from cohorte.kpis.definitions import BEFORE, DIMENSIONS, MEASURES, PREPARED, STOCKS, fact_sql
 from cohorte.kpis.durations import quantile, survival
 from tests.support.published import build_published, create_tables, insert_rows
 
@@ -666,6 +666,8 @@ def test_the_effects_of_the_parts_sum_to_the_change(published: duckdb.DuckDBPyCo
         ("average_order_value", "store"),
         ("win_rate", "team"),
         ("open_rate", "campaign_id"),
+        ("net_revenue", BEFORE),
+        ("average_order_value", BEFORE),
     ]:
         whole = compare(published, [kpi_id], quarter)[kpi_id].change
         parts = contributions(published, kpi_id, dimension, quarter)
@@ -680,6 +682,48 @@ def test_a_part_that_was_not_there_before_counts_whole(con: duckdb.DuckDBPyConne
     summer = Period(date(2026, 7, 1), date(2026, 9, 1))
     found = contributions(con, "net_revenue", "channel", summer)
     assert [(each.part, each.effect, each.before) for each in found] == [("store", 40, None)]
+
+
+def test_each_period_is_told_by_the_segments_that_customers_were_in_before_it() -> None:
+    """C1 had bought nothing before August, and before September twice, lately, and for most."""
+    cells = {(4, 4): "best", (3, 2): "fair", (2, 2): "poor"}
+    with duckdb.connect() as con:
+        create_tables(con)
+        insert_rows(con, "version_info", ROWS["version_info"])
+        insert_rows(con, "customer_profiles", [customer("C1"), customer("C2")])
+        insert_rows(
+            con,
+            "rfm_segments",
+            [
+                {"recency_score": r, "frequency_monetary_score": fm, "rfm_segment": name}
+                for (r, fm), name in cells.items()
+            ],
+        )
+        insert_rows(
+            con,
+            "orders",
+            [
+                order("1", "C2", "2026-01-01", "10"),
+                order("2", "C1", "2026-08-01", "100"),
+                order("3", None, "2026-08-05", "5"),
+                order("4", "C1", "2026-08-30", "100"),
+                order("5", "C1", "2026-09-10", "40"),
+                order("6", "C2", "2026-09-15", "25"),
+                order("7", None, "2026-09-20", "7"),
+            ],
+        )
+        told = contributions(con, "net_revenue", BEFORE, SEPTEMBER)
+        august, september = ({BEFORE: [name]} for name in ("prospect", "best"))
+        rows = rows_behind(con, "orders", SEPTEMBER, september)
+        first = kpi_values(con, ["orders"], SEPTEMBER.previous(), august)["orders"]
+    assert {each.part: each.effect for each in told} == {
+        "prospect": -200,
+        "best": 40,
+        "poor": 25,
+        None: 2,
+    }
+    assert rows["order_id"].to_list() == ["5"]
+    assert first.value == 2
 
 
 ROWS_BEHIND = {
@@ -935,13 +979,13 @@ def test_every_kpi_is_measured_and_said_in_both_languages() -> None:
 
 def test_every_fact_is_one_statement_that_yields_its_dimensions() -> None:
     folder = Path(fact_sql.__wrapped__.__code__.co_filename).parent / "sql"
-    assert {path.stem for path in folder.glob("*.sql")} == set(DIMENSIONS)
+    assert {path.stem for path in folder.glob("*.sql")} == {*DIMENSIONS, BEFORE}
     for fact, names in DIMENSIONS.items():
         (statement,) = sqlglot.parse(fact_sql(fact), dialect="duckdb")
         assert statement is not None
         yields = set(statement.named_selects) - {"*"}
         if "*" not in statement.named_selects:
-            assert set(names) <= yields, fact
+            assert set(names) - {BEFORE} <= yields, fact
 
 
 def test_what_is_not_there_is_refused_with_a_remedy(con: duckdb.DuckDBPyConnection) -> None:

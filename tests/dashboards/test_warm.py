@@ -15,6 +15,7 @@ from streamlit.starlette import App
 
 from cohorte.workspace import ENVIRONMENT_VARIABLE, Workspace
 from dashboards import queries, server, warm
+from dashboards.periods import LABELS
 from tests.dashboards.conftest import APP
 
 PATIENCE = 120.0
@@ -60,17 +61,19 @@ def test_who_comes_after_the_visit_asks_nothing_of_the_version(
         app = App(APP, lifespan=server._ready)
         life = asyncio.create_task(app({"type": "lifespan"}, messages.get, said))
         await asyncio.wait_for(gone_through.wait(), PATIENCE)
-        await noted(["customers"])
+        await noted(["customers?q=a"])
+        await noted(["customers?q=b"])
         messages.put_nowait({"type": "lifespan.shutdown"})
         await life
 
     monkeypatch.setattr(gc, "freeze", lambda: None)
     monkeypatch.setattr(warm, "WORTH_IT_BYTES", 0)
-    monkeypatch.setattr(warm, "pages", lambda: ["customers", "runs"])
+    monkeypatch.setattr(warm, "pages", lambda: ["customers?q=a", "runs"])
     asyncio.run(serve())
-    first, second = visits
+    first, second, other = visits
     assert first > 0
     assert second == first
+    assert other > second
 
 
 def test_a_small_version_is_left_to_those_who_ask(
@@ -89,6 +92,9 @@ def test_a_small_version_is_left_to_those_who_ask(
 
 
 def test_every_page_is_gone_through_those_first_that_people_begin_with() -> None:
-    names = warm.pages()
-    assert names[: len(warm.FIRST)] == list(warm.FIRST)
-    assert sorted(names) == sorted({path.stem for path in warm.SCREENS.glob("*.py")})
+    pages = warm.pages()
+    assert pages[: len(warm.FIRST)] == list(warm.FIRST)
+    plain = [page for page in pages if "?" not in page]
+    assert sorted(plain) == sorted({path.stem for path in warm.SCREENS.glob("*.py")})
+    asked = {page for page in pages if page.startswith("overview?")}
+    assert asked == {f"overview?period={key}" for key in LABELS if key != "90d"}
