@@ -113,7 +113,7 @@ def render() -> None:
     )
     _beside([(known[k], found[k]) for k in BESIDE if k not in chosen_kpis], comparable, _)
     if comparable:
-        _why(period, previous, _)
+        _why(key, period, previous, _)
     tokens = theme.tokens(st.context.theme.type)
     frame = findings.monthly(queries.months(), served.as_of).tail(MONTHS_SHOWN)
     left, right = st.columns(2, gap="small")
@@ -279,10 +279,10 @@ def _course(kpi: Kpi, key: str, period: Period) -> list[float]:
     return queries.course(kpi.kpi_id, periods.GRAINS[key], period)
 
 
-def _why(period: Period, previous: Period, _: Words) -> None:
+def _why(key: str, period: Period, previous: Period, _: Words) -> None:
     """What changed in revenue, and through which shops, channels, segments and places."""
     rows: list[list[Any]] = []
-    strongest: tuple[str, Decimal] | None = None
+    strongest: tuple[str, str, Decimal] | None = None
     biggest = Decimal(1)
     for dimension in WHY:
         if dimension == "product_category" and not queries.tells_of_categories():
@@ -296,8 +296,8 @@ def _why(period: Period, previous: Period, _: Words) -> None:
         for each in known[:WHY_SHOWN]:
             called = vocabulary.part(dimension, each.part, _, names)
             biggest = max(biggest, abs(each.effect))
-            if strongest is None or abs(each.effect) > abs(strongest[1]):
-                strongest = (called, each.effect)
+            if strongest is None or abs(each.effect) > abs(strongest[2]):
+                strongest = (dimension, called, each.effect)
             rows.append(
                 [
                     join(
@@ -311,10 +311,11 @@ def _why(period: Period, previous: Period, _: Words) -> None:
     if not rows or strongest is None:
         return
     rows.sort(key=lambda row: -abs(row[1].effect))
+    by, called, effect = strongest
     title = _(
         "{part} moved revenue most: {effect}",
-        part=strongest[0],
-        effect=_.difference(strongest[1], "money"),
+        part=called,
+        effect=_.difference(effect, "money"),
     )
     with card(
         "why",
@@ -354,7 +355,7 @@ def _why(period: Period, previous: Period, _: Words) -> None:
             st.page_link(
                 "screens/explore.py",
                 label=_("Look into it"),
-                query_params=address.link(kpi="net_revenue", by="channel", against="previous"),
+                query_params=address.link(kpi="net_revenue", by=by, period=key, against="previous"),
             )
 
 

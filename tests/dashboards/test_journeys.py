@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
+from cohorte.store import open_store
 from cohorte.warehouse import open_served
-from cohorte.workspace import Workspace
+from cohorte.workspace import Workspace, open_workspace
 from tests.dashboards import test_browser as frame
 
 axe = pytest.importorskip("axe_playwright_python", reason="axe is not installed")
@@ -114,7 +116,7 @@ def test_a_manager_finds_why_revenue_moved_and_who_is_behind_it(
     expect(page.locator(".st-key-card-why h2")).to_contain_text("moved revenue most")
     page.locator(".st-key-link-why a").click()
     expect(page.locator("h1")).to_have_text("Explore")
-    expect(page).to_have_url(re.compile("by=channel"))
+    expect(page).to_have_url(re.compile(r"by=\w+.*period=90d"))
     expect(page.locator(".st-key-card-parts th", has_text="Adds to the change")).to_be_visible()
     expect(page.locator(".st-key-card-parts .co-card-head p")).to_contain_text("moved it most")
     page.get_by_text("Show who and what is behind the figure").click()
@@ -188,3 +190,42 @@ def test_the_pages_are_gone_through_by_keyboard(browser: Browser, address: str) 
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_have_text("Retention")
     page.context.close()
+
+
+@pytest.mark.full
+def test_waiting_pairs_are_answered_by_keys(
+    browser: Browser, served: Workspace, tmp_path: Path
+) -> None:
+    """Later, same, undo, different, don't know: each key does what its button says."""
+    shutil.copytree(served.root, tmp_path / "own")
+    own = open_workspace(tmp_path / "own")
+
+    def kept() -> list[str]:
+        with open_store(own.store_url) as store:
+            return [decision.verdict for decision in store.list_identity_decisions()]
+
+    process, url = frame.served_on_a_free_port(own)
+    try:
+        page = opened(browser, 1280, "en")
+        go(page, f"{url}/identity")
+        pair = page.locator(".st-key-card-pair .co-card-head p")
+        waiting = int(re.sub(r".* of ", "", pair.inner_text()))
+        undo = page.locator(".st-key-pair-undo")
+        assert waiting > 3
+        for key, place, answers in (
+            ("l", 2, []),
+            ("s", 2, ["same"]),
+            ("u", 2, []),
+            ("n", 2, ["not_same"]),
+            ("d", 2, ["not_same", "unknown"]),
+        ):
+            page.keyboard.press(key)
+            left = waiting - len(answers)
+            expect(pair).to_have_text(f"Pair {place} of {left}")
+            expect(undo).to_have_count(1 if answers else 0)
+            settle(page)
+            assert kept() == answers
+        page.context.close()
+    finally:
+        process.terminate()
+        process.wait(10)
