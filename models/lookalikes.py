@@ -89,7 +89,7 @@ def find_lookalikes(
     encoder = FeatureEncoder.fit(frame, kinds, max_categories=BINS - 1)
     if not encoder.features:
         return Lookalikes("nothing_to_go_by", count, nobody, left_out=tuple(sorted(left_out)))
-    with threadpool_limits(limits=1, user_api="openmp"):
+    with threadpool_limits(limits=1):
         probability = _unseen(encoder, frame, label)
     others = frame.select("customer_id").with_columns(probability=probability.round(9))
     others = others.filter(~inside).sort("probability", "customer_id", descending=[True, False])

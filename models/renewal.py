@@ -278,7 +278,7 @@ def score_contracts(
     finally:
         con.execute("drop table contract_terms")
     registry = Registry(artifacts_dir)
-    with threadpool_limits(limits=1, user_api="openmp"):
+    with threadpool_limits(limits=1):
         served, facts, trained = _estimator(past, as_of, horizon, registry, now, retrain)
     if served is not None and ending.height:
         _write(con, ending, served, as_of, horizon)

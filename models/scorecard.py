@@ -49,6 +49,9 @@ SPREAD = np.linspace(0, 1, 11)[1:-1]
 AGREEMENT = 1e-9
 """Largest difference allowed between the tables and the trees they were read from."""
 
+CHECKED_ROWS = 5_000
+"""Rows on which that is looked at, at most, evenly spread."""
+
 
 class AdditiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """What additive classifiers share once fitted.
@@ -252,7 +255,8 @@ class AdditiveScorer(AdditiveClassifier):
         boosting = self._boosting().fit(X, target, sample_weight=weights)
         self.n_iter_ = boosting.n_iter_
         self._collapse(boosting, X, weights)
-        gap = np.max(np.abs(self.decision_function(X) - boosting.decision_function(X)))
+        some = X[_evenly(len(X), CHECKED_ROWS)]
+        gap = np.max(np.abs(self.decision_function(some) - boosting.decision_function(some)))
         if not gap <= AGREEMENT:
             raise RuntimeError(f"the tables differ from their trees by {gap:.3g}")
         if self.curve_share + self.line_share > 0:
@@ -274,8 +278,7 @@ class AdditiveScorer(AdditiveClassifier):
     ) -> None:
         """Blend the curves and the lines into the tables, each by its share of the logit."""
         rows = np.flatnonzero(weights > 0)
-        if len(rows) > SMOOTH_ROWS:
-            rows = rows[np.linspace(0, len(rows) - 1, SMOOTH_ROWS).astype(np.intp)]
+        rows = rows[_evenly(len(rows), SMOOTH_ROWS)]
         if len(np.unique(target[rows])) < 2:
             return
         columns = range(X.shape[1])
@@ -299,7 +302,7 @@ class AdditiveScorer(AdditiveClassifier):
             design = np.hstack(
                 [basis[place[rows]] for basis, place in zip(bases, places, strict=True)]
             )
-            logistic = LogisticRegression(C=SMOOTH_PENALTY, max_iter=1000)
+            logistic = LogisticRegression(C=SMOOTH_PENALTY, solver="newton-cholesky")
             logistic.fit(design, target[rows], sample_weight=weights[rows])
             ends = np.cumsum([basis.shape[1] for basis in bases])[:-1]
             effects = np.split(logistic.coef_[0], ends)
@@ -531,6 +534,11 @@ def platt_slope(logits: FloatArray, target: npt.NDArray[np.int64], weights: Floa
         if np.abs(step).max() < NEWTON_TOLERANCE:
             break
     return max(float(parameters[0]), LEAST_SLOPE)
+
+
+def _evenly(count: int, most: int) -> npt.NDArray[np.intp]:
+    """Places of at most so many rows, evenly spread over all."""
+    return np.linspace(0, count - 1, min(count, most)).astype(np.intp)
 
 
 def _spread(column: FloatArray, weights: FloatArray) -> list[float]:

@@ -149,7 +149,7 @@ def score_leads(
         con, moment, extra_features, rules=rules, refused=refused, time_zone=settings.time_zone
     )
     registry = Registry(artifacts_dir)
-    with threadpool_limits(limits=1, user_api="openmp"):
+    with threadpool_limits(limits=1):
         served, facts, trained = _estimator(con, leads, horizon, registry, now, retrain, rules)
         if served is None:
             open_leads = decided = _no_scores()

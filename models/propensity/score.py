@@ -135,7 +135,7 @@ def train_propensity(
     It serves when nothing does, when the question changed, or when it beats what serves on the
     newest day by more than the noise; otherwise it is kept, with the reason.
     """
-    with threadpool_limits(limits=1, user_api="openmp"):
+    with threadpool_limits(limits=1):
         examples = read_examples(customers, asked, as_of)
         training = train(examples, asked)
     if training.scorer is None or training.encoder is None:

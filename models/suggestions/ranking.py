@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-__all__ = ["Ranking", "judge", "top_products"]
+__all__ = ["Ranking", "judge", "ndcg_of_each", "top_products"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -46,20 +46,37 @@ def judge(lists: npt.NDArray[np.intp], later: sparse.csr_matrix) -> Ranking:
     NDCG counts a product at place i for 1 / log2(i + 1) against the best list possible; recall is
     the share of the products bought later, of as many as a list can hold.
     """
+    rows, found, reachable = _found(lists, later)
+    shown = np.unique(lists[rows])
+    return Ranking(
+        len(rows),
+        float(_ndcg(found, reachable).mean()),
+        float((found.sum(axis=1) / reachable).mean()),
+        float(found.any(axis=1).mean()),
+        float((shown >= 0).sum() / later.shape[1]),
+    )
+
+
+def ndcg_of_each(lists: npt.NDArray[np.intp], later: sparse.csr_matrix) -> FloatArray:
+    """NDCG of each customer who bought something to be found, in the order of rows."""
+    _, found, reachable = _found(lists, later)
+    return _ndcg(found, reachable)
+
+
+def _found(
+    lists: npt.NDArray[np.intp], later: sparse.csr_matrix
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
+    """Rows that have something to be found, which of their places found it, how many could."""
     size = lists.shape[1]
     wanted = np.diff(later.indptr)
     rows = np.flatnonzero(wanted > 0)
     found = np.zeros((len(rows), size), dtype=bool)
     for at, row in enumerate(rows):
         found[at] = np.isin(lists[row], later.indices[later.indptr[row] : later.indptr[row + 1]])
-    gains = 1 / np.log2(np.arange(2, size + 2))
-    reachable = np.minimum(wanted[rows], size)
+    return rows, found, np.minimum(wanted[rows], size)
+
+
+def _ndcg(found: npt.NDArray[np.bool_], reachable: npt.NDArray[np.intp]) -> FloatArray:
+    gains = 1 / np.log2(np.arange(2, found.shape[1] + 2))
     best = np.cumsum(gains)[reachable - 1]
-    shown = np.unique(lists[rows])
-    return Ranking(
-        len(rows),
-        float(((found * gains).sum(axis=1) / best).mean()),
-        float((found.sum(axis=1) / reachable).mean()),
-        float(found.any(axis=1).mean()),
-        float((shown >= 0).sum() / later.shape[1]),
-    )
+    return np.asarray((found * gains).sum(axis=1) / best, dtype=np.float64)

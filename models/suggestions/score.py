@@ -2,7 +2,8 @@
 
 What is learned is learned on request only. It is tested on a time split: lists made on the day a
 horizon ago against what was bought since, beside the popularity of products, on all products and
-on those new to the person. Links between products serve only where they beat popularity.
+on those new to the person. Links between products serve only where they beat popularity on both by
+more than the noise.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import polars as pl
 from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from models.challenge import Reason
+from models.challenge import NOISE, Reason, gain_and_noise
+from models.measures import rounded
 from models.registry import Artifact, Registry
 from models.suggestions.estimators import (
     EaseScorer,
@@ -27,7 +29,7 @@ from models.suggestions.estimators import (
     ItemItemScorer,
     PopularityScorer,
 )
-from models.suggestions.ranking import judge, top_products
+from models.suggestions.ranking import judge, ndcg_of_each, top_products
 
 __all__ = [
     "ESTIMATOR_NAME",
@@ -215,7 +217,7 @@ def back_test(purchases: Purchases, cut: date) -> dict[str, Any]:
     fresh = sparse.csr_matrix(wanted - wanted.multiply(bought_before[tested] > 0))
     fresh.eliminate_zeros()
     fresh.sort_indices()
-    told: dict[str, Any] = {"customers": len(tested), "cut": cut.isoformat()}
+    told: dict[str, Any] = {"customers": len(tested), "cut": cut.isoformat(), "difference": {}}
     for what, truth in (("all", wanted), ("new", fresh)):
         told[what] = {
             name: {
@@ -223,6 +225,15 @@ def back_test(purchases: Purchases, cut: date) -> dict[str, Any]:
                 for key, value in asdict(judge(np.vstack(parts), truth)).items()
             }
             for name, parts in lists[what].items()
+        }
+        off, popular_off = (
+            1 - ndcg_of_each(np.vstack(lists[what][name]), truth)
+            for name in ("learned", "popularity")
+        )
+        gain, noise = gain_and_noise(off, popular_off)
+        told["difference"][what] = {
+            "ndcg_gain": rounded(gain),
+            "ndcg_gain_standard_error": rounded(noise / NOISE),
         }
     return told
 
@@ -254,8 +265,8 @@ def train_suggestions(
             verdict = _verdict("too_short_to_test", evaluation, "en")
             return SuggestionReport("too_short_to_test", verdict)
         wins = all(
-            evaluation[what]["learned"]["ndcg"] > evaluation[what]["popularity"]["ndcg"]
-            for what in ("all", "new")
+            told["ndcg_gain"] > NOISE * told["ndcg_gain_standard_error"]
+            for told in evaluation["difference"].values()
         )
         outcome = "learned" if wins else "no_better_than_popularity"
         learned = Suggester.learn(purchases)
@@ -456,10 +467,12 @@ _VERDICTS = {
         " la personne, {customers} clients",
     },
     "no_better_than_popularity": {
-        "en": "suggestions by habits and popularity: links between products did no better"
-        " (NDCG@10 {new} against {new_pop} on products new to the person)",
+        "en": "suggestions by habits and popularity: links between products did no better,"
+        " beyond noise (NDCG@10 {all} against {all_pop} on all products, {new} against {new_pop}"
+        " on those new to the person)",
         "fr": "suggestions par habitudes et popularité : les liens entre produits n'ont pas fait"
-        " mieux (NDCG@10 {new} contre {new_pop} sur les produits nouveaux pour la personne)",
+        " mieux, bruit compris (NDCG@10 {all} contre {all_pop} sur tous les produits, {new} contre"
+        " {new_pop} sur ceux nouveaux pour la personne)",
     },
     "too_short_to_test": {
         "en": "no suggestions: {customers} customers bought before and in the last 91 days, too"
@@ -476,9 +489,22 @@ def _verdict(outcome: str, evaluation: dict[str, Any], language: str) -> str:
     for what in ("all", "new"):
         figures = evaluation.get(what, {})
         for method, name in (("learned", what), ("popularity", f"{what}_pop")):
-            text = f"{figures.get(method, {}).get('ndcg', 0.0):.3f}"
-            values[name] = text.replace(".", ",") if tongue == "fr" else text
+            values[name] = _figure(figures.get(method, {}).get("ndcg", 0.0), tongue == "fr")
     return _VERDICTS[outcome][tongue].format(**values)
+
+
+_METHODS = {
+    "learned": {"en": "learned", "fr": "appris"},
+    "habits": {"en": "habits", "fr": "habitudes"},
+    "popularity": {"en": "popularity", "fr": "popularité"},
+    "item_item": {"en": "bought together", "fr": "achetés ensemble"},
+    "factors": {"en": "factors", "fr": "facteurs"},
+}
+
+
+def _figure(value: float, french: bool) -> str:
+    text = f"{value:.3f}"
+    return text.replace(".", ",") if french else text
 
 
 def _card(facts: Any, language: str) -> str:
@@ -501,9 +527,22 @@ def _card(facts: Any, language: str) -> str:
         ("all", "Tous les produits" if french else "All products"),
         ("new", "Produits nouveaux pour la personne" if french else "Products new to the person"),
     ):
-        lines += [f"## {title}", "", "| | NDCG@10 | recall@10 | coverage |", "|---|---|---|---|"]
+        coverage = "couverture" if french else "coverage"
+        lines += [f"## {title}", "", f"| | NDCG@10 | recall@10 | {coverage} |", "|---|---|---|---|"]
         for name, row in evaluation[what].items():
-            figures = " | ".join(f"{row[key]:.3f}" for key in ("ndcg", "recall", "coverage"))
-            lines.append(f"| {name} | {figures} |")
+            figures = " | ".join(
+                _figure(row[key], french) for key in ("ndcg", "recall", "coverage")
+            )
+            lines.append(f"| {_METHODS[name]['fr' if french else 'en']} | {figures} |")
+        told = evaluation.get("difference", {}).get(what)
+        if told is not None:
+            gain = _figure(told["ndcg_gain"], french)
+            noise = _figure(NOISE * told["ndcg_gain_standard_error"], french)
+            said = (
+                f"Gain de NDCG@10 sur la popularité : {gain}, bruit {noise}."
+                if french
+                else f"Gain in NDCG@10 over popularity: {gain}, noise {noise}."
+            )
+            lines += ["", said]
         lines.append("")
     return "\n".join(lines)

@@ -23,7 +23,7 @@ from models.scorecard import AdditiveScorer, BaseRateScorer, platt_slope
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
     """Threads that wait for each other make small fits slow on a busy machine."""
-    with threadpool_limits(limits=1, user_api="openmp"):
+    with threadpool_limits(limits=1):
         yield
 
 

@@ -33,7 +33,7 @@ AS_OF = date(2024, 12, 31)
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
-    with threadpool_limits(limits=1, user_api="openmp"):
+    with threadpool_limits(limits=1):
         yield
 
 
@@ -139,13 +139,24 @@ def test_a_score_that_beats_the_rule_serves(scored: Scored) -> None:
     assert report.ignored_columns == ("sales_note",)
 
 
-@pytest.mark.parametrize("seed", [7, 12])
+@pytest.mark.parametrize("seed", [7, 18])
 def test_shuffled_outcomes_rank_like_chance_and_the_rule_serves(seed: int, tmp_path: Path) -> None:
-    """Of the first thirty seeds 7 gains most by chance: its AUC and Brier score beat the rule's."""
+    """Of the first thirty seeds these gain most by chance: AUC and Brier score beat the rule's."""
     report = run(work_database(invented_leads(signal=0.0, seed=seed)), tmp_path)
     assert report.evaluation["learned"]["auc"] == pytest.approx(0.5, abs=0.06)
     assert report.outcome == "no_better_than_base_rate"
     assert "did no better, beyond noise" in report.verdict
+
+
+def test_few_leads_are_enough_for_a_score_that_is_far_better(tmp_path: Path) -> None:
+    """Of 138 leads tested 33 converted: the gain in Brier score alone could be chance."""
+    report = run(work_database(invented_leads(500)), tmp_path)
+    learned, rule = report.evaluation["learned"], report.evaluation["base_rate_by_channel"]
+    told = report.evaluation["difference"]
+    assert learned["auc"] > rule["auc"] + 0.1
+    assert 0 < told["brier_gain"] < 2 * told["brier_gain_standard_error"]
+    assert told["information"] > 2 * told["information_standard_error"]
+    assert report.outcome == "learned"
 
 
 def test_open_and_decided_leads_are_scored_each_as_of_its_day(scored: Scored) -> None:

@@ -52,7 +52,7 @@ REORDER: dict[str, Any] = {
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
     """Threads that wait for each other make small fits slow on a busy machine."""
-    with threadpool_limits(limits=1, user_api="openmp"):
+    with threadpool_limits(limits=1):
         yield
 
 

@@ -96,14 +96,17 @@ def test_the_best_come_first_and_nothing_is_suggested_without_a_reason() -> None
     assert top_products(scores, 3).tolist() == [[1, 3, 2], [-1, -1, -1]]
 
 
-def shop(seed: int = 0, customers: int = 400) -> pl.DataFrame:
-    """Customers of two tastes who buy of their taste's products, over a year and a half."""
+def shop(seed: int = 0, customers: int = 400, *, shared: bool = True) -> pl.DataFrame:
+    """Customers of two tastes who buy of their taste's products, over a year and a half.
+
+    Not ``shared``: each has a taste of their own, so that nothing goes with anything.
+    """
     random = np.random.default_rng(seed)
     rows = []
     for number in range(customers):
-        taste = number % 2
+        liked = number % 2 * 20 + np.arange(20) if shared else random.permutation(40)[:20]
         for _ in range(random.poisson(12)):
-            product = taste * 20 + int(random.zipf(1.6)) % 20
+            product = liked[int(random.zipf(1.6)) % 20]
             day = AS_OF - timedelta(days=int(random.integers(0, 540)))
             rows.append((f"C{number:04d}", f"P{product:02d}", day))
     return pl.DataFrame(
@@ -171,6 +174,25 @@ def test_tastes_are_learned_and_served(con: duckdb.DuckDBPyConnection, tmp_path:
     assert "P00" not in set(rows["product_id"])
     assert rows.group_by("customer_id", "kind").len()["len"].max() <= 5
     assert set(rows["estimator_version"]) == {trained.estimator_version}
+
+
+def test_links_that_chance_made_do_not_serve(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    """Habits are real, so all lists are better; on new products links are ahead by chance."""
+    con.register("_lines", shop(5, customers=200, shared=False).to_arrow())
+    con.execute("""
+        create or replace table marts.order_lines as
+        select 'shop' as source, *, 1 as quantity, 'completed' as status from _lines
+    """)
+    report = train_suggestions(con, as_of=AS_OF, registry=Registry(tmp_path), now=now())
+    artifact = Registry(tmp_path).served("product_suggestions")
+    assert artifact is not None
+    told = artifact.evaluation["difference"]
+    assert told["all"]["ndcg_gain"] > 2 * told["all"]["ndcg_gain_standard_error"]
+    assert 0 < told["new"]["ndcg_gain"] < 2 * told["new"]["ndcg_gain_standard_error"]
+    assert report.outcome == "no_better_than_popularity"
+    assert "Gain de NDCG@10 sur la popularité : 0,0" in artifact.card("fr")
 
 
 def test_two_sources_that_give_one_id_to_two_products_are_told_apart(
@@ -259,7 +281,8 @@ def test_online_retail_reaches_what_was_asked(shared_data: Path, cut: date) -> N
         con.execute("create schema marts")
         con.execute(f"""
             create table marts.order_lines as
-            select distinct customer::varchar as customer_id, upper(stockcode) as product_id,
+            select distinct customer::varchar as customer_id, 'shop' as source,
+                upper(stockcode) as product_id,
                 sold_at::date as order_date, 1 as quantity, 'completed' as status
             from ({lines.format(folder=shared_data / "online_retail")})
             where customer is not null and quantity > 0 and price > 0
@@ -269,3 +292,5 @@ def test_online_retail_reaches_what_was_asked(shared_data: Path, cut: date) -> N
     assert told["all"]["learned"]["ndcg"] >= 0.27
     assert told["new"]["learned"]["ndcg"] >= 0.075
     assert told["new"]["learned"]["ndcg"] > 1.3 * told["new"]["popularity"]["ndcg"]
+    for difference in told["difference"].values():
+        assert difference["ndcg_gain"] > 2 * difference["ndcg_gain_standard_error"]
