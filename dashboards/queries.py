@@ -402,23 +402,32 @@ def customers(
         "segment_id": segment_id,
     }
     typed = " ".join(search.split())[:200]
-    listed, found = _ALL, ""
+    listed, order, counted = _ALL, SORTS[sort], ""
     if typed:
         hits, known = _hits(cursor, typed)
         parameters |= _needed(hits, known)
-        listed, found = hits + _FOUND, "place,"
-    total = cursor.value(f"{listed} select count(*) from listed", parameters)
-    rows = cursor.rows(
-        f"""{listed}
-        select
-            customer_id, full_name, email, phone, city, country_code, company_name,
-            lifecycle_status, is_internal, rfm_segment, lifetime_net_revenue,
-            lifetime_orders_count, last_order_date, days_since_last_order
-        from listed order by {found} {SORTS[sort]} limit $size offset $start
-        """,
+        listed, order, counted = hits + _FOUND, f"place, {order}", ", count(*) over () as total"
+    places = cursor.rows(
+        f"{listed} select place_in_file{counted} from listed order by {order}"
+        " limit $size offset $start",
         parameters | {"size": PAGE_SIZE, "start": (page - 1) * PAGE_SIZE},
     )
-    return total, rows
+    if counted and places:
+        total = places[0]["total"]
+    else:
+        total = cursor.value(f"{listed} select count(*) from listed", parameters)
+    wanted = [row["place_in_file"] for row in places]
+    rows = cursor.rows(
+        """
+        select
+            rowid as place_in_file, customer_id, full_name, email, phone, city, country_code,
+            company_name, lifecycle_status, is_internal, rfm_segment, lifetime_net_revenue,
+            lifetime_orders_count, last_order_date, days_since_last_order
+        from customer_profiles where rowid in (select unnest($wanted::bigint[]))
+        """,
+        {"wanted": wanted},
+    )
+    return total, sorted(rows, key=lambda row: wanted.index(row["place_in_file"]))
 
 
 _FILTERS = """
@@ -428,14 +437,16 @@ _FILTERS = """
     and ($segment_id is null or customer_id in (
         select customer_id from segment_memberships where segment_id = $segment_id))
 """
-_ALL = f"with listed as (from customer_profiles where {_FILTERS})"
+_ALL = f"with listed as (select *, rowid as place_in_file from customer_profiles where {_FILTERS})"
+"""Listed are the customers meant, and where the file has them: a page of them is read from there,
+which takes a third of the time of asking for their ids among a million."""
 _FOUND = f""",
     found as (
         select customer_id, min(place) as place from hits
         where customer_id is not null group by customer_id
     ),
     listed as (
-        select profiles.*, found.place
+        select profiles.*, profiles.rowid as place_in_file, found.place
         from found inner join customer_profiles as profiles using (customer_id)
         where {_FILTERS}
     )

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import pytest
 
+from cohorte.kpis import Period, breakdown
 from cohorte.segments import open_population, population_on
 from cohorte.warehouse import served_version, version_path
 from cohorte.workspace import make_workspace
@@ -130,6 +131,20 @@ def test_customers_seen_from_a_past_day_bought_what_they_had_by_then(company):
     assert told[0] == counted[0]
     assert told[1] >= counted[1] > 0
     assert told[2] == counted[2]
+    later = Period(day + timedelta(days=1), people.as_of + timedelta(days=1))
+    parts = breakdown(connection, "orders", "rfm_segment_before", later)
+    expected = connection.execute(
+        f"""
+        select if(customer_id is null, null, coalesce(rfm_segment, 'prospect')), count(*)
+        from orders left join {then.relation} as people using (customer_id)
+        where is_order and status <> 'cancelled' and order_date > $day
+            and not coalesce(is_internal, false)
+        group by 1
+        """,
+        {"day": day},
+    ).fetchall()
+    assert {part: each.value for part, each in parts.items() if each.value} == dict(expected)
+    assert len(expected) > 5
 
 
 def test_every_segment_of_the_workspace_has_its_members(company):
