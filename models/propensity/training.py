@@ -77,6 +77,8 @@ class Examples:
     kinds: dict[str, Kind]
     step: int
     """Days between one day and the one before."""
+    asked_of: int = 0
+    """Rows that there were; those of ``days`` were drawn from them."""
 
 
 @dataclass(frozen=True)
@@ -117,12 +119,13 @@ def read_examples(customers: CustomersAt, asked: Propensity, as_of: date) -> Exa
     earliest = None if first is None else first + timedelta(days=asked.within_days)
     days: list[Day] = []
     kinds: dict[str, Kind] = {}
+    asked_of = 0
     for number in range(MOST_DAYS):
         day = as_of - timedelta(days=asked.within_days + number * step)
         if earliest is None or day < earliest:
             break
         relation = customers.relation(day)
-        customers.mark_members(day, asked.who, "asked_of")
+        asked_of += customers.mark_members(day, asked.who, "asked_of")
         later = day + timedelta(days=asked.within_days)
         customers.mark_members(later, asked.will, "who_did", known_then=False)
         columns = con.sql(f"select column_name, column_type from (describe {relation})").fetchall()
@@ -144,7 +147,7 @@ def read_examples(customers: CustomersAt, asked: Propensity, as_of: date) -> Exa
             limit {MOST_ROWS}
         """).pl()
         days.append(Day(day, frame.drop("_did"), frame["_did"].to_numpy().astype(bool)))
-    return Examples(tuple(days), kinds, step)
+    return Examples(tuple(days), kinds, step, asked_of)
 
 
 def train(examples: Examples, asked: Propensity) -> Training:
@@ -154,6 +157,7 @@ def train(examples: Examples, asked: Propensity) -> Training:
     facts: dict[str, Any] = {
         "days": [day.day.isoformat() for day in known],
         "customers": sum(day.frame.height for day in known),
+        "asked_of": examples.asked_of,
         "positives": int(sum(day.did.sum() for day in known)),
     }
     refused = _refusal(known, gap)

@@ -138,6 +138,11 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
     verdict = verdict_sentence(facts["outcome"], facts, language)
     horizon, days = facts["horizon_days"], facts["days"]
     shuffled = evaluation["shuffled"]
+    share = facts["customers"] / max(facts.get("asked_of", 0), 1)
+    drawn = ""
+    if 0 < share < 1:
+        said = _number(100 * share, 1, language)
+        drawn = f" ; {said} % de toutes, tirées" if french else f"; {said} % of all, drawn"
     if french:
         lines = [
             f"# {title}, version `{facts['version']}`",
@@ -149,7 +154,7 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
             f"- **Verdict** : {verdict}.",
             (
                 f"- **Appris sur** : {facts['customers']} lignes de {len(days)} jours, du"
-                f" {days[-1]} au {days[0]}, dont {facts['positives']} positives."
+                f" {days[-1]} au {days[0]}, dont {facts['positives']} positives{drawn}."
             ),
             f"- **Critères, connus le jour même** : {names}.",
             f"- **Écartés** : {left_out or 'aucun'}.",
@@ -183,7 +188,7 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
             f"- **Verdict**: {verdict}.",
             (
                 f"- **Learned from**: {facts['customers']} rows of {len(days)} days, {days[-1]} to"
-                f" {days[0]}, {facts['positives']} of them positive."
+                f" {days[0]}, {facts['positives']} of them positive{drawn}."
             ),
             f"- **Features, known on the day itself**: {names}.",
             f"- **Left out**: {left_out or 'none'}.",

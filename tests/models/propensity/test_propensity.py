@@ -35,6 +35,7 @@ from models.propensity import (
 from models.propensity.score import SCHEMA, Served, compare, opened, what_if
 from models.propensity.screening import too_good
 from models.propensity.training import Day, read_examples, step_of, train
+from models.propensity.words import model_card
 from models.registry import Registry
 from models.whatif import MOST_LEVERS
 from tests.models.propensity.invented import AS_OF, FEATURES_SQL, work_database
@@ -138,6 +139,19 @@ def test_sql_that_does_not_hang_on_the_day_is_refused(con: duckdb.DuckDBPyConnec
 def test_a_label_falls_on_a_day_that_is_read_anyway(days: int, step: int) -> None:
     assert step_of(days) == step
     assert days % step == 0
+
+
+def test_many_customers_are_drawn_by_their_ids(
+    customers: CustomersAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = read_examples(customers, asked(), AS_OF)
+    assert whole.asked_of == sum(day.frame.height for day in whole.days)
+    monkeypatch.setattr("models.propensity.training.MOST_ROWS", 60)
+    some = read_examples(customers, asked(), AS_OF)
+    assert [day.frame.height for day in some.days] == [60] * len(whole.days)
+    assert some.asked_of == whole.asked_of
+    for drawn, day in zip(some.days, whole.days, strict=True):
+        assert drawn.frame.equals(day.frame.head(60))
 
 
 def test_labels_are_what_came_after_the_day(customers: CustomersAt) -> None:
@@ -464,6 +478,11 @@ def test_cards_verdicts_and_reasons_read_in_both_languages(
     artifact = registry.load("propensity_reorder", served(registry).version)
     card = artifact.card(language)
     assert ("Épreuve chronologique" in card) == (language == "fr")
+    share = "10,0 % de toutes, tirées" if language == "fr" else "10.0 % of all, drawn"
+    assert share not in card
+    assert share in model_card(
+        {**artifact.facts, "asked_of": 10 * artifact.facts["customers"]}, language
+    )
     verdict = verdict_sentence("not_trained", {"name": "reorder"}, language)
     assert "cohorte train reorder" in verdict
     reason = {"feature": "days_since_last_order", "value": 12.0, "contribution": 0.6931}
