@@ -147,8 +147,12 @@ class DbtSession:
         self.target_dir.mkdir(parents=True, exist_ok=True)
         self.temp_dir.mkdir(parents=True, exist_ok=True)
         self.work_path.parent.mkdir(parents=True, exist_ok=True)
+        self._child = self._start()
+        return self
+
+    def _start(self) -> subprocess.Popen[str]:
         with self._log_path.open("w", encoding="utf-8") as log:
-            self._child = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", "pipelines.dbt_session"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -159,7 +163,6 @@ class DbtSession:
                 encoding="utf-8",
                 start_new_session=True,
             )
-        return self
 
     def __exit__(
         self,
