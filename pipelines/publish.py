@@ -22,7 +22,7 @@ import sqlglot
 from sqlglot import exp
 
 from cohorte.errors import CohorteError
-from cohorte.kpis import prepare
+from cohorte.kpis import Windows, prepare
 from cohorte.warehouse import (
     TableInfo,
     VersionInfo,
@@ -221,7 +221,7 @@ def _write(
         work.execute("use published")
         for name, query in views.items():
             work.execute(f'create view published."{name}" as {query}')
-        prepare(work)
+        prepare(work, Windows(rfm_days=settings.rfm.window_days))
         work.execute("use work")
         work.execute("checkpoint published")
     finally:

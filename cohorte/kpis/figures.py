@@ -163,17 +163,28 @@ class _Version:
         """The end of a period, or of what is known where it goes on after that."""
         return min(period.end, self.as_of + timedelta(days=1))
 
-    def holds(self, fact: str, period: Period) -> bool:
-        """Whether the figures of a period are found in what was prepared of a fact."""
+    def held(self, fact: str, period: Period) -> frozenset[str]:
+        """What of a fact, and of segments of before, is found prepared for a period."""
+        known = {fact, BEFORE} & self.prepared
         if fact in STOCKS and self.known_until(period) not in _moments(self.as_of):
-            return False
-        return fact in self.prepared
+            known.discard(fact)
+        if period.start not in _beginnings(self.as_of):
+            known.discard(BEFORE)
+        return frozenset(known)
 
 
 def _moments(as_of: date) -> list[date]:
     """The ends of the last months, and of the latest day: when stocks are written down."""
     first = as_of.replace(day=1)
     return [*(add_months(first, -i) for i in range(STOCK_MONTHS)), as_of + timedelta(days=1)]
+
+
+def _beginnings(as_of: date) -> list[date]:
+    """The first days of the last 30 and 90 days and 12 months, and of as many before: for which
+    segments of before are written down."""
+    end = as_of + timedelta(days=1)
+    looks = [last_days(30, as_of), last_days(90, as_of), Period(add_months(end, -12), end)]
+    return [each for look in looks for each in (look.start, look.previous().start)]
 
 
 def kpi_values(
@@ -383,8 +394,8 @@ def cohorts(
     end = version.as_of + timedelta(days=1)
     steps = buckets(Period(_back(version.as_of, grain, count - 1), end), grain)
     period = Period(steps[0].start, end)
-    is_prepared = version.holds(measure.fact, period)
-    query = _compiled_cohorts(kpi_id, measure.fact, is_prepared, _shape(filters), grain)
+    held = version.held(measure.fact, period)
+    query = _compiled_cohorts(kpi_id, measure.fact, held, _shape(filters), grain)
     found = {
         (row["part"], row["bucket"]): _value(kpi_id, measure, row, False)
         for row in _frame(con, query, period, filters, windows or Windows(), version).to_dicts()
@@ -407,11 +418,11 @@ def _back(day: date, grain: Grain, count: int) -> date:
 
 @lru_cache(maxsize=200)
 def _compiled_cohorts(
-    kpi_id: str, fact: str, is_prepared: bool, filters: _Shape, grain: Grain
+    kpi_id: str, fact: str, held: frozenset[str], filters: _Shape, grain: Grain
 ) -> _Query:
     first = exp.column("first_order_date", table="facts")
     cohort = exp.func("date_trunc", exp.Literal.string(grain), first, dialect=_DIALECT)
-    rows = _cut(fact, is_prepared, "period", filters, grain)
+    rows = _cut(fact, held, "period", filters, grain)
     rows = rows.select(exp.cast(cohort, "date").as_("cohort")).where(
         first.copy() >= _parameter("start")
     )
@@ -439,7 +450,7 @@ def rows_behind(
     version = _version(con)
     query = _compiled_rows(
         kpi_id,
-        version.holds(measure.known_by(filters).fact, period),
+        version.held(measure.known_by(filters).fact, period),
         _shape(filters),
         measure.now_only and period.end <= version.as_of,
         limit,
@@ -450,11 +461,11 @@ def rows_behind(
 
 @lru_cache(maxsize=1000)
 def _compiled_rows(
-    kpi_id: str, is_prepared: bool, filters: _Shape, is_unknown: bool, limit: int
+    kpi_id: str, held: frozenset[str], filters: _Shape, is_unknown: bool, limit: int
 ) -> _Query:
     """The SQL of the rows behind a figure, whatever its dates and values."""
     measure = MEASURES[kpi_id].known_by(name for name, _unknown in filters)
-    rows = _cut(measure.fact, is_prepared, measure.span, filters, None)
+    rows = _cut(measure.fact, held, measure.span, filters, None)
     query = exp.select("*").from_(rows.subquery("cut")).limit(limit)
     condition = "kpi_id = '" + kpi_id + "'" if measure.fact == "daily" else measure.rows
     if condition:
@@ -561,8 +572,8 @@ def _aggregate(
     shape = _shape(filters)
     for (fact, _span), measures in together.items():
         is_daily = all(measure is _DAILY for measure in measures.values())
-        is_prepared = version.holds(fact, period)
-        query = _compiled(fact, is_prepared, tuple(measures), is_daily, shape, dimension, grain)
+        held = version.held(fact, period)
+        query = _compiled(fact, held, tuple(measures), is_daily, shape, dimension, grain)
         for row in _frame(con, query, period, filters, windows, version).to_dicts():
             for kpi_id, measure in measures.items():
                 if row.get("kpi_id", kpi_id) == kpi_id:
@@ -574,7 +585,7 @@ def _aggregate(
 @lru_cache(maxsize=1000)
 def _compiled(
     fact: str,
-    is_prepared: bool,
+    held: frozenset[str],
     kpi_ids: tuple[str, ...],
     is_daily: bool,
     filters: _Shape,
@@ -585,7 +596,7 @@ def _compiled(
     query = (
         _daily_query(kpi_ids, filters, dimension, grain)
         if is_daily
-        else _query(fact, is_prepared, kpi_ids, filters, dimension, grain)
+        else _query(fact, held, kpi_ids, filters, dimension, grain)
     )
     return _Query(query.sql(_DIALECT), _names(query))
 
@@ -631,7 +642,7 @@ def _fact(fact: str) -> exp.Expr:
 def _daily_query(
     kpi_ids: Sequence[str], filters: _Shape, dimension: str | None, grain: Grain | None
 ) -> exp.Select:
-    rows = _cut("daily", False, "period", filters, grain)
+    rows = _cut("daily", frozenset(), "period", filters, grain)
     names = [exp.Literal.string(kpi_id) for kpi_id in kpi_ids]
     rows = rows.where(exp.In(this=exp.column("kpi_id"), expressions=names))
     aggregates = [exp.column("kpi_id"), _aliased(_DAILY.numerator, _NUMERATOR)]
@@ -640,13 +651,13 @@ def _daily_query(
 
 def _query(
     fact: str,
-    is_prepared: bool,
+    held: frozenset[str],
     kpi_ids: Sequence[str],
     filters: _Shape,
     dimension: str | None,
     grain: Grain | None,
 ) -> exp.Select:
-    rows = _cut(fact, is_prepared, MEASURES[kpi_ids[0]].span, filters, grain, dimension)
+    rows = _cut(fact, held, MEASURES[kpi_ids[0]].span, filters, grain, dimension)
     return _grouped(rows, _aggregates(kpi_ids), dimension, grain)
 
 
@@ -668,7 +679,7 @@ def _aliased(expression: str, name: str) -> exp.Expr:
 
 def _cut(
     fact: str,
-    is_prepared: bool,
+    held: frozenset[str],
     span: str,
     filters: _Shape,
     grain: Grain | None,
@@ -685,7 +696,7 @@ def _cut(
         bucket = exp.func("greatest", truncated, start.copy())
     facts: exp.Expr = (
         exp.to_table(_table(fact)).as_("facts")
-        if is_prepared
+        if fact in held
         else exp.Subquery(
             this=_fact(fact).copy(), alias=exp.TableAlias(this=exp.to_identifier("facts"))
         )
@@ -695,12 +706,12 @@ def _cut(
     ).from_(facts)
     first = "year_start" if span == "year" else "start"
     if BEFORE in (dimension, *dict(filters)):
-        rows = _with_segment_before(rows, first)
+        rows = _with_segment_before(rows, first, BEFORE in held and span != "year")
     if span == "runs":
         rows = rows.where(
             exp.column("day") >= _parameter("start"), exp.column("day") <= _parameter("told_until")
         )
-    elif is_prepared and fact in STOCKS:
+    elif fact in held and fact in STOCKS:
         rows = rows.where(exp.column(_MOMENT).eq(_parameter("end")))
     elif span != "whole":
         rows = rows.where(
@@ -711,9 +722,12 @@ def _cut(
     return rows
 
 
-def _with_segment_before(rows: exp.Select, first: str) -> exp.Select:
+def _with_segment_before(rows: exp.Select, first: str, is_prepared: bool) -> exp.Select:
     """Rows of customers with the RFM segment of each on the day before the first one."""
     segments = _fact(BEFORE).copy()
+    if is_prepared:
+        held = exp.to_table(_table(BEFORE))
+        segments = exp.select("*").from_(held).where(exp.column(_MOMENT).eq(_parameter(first)))
     for each in segments.find_all(exp.Placeholder):
         if each.name == "start":
             each.set("this", first)
@@ -803,9 +817,9 @@ def _frame(
     return frame
 
 
-def prepare(con: duckdb.DuckDBPyConnection) -> None:
+def prepare(con: duckdb.DuckDBPyConnection, windows: Windows | None = None) -> None:
     """Write down the facts that need no parameter but the version's own, as tables sorted by day,
-    and the stocks at the ends of months.
+    the stocks at the ends of months, and the segments of before the periods most looked at.
 
     `con` writes the version; its marts and `version_info` are there. What is asked later reads
     these instead of joining a million customers again, to the same figures. A fact of a mart or
@@ -822,20 +836,35 @@ def prepare(con: duckdb.DuckDBPyConnection) -> None:
         query = _fact(fact)
         values = {name: value for name, value in known.items() if name in _names(query)}
         _write_down(con, fact, f"from ({query.sql(_DIALECT)}) order by day", values)
-    moments = _moments(version.as_of)
+    ends = _moments(version.as_of)
     for fact in STOCKS:
-        told = [
-            f"select *, $moment_{i}::date as {_MOMENT} from ({_at_moment(fact, i).sql(_DIALECT)})"
-            for i in range(len(moments))
-        ]
-        values = {f"moment_{i}": moment for i, moment in enumerate(moments)} | {
-            f"end_at_{i}": _instant(moment, version) for i, moment in enumerate(moments)
-        }
-        _write_down(con, fact, " union all ".join(told), values)
+        instants = [{"end_at": _instant(end, version)} for end in ends]
+        _write_down_moments(con, fact, ends, instants)
+    days = (windows or Windows()).rfm_days
+    beginnings = _beginnings(version.as_of)
+    told = [{"start": start, "rfm_days": days} for start in beginnings]
+    _write_down_moments(con, BEFORE, beginnings, told)
+
+
+def _write_down_moments(
+    con: duckdb.DuckDBPyConnection,
+    fact: str,
+    moments: Sequence[date],
+    values: Sequence[Mapping[str, Any]],
+) -> None:
+    """Write down a fact as it was at some moments, each with the values of its parameters."""
+    told = [
+        f"select *, $moment_{i}::date as {_MOMENT} from ({_at_moment(fact, i).sql(_DIALECT)})"
+        for i in range(len(moments))
+    ]
+    named = {f"moment_{i}": moment for i, moment in enumerate(moments)} | {
+        f"{name}_{i}": value for i, each in enumerate(values) for name, value in each.items()
+    }
+    _write_down(con, fact, " union all ".join(told), named)
 
 
 def _at_moment(fact: str, number: int) -> exp.Expr:
-    """A stock's SELECT, its parameters told apart from those of other moments."""
+    """The SELECT of a fact, its parameters told apart from those of other moments."""
     query = _fact(fact).copy()
     for each in query.find_all(exp.Placeholder):
         each.set("this", f"{each.name}_{number}")
@@ -873,5 +902,7 @@ def _version(con: duckdb.DuckDBPyConnection) -> _Version:
         ) from version_info
         """
     ).fetchall()[0]
-    prepared = frozenset(fact for fact in (*PREPARED, *STOCKS) if _table(fact) in (tables or ()))
+    prepared = frozenset(
+        fact for fact in (*PREPARED, *STOCKS, BEFORE) if _table(fact) in (tables or ())
+    )
     return _Version(as_of, time_zone, published_at, prepared)

@@ -593,25 +593,36 @@ def test_what_publishing_prepared_gives_the_same_figures(tmp_path: Path) -> None
     path = build_published(tmp_path / "v7.duckdb", customers=120)
     with duckdb.connect(str(path)) as opened:
         found = opened.sql("select table_name from duckdb_tables()").fetchall()
-        written = (*PREPARED, *STOCKS)
+        written = (*PREPARED, *STOCKS, BEFORE)
         assert {f"facts_{fact}" for fact in written} <= {name for (name,) in found}
+
+        quarter = last_days(90, AS_OF)
+        moments = opened.sql(f"select distinct known_until from facts_{BEFORE}").fetchall()
+        assert {(quarter.start,), (quarter.previous().start,)} < set(moments)
 
         def all_figures() -> dict[str, Any]:
             period = Period(date(2026, 5, 1), date(2026, 11, 1))
-            return {
-                kpi_id: [
-                    kpi_values(opened, [kpi_id], period),
-                    *(breakdown(opened, kpi_id, name, period) for name in dimensions(kpi_id)),
-                ]
-                for kpi_id, measure in MEASURES.items()
-                if measure.fact in written
-            } | {
-                f"{kpi_id} by month": [
-                    series(opened, kpi_id, "month", period),
-                    sorted(map(str, rows_behind(opened, kpi_id, period).rows())),
-                ]
-                for kpi_id in ("ticket_backlog", "weighted_forecast")
-            }
+            return (
+                {
+                    kpi_id: [
+                        kpi_values(opened, [kpi_id], period),
+                        *(breakdown(opened, kpi_id, name, period) for name in dimensions(kpi_id)),
+                    ]
+                    for kpi_id, measure in MEASURES.items()
+                    if measure.fact in written
+                }
+                | {
+                    f"{kpi_id} by month": [
+                        series(opened, kpi_id, "month", period),
+                        sorted(map(str, rows_behind(opened, kpi_id, period).rows())),
+                    ]
+                    for kpi_id in ("ticket_backlog", "weighted_forecast")
+                }
+                | {
+                    f"{kpi_id} by segment": breakdown(opened, kpi_id, BEFORE, quarter)
+                    for kpi_id in ("net_revenue", "purchase_frequency")
+                }
+            )
 
         prepared = all_figures()
         for fact in written:
