@@ -97,9 +97,15 @@ def format_number(value: Number | None, language: str, decimals: int = 0) -> str
     """A number with exactly ``decimals`` decimals, rounded half to even."""
     if value is None or _is_nan(value):
         return not_available(language)
+    value = _no_minus_zero(value, decimals)
     return str(
         numbers.format_decimal(value, _decimals("#,##0", decimals), locale=_locale(language))
     )
+
+
+def _no_minus_zero(value: Number, decimals: int) -> Number:
+    """What rounds to nothing is 0, not -0."""
+    return 0 if round(value, decimals) == 0 else value
 
 
 def format_compact(value: Number | None, language: str) -> str:
@@ -122,6 +128,7 @@ def format_money(
     locale = _locale(language)
     if decimals is None:
         return str(numbers.format_currency(value, currency, locale=locale))
+    value = _no_minus_zero(value, decimals)
     pattern = _decimals("#,##0", decimals)
     pattern = f"{pattern}\u00a0¤" if locale.language == "fr" else f"¤{pattern}"
     return str(
@@ -133,6 +140,7 @@ def format_percent(share: Number | None, language: str, decimals: int = 1) -> st
     """A share (0.123 is 12.3 %)."""
     if share is None or _is_nan(share):
         return not_available(language)
+    share = _no_minus_zero(share, decimals + 2)
     pattern = _decimals("#,##0", decimals) + _percent_sign(language)
     return str(numbers.format_percent(share, pattern, locale=_locale(language)))
 

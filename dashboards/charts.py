@@ -506,8 +506,12 @@ def stacked(
     *,
     partial: bool = False,
     height: int = 240,
+    unit: float = 1,
 ) -> Plot:
-    """Columns, one on top of the other, the first line at the bottom. Values are not negative."""
+    """Columns, one on top of the other, the first line at the bottom. Values are not negative.
+
+    The axis counts in round numbers of `unit`: 60 for minutes where values are seconds.
+    """
     _ = words
     values = [
         {
@@ -522,7 +526,7 @@ def stacked(
         for i, value in enumerate(line.values)
     ]
     totals = [sum(line.values[i] or 0 for line in lines) for i in range(len(labels))]
-    ticks = nice_ticks(max([*totals, 0]) or 1)
+    ticks = [tick * unit for tick in nice_ticks((max([*totals, 0]) or 1) / unit)]
     last = len(labels) - 1
     spec = {
         "data": {"values": values},

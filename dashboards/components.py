@@ -364,7 +364,8 @@ def bar(share: float, colour: str = "") -> Html:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table. `cls`: num, wide (a line of its own on a phone), hide (not there).
+    """A column of a table. `cls`: num, wide (a line of its own on a phone), hide (not there), words
+    (broken between words alone).
 
     `named` repeats the label beside the value on a phone.
     """

@@ -62,7 +62,7 @@ def render() -> None:
             Column(_("Customer")),
             Column(_("Status")),
             Column(_("RFM segment"), "nowrap hide"),
-            Column(_("City"), "hide"),
+            Column(_("City"), "words hide"),
             Column(_("Orders"), "num hide"),
             Column(_("Last order"), "num hide"),
             Column(_("Revenue"), "num first"),

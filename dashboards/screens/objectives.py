@@ -233,7 +233,7 @@ def _import(_: Words) -> None:
         _("Import objectives"),
         _("A CSV file; all of it is taken, or nothing"),
     ):
-        draw(div(_("Columns"), ": ", tag("code", ", ".join(COLUMNS), cls="co-mono"), cls="co-note"))
+        draw(div(_("Columns:"), " ", tag("code", ", ".join(COLUMNS), cls="co-mono"), cls="co-note"))
         sent = st.file_uploader(
             _("CSV file"), type="csv", key="goals-file", label_visibility="collapsed"
         )

@@ -35,6 +35,7 @@ AUTHOR = "screen"
 RUNS_SHOWN = 30
 NEXT_SHOWN = 3
 LOG_SHOWN = 60
+MINUTE = 60
 STATIONS = {
     "ingest": N_("Load"),
     "stage": N_("Stage"),
@@ -265,16 +266,18 @@ def _trend(runs: list[Run], _: Words) -> None:
     ]
     slowest = max(lines, key=lambda line: sum(value or 0 for value in line.values))
     title = _("Most of the time goes to: {station}", station=slowest.name)
-    with card("trend", title, _("Seconds of each run, by station")):
+    unit = MINUTE if max(map(_length, drawn)) > 2 * MINUTE else 1
+    with card("trend", title, _("Duration of each run, by station")):
         line_legend(lines)
         plot(
             charts.stacked(
                 [_.day_month(run.started_at.date()) for run in drawn],
                 [_.at(run.started_at) for run in drawn],
                 lines,
-                lambda value, short: _seconds(value or 0, _),
+                lambda value, short: _seconds(value or 0, _, in_minutes=short and unit == MINUTE),
                 _,
                 theme.tokens(st.context.theme.type),
+                unit=unit,
             ),
             title,
         )
@@ -322,7 +325,9 @@ def _took(run: Run, _: Words) -> str:
     return _.number(None) if run.ended_at is None else _seconds(_length(run), _)
 
 
-def _seconds(seconds: float, _: Words) -> str:
+def _seconds(seconds: float, _: Words, *, in_minutes: bool = False) -> str:
+    if in_minutes:
+        return _("{minutes} min", minutes=_.number(seconds / MINUTE))
     if seconds < 90:
         return _("{seconds} s", seconds=_.number(seconds, 1 if 0 < seconds < 10 else 0))
     return _("{minutes} min", minutes=_.number(seconds / 60, 1))

@@ -180,6 +180,8 @@ def test_figures_are_written_in_each_language() -> None:
             format_change(-0.051, language),
             format_change(0.012, language, "points"),
             format_change(-3, language, "number", 0),
+            format_money(Decimal("-0.11"), "EUR", language, 0),
+            format_percent(-0.001, language, 0),
             format_enumeration(["a", "b", "c"], language, either=True),
         ]
         for language in LANGUAGES
@@ -196,6 +198,8 @@ def test_figures_are_written_in_each_language() -> None:
         "-5.1%",
         "+1.2 pt",
         "-3",
+        "€0",
+        "0%",
         "a, b or c",
     ]
     assert [_plain(text) for text in written["fr"]] == [
@@ -210,6 +214,8 @@ def test_figures_are_written_in_each_language() -> None:
         "-5,1 %",
         "+1,2 pt",
         "-3",
+        "0 €",
+        "0 %",
         "a, b ou c",
     ]
     assert " " not in "".join(written["fr"][:-1])
