@@ -516,7 +516,7 @@ def _versions(registry: Registry, score: Score, version: str | None, _: Words) -
                 ],
                 [
                     [
-                        one.at[:10],
+                        _.day(date.fromisoformat(one.at[:10])),
                         span(one.version, cls="co-mono"),
                         pill(_(DECISIONS[one.decision][0]), DECISIONS[one.decision][1]),
                         one.why(_.code),
@@ -526,7 +526,8 @@ def _versions(registry: Registry, score: Score, version: str | None, _: Words) -
                 _("Versions"),
             )
         )
-        _train(score, _)
+        if version is not None:
+            _train(score, _)
 
 
 def _card(known: Artifact, _: Words) -> None:

@@ -14,6 +14,7 @@ from cohorte.workspace import Workspace
 from dashboards import score_facts
 from dashboards.score_facts import list_rule
 from models.propensity import read_propensities
+from models.registry import Decision
 from models.whatif import Lever, Told, Value, WhatIf
 from tests.dashboards.conftest import RunScreen, said
 from tests.support.published import build_workspace
@@ -25,7 +26,9 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return build_workspace(tmp_path_factory.mktemp("asked") / "company", customers=60)
 
 
-def test_a_question_asked_on_the_page_becomes_a_file(screen: RunScreen, company: Workspace) -> None:
+def test_a_question_asked_on_the_page_becomes_a_file(
+    screen: RunScreen, company: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = screen("scores", root=company.root, lang="en")
     app.text_input(key="ask-name").set_value("Will buy twice").run()
     app.number_input(key="ask-days").set_value(45).run()
@@ -42,6 +45,16 @@ def test_a_question_asked_on_the_page_becomes_a_file(screen: RunScreen, company:
     assert "It has not been learned yet" in said(app), "the page shows the new question"
     with open_store(company.store_url) as store:
         assert store.list_audit()[0].action == "score.asked"
+    learned = Decision("2026-11-22T10:00:00+00:00", "promoted", "v", "", "nothing_served")
+    monkeypatch.setattr(score_facts, "decisions", lambda registry, name: [learned])
+    app.run()
+    assert "nothing served before it" in said(app), (
+        "learned, and waiting for a run to score with it"
+    )
+    assert "22 Nov 2026" in said(app)
+    assert [each.label for each in app.button].count("Learn it now") == 1
+    assert "could not be shown" not in said(app)
+    assert not app.exception
 
 
 def test_a_group_is_saved_as_a_segment_that_follows_it(
