@@ -41,7 +41,7 @@ from models.propensity import (
 )
 from models.registry import Registry
 from models.renewal import score_contracts
-from models.suggestions import keep_suggestions
+from models.suggestions import keep_suggestions, suggest_products
 from models.value import score_customers
 from pipelines.late_facts import lay_late_facts
 
@@ -131,8 +131,7 @@ def score_workspace(
         if retrain:
             learn_clusters(work, as_of, registry=registry, now=now)
         apply_clusters(work, as_of, registry=registry, before=before.get("clusters"))
-        if SUGGESTED in before:
-            keep_suggestions(work, before[SUGGESTED])
+        give_suggestions(work, before.get(SUGGESTED), as_of=as_of, registry=registry)
         for stated in asked:
             propensity = stated
             try:
@@ -162,6 +161,22 @@ def score_workspace(
     write_verdicts(work, as_of, verdicts)
     messages += [_alert(check) for check in checks if check.is_alert]
     return ScoringReport(rows_in, rows_out, tuple(messages))
+
+
+def give_suggestions(
+    work: duckdb.DuckDBPyConnection, before: str | None, *, as_of: date, registry: Registry
+) -> None:
+    """Products to suggest: those of the version served stay for as long as what made them serves.
+
+    Nothing where none was learned.
+    """
+    serves = registry.usable(SUGGESTED, lambda artifact: artifact.version)
+    if before is not None and keep_suggestions(work, before):
+        made_by = work.sql(f"select distinct estimator_version from scores.{SUGGESTED}").fetchall()
+        if serves is None or made_by == [(serves,)]:
+            return
+    if serves is not None:
+        suggest_products(work, as_of=as_of, registry=registry)
 
 
 def show_propensities(work: duckdb.DuckDBPyConnection, workspace: Workspace) -> int:

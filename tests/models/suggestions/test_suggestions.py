@@ -16,6 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
 from cohorte.clock import now
+from flows.scoring import give_suggestions
 from models.registry import Registry
 from models.suggestions import (
     EaseScorer,
@@ -237,6 +238,34 @@ def test_what_was_suggested_stays_until_it_is_made_anew(
     assert keep_suggestions(con, "kept") == expected, "of a version that told no reasons"
     con.execute("alter table kept drop column source")
     assert keep_suggestions(con, "kept") == 0, "of a version that did not know sources"
+
+
+def test_what_was_learned_is_given_by_the_next_run_and_again_once_learned_anew(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    registry = Registry(tmp_path)
+    con.execute(
+        "create table marts.customers as select distinct customer_id from marts.order_lines"
+    )
+
+    def given(before: str | None) -> tuple[int, float]:
+        give_suggestions(con, before, as_of=AS_OF, registry=registry)
+        [found] = con.sql(
+            "select count(*), coalesce(sum(score), 0) from scores.product_suggestions"
+        ).fetchall()
+        return found
+
+    give_suggestions(con, None, as_of=AS_OF, registry=registry)
+    assert con.sql("select 1 from duckdb_tables() where schema_name = 'scores'").fetchall() == []
+    train_suggestions(con, as_of=AS_OF, registry=registry, now=now())
+    count, score = given(None)
+    assert count > 0 < score
+    con.execute(
+        "create table kept as select * replace (0 as score) from scores.product_suggestions"
+    )
+    assert given("kept") == (count, 0), "they stay"
+    con.execute("update kept set estimator_version = 'learned-before'")
+    assert given("kept") == (count, score), "what made them serves no more"
 
 
 def test_stock_and_margin_are_minded(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
