@@ -163,7 +163,7 @@ def _values(person: Row, records: list[Row], _: Words) -> None:
         for record in records:
             value = record.get(name)
             if value is not None and str(value).casefold() != str(kept).casefold():
-                lost.setdefault(_shown(value, _), []).append(record["source"])
+                lost.setdefault(_shown(name, value, _), []).append(record["source"])
         if kept is None and not lost:
             continue
         source = person.get(origin) if origin else None
@@ -171,7 +171,7 @@ def _values(person: Row, records: list[Row], _: Words) -> None:
             [
                 _(label),
                 join(
-                    span(_shown(kept, _) if kept is not None else "–", cls="main"),
+                    span(_shown(name, kept, _) if kept is not None else "–", cls="main"),
                     span(_source(source, _), cls="sub") if source else None,
                 ),
                 [
@@ -205,7 +205,9 @@ def _source(source: str, _: Words) -> str:
     )
 
 
-def _shown(value: object, _: Words) -> str:
+def _shown(name: str, value: object, _: Words) -> str:
+    if name == "gender":
+        return named(vocabulary.GENDERS, str(value), _)
     return value if isinstance(value, str) else _.day(value)  # type: ignore[arg-type]
 
 
