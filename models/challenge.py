@@ -33,7 +33,7 @@ SENTENCES: dict[str, dict[str, str]] = {
     },
     "recipe_changed": {
         "en": "the way of learning changed with this release",
-        "fr": "la façon d'apprendre a changé avec cette version du logiciel",
+        "fr": "la façon d’apprendre a changé avec cette version du logiciel",
     },
     "rules_changed": {
         "en": "the rules that give points changed",
@@ -45,7 +45,7 @@ SENTENCES: dict[str, dict[str, str]] = {
     },
     "same_version": {
         "en": "nothing new: the same version as before",
-        "fr": "rien de neuf : la même version qu'avant",
+        "fr": "rien de neuf : la même version qu’avant",
     },
     "earlier_day": {
         "en": "it looks from an earlier day than what serves; it scores days past",
@@ -53,7 +53,7 @@ SENTENCES: dict[str, dict[str, str]] = {
     },
     "no_day": {
         "en": "there is no day to compare on",
-        "fr": "il n'y a pas de jour où comparer",
+        "fr": "il n’y a pas de jour où comparer",
     },
     "retired": {
         "en": "the score was retired; promote this version to serve it again",
@@ -62,7 +62,7 @@ SENTENCES: dict[str, dict[str, str]] = {
     "not_yet": {
         "en": "nothing to tell them apart yet: what serves has learned from outcomes after {day};"
         " compare from {until} on",
-        "fr": "rien ne les départage encore : celle qui sert a appris d'issues postérieures au"
+        "fr": "rien ne les départage encore : celle qui sert a appris d’issues postérieures au"
         " {day} ; comparer à partir du {until}",
     },
     "too_few_since": {
@@ -79,11 +79,11 @@ SENTENCES: dict[str, dict[str, str]] = {
     },
     "held_when_tested": {
         "en": "learned from later days, and what it said of the test's days held",
-        "fr": "apprise de jours plus récents, et ce qu'elle disait des jours du test tenait",
+        "fr": "apprise de jours plus récents, et ce qu’elle disait des jours du test tenait",
     },
     "groups_come_again": {
         "en": "{count} groups that come out again from other halves of the buyers ({stability})",
-        "fr": "{count} groupes qui ressortent d'autres moitiés des acheteurs ({stability})",
+        "fr": "{count} groupes qui ressortent d’autres moitiés des acheteurs ({stability})",
     },
     "better": {
         "en": "better than {champion} on {day}: {measure} {change} on {rows} cases, noise {noise}",
@@ -114,7 +114,7 @@ NAMES: dict[str, dict[str, str]] = {
     "orders_squared": {"en": "squared error of orders", "fr": "erreur quadratique de commandes"},
     "learned": {"en": "learned value score", "fr": "score de valeur appris"},
     "cell_means": {"en": "similar customers' means", "fr": "moyenne des clients semblables"},
-    "last_year": {"en": "last year's orders", "fr": "commandes de l'an passé"},
+    "last_year": {"en": "last year's orders", "fr": "commandes de l’an passé"},
     "boosted": {"en": "boosted trees", "fr": "arbres renforcés"},
 }
 

@@ -24,6 +24,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from cohorte.i18n import format_percent
 from models.challenge import Reason
 from models.measures import rounded
 from models.propensity.words import feature_label
@@ -303,7 +304,6 @@ def _card(facts: Mapping[str, Any], language: str) -> str:
     ]
     for one in facts["clusters"]:
         cluster = Cluster(**one)
-        lines.append(
-            f"| {cluster.cluster} | {100 * cluster.share:.0f} % | {cluster.name(language)} |"
-        )
+        share = format_percent(cluster.share, language, 0)
+        lines.append(f"| {cluster.cluster} | {share} | {cluster.name(language)} |")
     return "\n".join([*lines, ""])

@@ -20,7 +20,7 @@ from models.encoding import FeatureEncoder, Kind, kind_of
 from models.measures import rounded
 from models.propensity.screening import too_good
 from models.propensity.training import BINS, NOT_FEATURES
-from models.scorecard import AdditiveScorer, platt_slope
+from models.scorecard import AdditiveScorer, level_shift, platt_slope
 from models.sqlscore import identifier
 
 __all__ = ["Lookalikes", "find_lookalikes"]
@@ -121,18 +121,7 @@ def _unseen(
             categorical_features=encoder.categorical or None, max_bins=BINS, random_state=0
         ).fit(matrix[rest], label[rest])
         logits[~rest] = scorer.decision_function(matrix[~rest])
-    slope = platt_slope(logits, label.astype(np.int64), np.ones(len(label)))
-    shift = _shift(slope * logits, float(label.mean()))
+    target, weights = label.astype(np.int64), np.ones(len(label))
+    slope = platt_slope(logits, target, weights)
+    shift = level_shift(slope * logits, target, weights)
     return np.asarray(1 / (1 + np.exp(-(slope * logits + shift))))
-
-
-def _shift(logits: FloatArray, rate: float) -> float:
-    """What to add for the mean probability to be the share of members."""
-    low, high = -20.0, 20.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if (1 / (1 + np.exp(-(logits + middle)))).mean() > rate:
-            high = middle
-        else:
-            low = middle
-    return (low + high) / 2

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-__all__ = ["lift", "measure", "population_stability", "rounded"]
+from cohorte.i18n import format_number
+
+__all__ = ["figure", "lift", "measure", "population_stability", "rounded"]
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -21,6 +23,11 @@ LEAST_SHARE = 1e-4
 
 def rounded(value: Any) -> float:
     return round(float(value), 9)
+
+
+def figure(value: float | None, language: str, decimals: int = 3) -> str:
+    """A figure of a verdict, a card or a reason; a dash where there is none."""
+    return "–" if value is None else format_number(value, language, decimals)
 
 
 def measure(

@@ -22,9 +22,10 @@ import numpy.typing as npt
 import polars as pl
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from cohorte.i18n import format_percent
 from models.challenge import Reason, beats_rule, contest
 from models.encoding import FeatureEncoder, Kind
-from models.measures import measure, rounded
+from models.measures import figure, measure, rounded
 from models.reasons import reasons_json
 from models.registry import Artifact, ArtifactError, Registry
 from models.scorecard import AdditiveClassifier, AdditiveScorer, BaseRateScorer
@@ -197,7 +198,7 @@ _VERDICTS: dict[str, dict[str, str]] = {
         "en": "contracts by the share not renewed ({share}): a learned score did no better, beyond"
         " noise, on the {tested} newest terms that ended (Brier score {brier} against"
         " {rate_brier})",
-        "fr": "contrats selon la part non renouvelée ({share}) : un score appris n'a pas fait"
+        "fr": "contrats selon la part non renouvelée ({share}) : un score appris n’a pas fait"
         " mieux, bruit compris, sur les {tested} périodes terminées les plus récentes (score de"
         " Brier {brier} contre {rate_brier})",
     },
@@ -220,7 +221,7 @@ _VERDICTS: dict[str, dict[str, str]] = {
     },
     "no_contracts": {
         "en": "no renewal score: there are no contracts",
-        "fr": "pas de score de renouvellement : il n'y a pas de contrat",
+        "fr": "pas de score de renouvellement : il n’y a pas de contrat",
     },
 }
 
@@ -463,11 +464,11 @@ def verdict_sentence(outcome: str, facts: Mapping[str, Any], language: str) -> s
     return _VERDICTS[outcome][tongue].format(
         terms=facts["terms"],
         lost=facts["lost"],
-        share=f"{100 * share:.0f} %",
+        share=format_percent(share, language, 0),
         tested=rate.get("terms"),
-        brier=_figure(learned.get("brier"), tongue),
-        rate_brier=_figure(rate.get("brier"), tongue),
-        auc=_figure(learned.get("auc"), tongue),
+        brier=figure(learned.get("brier"), tongue),
+        rate_brier=figure(rate.get("brier"), tongue),
+        auc=figure(learned.get("auc"), tongue),
     )
 
 
@@ -475,12 +476,12 @@ def reason_sentence(reason: Mapping[str, Any], language: str) -> str:
     """One reason in words: ``Open tickets is 2: odds × 1.40``."""
     tongue = "fr" if language == "fr" else "en"
     name = LABELS.get(str(reason["feature"]), {}).get(tongue, str(reason["feature"]))
-    odds = _figure(float(np.exp(reason["contribution"])), tongue, 2)
+    odds = figure(float(np.exp(reason["contribution"])), tongue, 2)
     value = reason.get("value")
     if value is None:
         told = "inconnu" if tongue == "fr" else "not known"
     else:
-        told = _figure(value, tongue, 0 if float(value).is_integer() else 2)
+        told = figure(value, tongue, 0 if float(value).is_integer() else 2)
     if tongue == "fr":
         return f"{name} : {told} (cote × {odds})"
     return f"{name}: {told} (odds × {odds})"
@@ -497,16 +498,16 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
             [
                 f"# Renouvellement des contrats, version `{facts['version']}`",
                 "",
-                f"Probabilité qu'un contrat finissant dans les {days} jours ne soit pas renouvelé.",
+                f"Probabilité qu’un contrat finissant dans les {days} jours ne soit pas renouvelé.",
                 "",
                 f"- **Verdict** : {verdict}.",
                 (
-                    f"- **Appris sur** : {facts['terms']} périodes terminées jusqu'au"
+                    f"- **Appris sur** : {facts['terms']} périodes terminées jusqu’au"
                     f" {facts['as_of']}, dont {facts['lost']} non renouvelées."
                 ),
                 f"- **Connu à mi-délai de la fin** : {names or 'rien de plus que la part'}.",
                 "",
-                "Limites : un contrat échu que la source dit encore actif n'est pas compté.",
+                "Limites : un contrat échu que la source dit encore actif n’est pas compté.",
                 "",
             ]
         )
@@ -527,10 +528,3 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
             "",
         ]
     )
-
-
-def _figure(value: float | None, language: str, decimals: int = 3) -> str:
-    if value is None:
-        return "–"
-    text = f"{value:.{decimals}f}"
-    return text.replace(".", ",") if language == "fr" else text

@@ -24,6 +24,8 @@ __all__ = [
     "AdditiveScorer",
     "BaseRateScorer",
     "PointsScorer",
+    "calibration_slope",
+    "level_shift",
     "platt_slope",
 ]
 
@@ -37,6 +39,9 @@ NEWTON_TOLERANCE = 1e-10
 
 LEAST_SLOPE = 0.1
 """Calibration may flatten a score, not wipe out or turn round what it says."""
+
+LEAST_TO_CALIBRATE = 20
+"""Rows of either outcome, at least, that tell a slope."""
 
 SMOOTH_ROWS = 50_000
 """Rows that the smooth part is learned from, at most, evenly spread."""
@@ -265,7 +270,7 @@ class AdditiveScorer(AdditiveClassifier):
         self.level_shift_ = 0.0
         if self.logit_slope != 1:
             logits = self.logit_slope * self.decision_function(X)
-            self.level_shift_ = _level_shift(logits, target, weights)
+            self.level_shift_ = level_shift(logits, target, weights)
             self._scale(self.logit_slope, self.level_shift_)
         self._round()
         return self
@@ -505,7 +510,7 @@ class PointsScorer(AdditiveClassifier):
         self.missing_ = np.zeros(count)
         self.intercept_ = 0.0
         self._centre(X, weights)
-        self.intercept_ += _level_shift(self.decision_function(X), target, weights)
+        self.intercept_ += level_shift(self.decision_function(X), target, weights)
         self._round()
         return self
 
@@ -522,7 +527,7 @@ def platt_slope(logits: FloatArray, target: npt.NDArray[np.int64], weights: Floa
     """
     precision = np.array([4.0, 0.0])
     prior = np.array([1.0, 0.0])
-    parameters = np.array([1.0, _level_shift(logits, target, weights)])
+    parameters = np.array([1.0, level_shift(logits, target, weights)])
     design = np.column_stack((logits, np.ones(len(logits))))
     for _ in range(NEWTON_STEPS):
         probability = expit(design @ parameters)
@@ -534,6 +539,13 @@ def platt_slope(logits: FloatArray, target: npt.NDArray[np.int64], weights: Floa
         if np.abs(step).max() < NEWTON_TOLERANCE:
             break
     return max(float(parameters[0]), LEAST_SLOPE)
+
+
+def calibration_slope(logits: FloatArray, truth: npt.NDArray[np.bool_]) -> float:
+    """Slope of out-of-time logits whose outcome is known; 1 where there are too few."""
+    if min(truth.sum(), (~truth).sum()) < LEAST_TO_CALIBRATE:
+        return 1.0
+    return round(platt_slope(logits, truth.astype(np.int64), np.ones(len(truth))), 6)
 
 
 def _evenly(count: int, most: int) -> npt.NDArray[np.intp]:
@@ -552,7 +564,7 @@ def _spread(column: FloatArray, weights: FloatArray) -> list[float]:
     return [float(bound) for bound in np.unique(bounds) if bound < values[-1]]
 
 
-def _level_shift(logits: FloatArray, target: npt.NDArray[np.int64], weights: FloatArray) -> float:
+def level_shift(logits: FloatArray, target: npt.NDArray[np.int64], weights: FloatArray) -> float:
     """What to add to the logits for the mean probability to be the mean outcome."""
     shift = 0.0
     for _ in range(NEWTON_STEPS):

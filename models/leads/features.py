@@ -66,7 +66,7 @@ FEATURES: dict[str, Feature] = {
     feature.name: feature
     for feature in (
         _feature("channel", "category", "Channel", "Canal"),
-        _feature("landing_page", "category", "Landing page", "Page d'arrivée"),
+        _feature("landing_page", "category", "Landing page", "Page d’arrivée"),
         _feature("campaign_channel", "category", "Channel of the campaign", "Canal de la campagne"),
         _feature("industry", "category", "Industry", "Secteur"),
         _feature("interest", "category", "Interest", "Intérêt"),

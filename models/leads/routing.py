@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from cohorte.i18n import format_percent
+
 __all__ = ["RoutingReport", "route_leads", "routing_sentence"]
 
 FloatArray = npt.NDArray[np.float64]
@@ -72,7 +74,7 @@ def routing_sentence(reasons: str, language: str) -> str:
     tongue = "fr" if language == "fr" else "en"
 
     def share(name: str) -> str:
-        return f"{100 * told[name]:.0f} %"
+        return format_percent(told[name], language, 0)
 
     what = _WORDS[told["by"]][tongue].format(value=told["value"])
     mean = f"{told['mean_load']:.0f}"

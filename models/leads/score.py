@@ -61,7 +61,7 @@ TRUSTED_TYPES = (
 )
 
 GROWTH_BEFORE_RETRAINING = 1.2
-RECIPE = 2
+RECIPE = 3
 """Raised when the way of learning changes, so that what serves is learned anew."""
 
 GRADES: tuple[tuple[str, float], ...] = (("A", 2.0), ("B", 1.28), ("C", 0.78), ("D", 0.5))

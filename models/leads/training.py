@@ -31,7 +31,7 @@ from models.scorecard import (
     AdditiveScorer,
     BaseRateScorer,
     PointsScorer,
-    platt_slope,
+    calibration_slope,
 )
 
 __all__ = ["Fold", "LeadEstimate", "Method", "Outcome", "Part", "Training", "blend_weight", "train"]
@@ -401,7 +401,7 @@ def _back_test(
         overall[rows] = past.converts_within(horizon_days).mean()
         for method in methods:
             ripe_rows = ~np.isnan(plain[method]) & (tested.created_at <= cut - horizon_days)
-            slope = _slope(plain[method][ripe_rows], truth[ripe_rows])
+            slope = calibration_slope(plain[method][ripe_rows], truth[ripe_rows])
             estimate = _fit(leads, cut, horizon_days, method, slope, rules)
             logits[method][rows] = estimate.logit(tested.take(rows))
             plain[method][rows] = estimate.uncalibrated(logits[method][rows])
@@ -423,20 +423,13 @@ def _back_test(
         "open_leads": _open_metrics(still_open),
     }
     if "learned" in methods:
-        evaluation["logit_slope"] = _slope(plain["learned"], truth)
+        evaluation["logit_slope"] = calibration_slope(plain["learned"], truth)
         evaluation["wins"], evaluation["difference"] = beats_rule(
             truth, scores["learned"], scores["base_rate_by_channel"]
         )
     if "channel" in tested.frame.columns:
         evaluation["channels"] = _by_channel(tested, truth, scores)
     return folds, evaluation
-
-
-def _slope(logits: FloatArray, truth: BoolArray) -> float:
-    """Calibration from out-of-time logits whose outcome is known; 1 where there are too few."""
-    if min(truth.sum(), (~truth).sum()) < CONVERSIONS_TO_TEST:
-        return 1.0
-    return round(platt_slope(logits, truth.astype(np.int64), np.ones(len(truth))), 6)
 
 
 def _open_at(

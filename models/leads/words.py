@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from cohorte.i18n import format_percent
 from models.leads.features import FEATURES
+from models.measures import figure
 from models.reasons import POINTS_FEATURE
 
 __all__ = ["AGE_FEATURE", "model_card", "reason_sentence", "verdict_sentence"]
@@ -38,7 +40,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "no": "non",
         "age": "Ouvert depuis {value} jours",
         "points": "{name} : {value} points",
-        "blend": " ; mêlé aux règles de l'entreprise : {learned} appris, {rules} règles",
+        "blend": " ; mêlé aux règles de l’entreprise : {learned} appris, {rules} règles",
         "creation": "à son arrivée",
         "contact": "à la prise de contact",
         "close": "à sa clôture",
@@ -59,7 +61,7 @@ _VERDICTS: dict[str, dict[str, str]] = {
         "en": "base rate by channel: the learned score did no better, beyond noise, on"
         " {tested} later leads (AUC {auc} against {rule_auc}, Brier score {brier} against"
         " {rule_brier})",
-        "fr": "taux de base par canal : le score appris n'a pas fait mieux, bruit compris, sur"
+        "fr": "taux de base par canal : le score appris n’a pas fait mieux, bruit compris, sur"
         " {tested} leads ultérieurs (AUC {auc} contre {rule_auc}, score de Brier {brier} contre"
         " {rule_brier})",
     },
@@ -70,8 +72,8 @@ _VERDICTS: dict[str, dict[str, str]] = {
     "too_short_to_test": {
         "en": "base rate by channel: the history is too short to test a learned score on leads"
         " that came after those it learned from",
-        "fr": "taux de base par canal : l'historique est trop court pour éprouver un score appris"
-        " sur des leads venus après ceux qui l'ont instruit",
+        "fr": "taux de base par canal : l’historique est trop court pour éprouver un score appris"
+        " sur des leads venus après ceux qui l’ont instruit",
     },
     "undated_conversions": {
         "en": "base rate by channel: too many conversions carry no date, so nothing can be tested"
@@ -82,24 +84,24 @@ _VERDICTS: dict[str, dict[str, str]] = {
     "rules_alone": {
         "en": "rule score alone: {conversions} conversions among {leads} leads with a known outcome"
         " are too few to learn from",
-        "fr": "score par règles seul : {conversions} conversions parmi {leads} leads à l'issue"
+        "fr": "score par règles seul : {conversions} conversions parmi {leads} leads à l’issue"
         " connue, trop peu pour apprendre",
     },
     "too_few_conversions": {
         "en": "no score: {conversions} conversions among {leads} leads with a known outcome are"
         " too few even for a rate",
-        "fr": "pas de score : {conversions} conversions parmi {leads} leads à l'issue connue,"
+        "fr": "pas de score : {conversions} conversions parmi {leads} leads à l’issue connue,"
         " trop peu même pour un taux",
     },
     "one_class": {
         "en": "no score: nearly all of the {leads} leads with a known outcome converted",
-        "fr": "pas de score : presque tous les {leads} leads à l'issue connue ont converti",
+        "fr": "pas de score : presque tous les {leads} leads à l’issue connue ont converti",
     },
     "retired": {
         "en": "no score: it was retired; promote a version to serve it again",
         "fr": "pas de score : il a été retiré ; promouvoir une version pour le servir à nouveau",
     },
-    "no_leads": {"en": "no score: there are no leads", "fr": "pas de score : il n'y a pas de lead"},
+    "no_leads": {"en": "no score: there are no leads", "fr": "pas de score : il n’y a pas de lead"},
 }
 
 
@@ -114,7 +116,7 @@ def reason_sentence(reason: Mapping[str, Any], language: str) -> str:
         ``fr``; anything else reads English.
     """
     words = _WORDS["fr" if language == "fr" else "en"]
-    odds = _number(math.exp(float(reason["contribution"])), 2, language)
+    odds = figure(math.exp(float(reason["contribution"])), language, 2)
     feature, value = str(reason["feature"]), reason.get("value")
     if feature == AGE_FEATURE:
         what = words["age"].format(value=value)
@@ -141,7 +143,7 @@ def _value(feature: str, value: Any, language: str, words: Mapping[str, str]) ->
     if feature == "created_weekday" and 1 <= int(value) <= 7:
         return words["weekdays"].split()[int(value) - 1]
     if isinstance(value, float):
-        return _number(value, 2, language)
+        return figure(value, language, 2)
     return str(value)
 
 
@@ -155,19 +157,22 @@ def verdict_sentence(outcome: str, facts: Mapping[str, Any], language: str) -> s
     learned = evaluation.get("learned") or {}
     rule = evaluation.get("base_rate_by_channel") or {}
     values = {
-        "leads": facts.get("leads"),
-        "conversions": facts.get("conversions"),
-        "tested": (evaluation.get("test") or {}).get("leads"),
-        "auc": _figure(learned.get("auc"), language),
-        "rule_auc": _figure(rule.get("auc"), language),
-        "brier": _figure(learned.get("brier"), language, 4),
-        "rule_brier": _figure(rule.get("brier"), language, 4),
+        "leads": figure(facts.get("leads"), language, 0),
+        "conversions": figure(facts.get("conversions"), language, 0),
+        "tested": figure((evaluation.get("test") or {}).get("leads"), language, 0),
+        "auc": figure(learned.get("auc"), language),
+        "rule_auc": figure(rule.get("auc"), language),
+        "brier": figure(learned.get("brier"), language, 4),
+        "rule_brier": figure(rule.get("brier"), language, 4),
     }
     verdict = _VERDICTS[outcome]["fr" if language == "fr" else "en"].format(**values)
     weight = facts.get("learned_weight")
     if not facts.get("rules") or weight is None or outcome == "rules_alone":
         return verdict
-    shares = {"learned": f"{100 * weight:.0f} %", "rules": f"{100 - 100 * weight:.0f} %"}
+    shares = {
+        "learned": format_percent(weight, language, 0),
+        "rules": format_percent(1 - weight, language, 0),
+    }
     return verdict + _WORDS["fr" if language == "fr" else "en"]["blend"].format(**shares)
 
 
@@ -187,8 +192,8 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
             f"# Score des leads, version `{version}`",
             "",
             (
-                f"Probabilité qu'un lead se convertisse dans les {horizon} jours suivant son"
-                " arrivée ; pour un lead encore ouvert, dans ce qu'il en reste."
+                f"Probabilité qu’un lead se convertisse dans les {horizon} jours suivant son"
+                " arrivée ; pour un lead encore ouvert, dans ce qu’il en reste."
             ),
             "",
             f"- **Verdict** : {verdict}.",
@@ -196,8 +201,8 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
                 f"- **Appris sur** : {facts['leads']} leads arrivés du {first} au {last}, dont"
                 f" {facts['conversions']} convertis dans le délai."
             ),
-            f"- **Caractéristiques connues à l'arrivée** : {names or 'aucune'}.",
-            f"- **Calibrage** : pente du logit {_figure(facts['logit_slope'], 'fr')}.",
+            f"- **Caractéristiques connues à l’arrivée** : {names or 'aucune'}.",
+            f"- **Calibrage** : pente du logit {figure(facts['logit_slope'], 'fr')}.",
             *_more(facts, "fr"),
             "",
             "Épreuve : chaque lead est noté par ce qui était connu avant son arrivée.",
@@ -214,7 +219,7 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
         limits = (
             "Limites : le score décrit des leads semblables à ceux du passé ; il ne dit pas ce qui"
             " ferait convertir un lead. Un canal ou une page jamais vus comptent comme rares."
-            " L'âge d'un lead ouvert réduit sa cote de la même façon pour tous."
+            " L’âge d’un lead ouvert réduit sa cote de la même façon pour tous."
         )
     else:
         lines = [
@@ -231,7 +236,7 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
                 f" of which {facts['conversions']} converted in time."
             ),
             f"- **Features, known when a lead comes in**: {names or 'none'}.",
-            f"- **Calibration**: slope of the logit {_figure(facts['logit_slope'], 'en')}.",
+            f"- **Calibration**: slope of the logit {figure(facts['logit_slope'], 'en')}.",
             *_more(facts, "en"),
             "",
             "Test: each lead is scored by what was known before it came in.",
@@ -257,10 +262,10 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
         if key in evaluation:
             row = evaluation[key]
             figures = [
-                _figure(row["auc"], language),
-                _figure(row["brier"], language, 4),
-                _figure(row["log_loss"], language, 4),
-                _figure(row["calibration_error"], language),
+                figure(row["auc"], language),
+                figure(row["brier"], language, 4),
+                figure(row["log_loss"], language, 4),
+                figure(row["calibration_error"], language),
             ]
             lines.append(f"| {label} | {' | '.join(figures)} |")
     return "\n".join([*lines, "", limits, ""])
@@ -291,7 +296,7 @@ def _more(facts: Mapping[str, Any], language: str) -> list[str]:
             for rule in rules["rules"].values()
         )
         double = f"{rules['points_to_double_odds']:g}"
-        share = f"{100 - 100 * facts['learned_weight']:.0f} %"
+        share = format_percent(1 - facts["learned_weight"], language, 0)
         lines.append(
             f"- **Règles** (part {share} ; {double} points doublent la cote) : {told}."
             if french
@@ -299,20 +304,20 @@ def _more(facts: Mapping[str, Any], language: str) -> list[str]:
         )
     deals = facts.get("deals")
     if deals:
-        amount = _number(deals["mean_amount"], 0, language)
-        rate = _number(100 * deals["win_rate"], 0, language)
+        amount = figure(deals["mean_amount"], language, 0)
+        rate = format_percent(deals["win_rate"], language, 0)
         by = deals["outcome"] == "by_feature"
         if french:
-            how = "selon ce qui est connu à l'arrivée" if by else "la moyenne pour tous"
+            how = "selon ce qui est connu à l’arrivée" if by else "la moyenne pour tous"
             lines.append(
-                f"- **Valeur d'une affaire** : {amount} en moyenne sur {deals['deals']} gagnées,"
-                f" {how} ; {rate} % des affaires décidées sont gagnées."
+                f"- **Valeur d’une affaire** : {amount} en moyenne sur {deals['deals']} gagnées,"
+                f" {how} ; {rate} des affaires décidées sont gagnées."
             )
         else:
             how = "by what is known when a lead comes in" if by else "the mean for all"
             lines.append(
                 f"- **Worth of a deal**: {amount} on average over {deals['deals']} won, {how};"
-                f" {rate} % of those decided are won."
+                f" {rate} of those decided are won."
             )
     return lines
 
@@ -326,12 +331,3 @@ def feature_label(feature: str, language: str) -> str:
 def _day(days: float) -> str:
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=float(days))
     return moment.date().isoformat()
-
-
-def _figure(value: Any, language: str, decimals: int = 3) -> str:
-    return "–" if value is None else _number(float(value), decimals, language)
-
-
-def _number(value: float, decimals: int, language: str) -> str:
-    text = f"{value:.{decimals}f}"
-    return text.replace(".", ",") if language == "fr" else text

@@ -47,7 +47,7 @@ __all__ = [
 FloatArray = npt.NDArray[np.float64]
 
 TRUSTED_TYPES = ("models.scorecard.AdditiveScorer",)
-RECIPE = 1
+RECIPE = 2
 LOOKED_AT = 50_000
 """Customers whose features are compared with those learned from, at most."""
 
@@ -216,8 +216,10 @@ def _decide(
     champion = registry.usable(asked.estimator_name, opened)
     if champion is None:
         return True, Reason("nothing_served")
-    if champion.facts["question"] != asked.question() or champion.facts["recipe"] != RECIPE:
+    if champion.facts["question"] != asked.question():
         return True, Reason("question_changed")
+    if champion.facts["recipe"] != RECIPE:
+        return True, Reason("recipe_changed")
     if champion.version == artifact.version:
         return True, Reason("same_version")
     if champion.learned_until > opened(artifact).learned_until:

@@ -24,7 +24,7 @@ from models.encoding import FeatureEncoder, Kind, kind_of
 from models.measures import lift, measure
 from models.propensity.definition import Propensity
 from models.propensity.screening import too_good
-from models.scorecard import AdditiveScorer, platt_slope
+from models.scorecard import AdditiveScorer, calibration_slope
 
 __all__ = ["Day", "Examples", "Outcome", "Training", "read_examples", "train"]
 
@@ -178,7 +178,10 @@ def train(examples: Examples, asked: Propensity) -> Training:
         past, tested = known[number + gap :], known[number]
         ripe = [at for at, earlier in enumerate(reversed(tests)) if earlier >= number + gap]
         ripe = [at for at in ripe if at < len(plain)]
-        slope = _slope([plain[at] for at in ripe], [truths[at] for at in ripe])
+        slope = calibration_slope(
+            np.concatenate([np.empty(0), *(plain[at] for at in ripe)]),
+            np.concatenate([np.empty(0, bool), *(truths[at] for at in ripe)]),
+        )
         encoder, scorer = _fit(past, kinds, slope)
         said = scorer.decision_function(encoder.encode(tested.frame))
         plain.append((said - scorer.level_shift_) / slope)
@@ -197,7 +200,7 @@ def train(examples: Examples, asked: Propensity) -> Training:
         "base_rate": measure(truth, np.full(len(truth), _rate(known[gap:]))),
         "lift": lift(truth, scores["learned"]),
         "shuffled": _shuffled(known, kinds),
-        "logit_slope": _slope(plain, truths),
+        "logit_slope": calibration_slope(np.concatenate(plain), truth),
     }
     who = pl.concat([known[number].frame["customer_id"] for number in reversed(tests)])
     wins, evaluation["difference"] = beats_rule(truth, scores["learned"], scores["rule"], who)
@@ -275,15 +278,6 @@ def _fit_rows(
         random_state=0,
     )
     return encoder, scorer.fit(matrix, did, sample_weight=weights)
-
-
-def _slope(logits: Sequence[FloatArray], truths: Sequence[BoolArray]) -> float:
-    """Calibration from days whose labels are known; 1 where there are too few."""
-    truth = np.concatenate(truths) if truths else np.empty(0, bool)
-    if min(truth.sum(), (~truth).sum()) < LEAST_TESTED:
-        return 1.0
-    said = np.concatenate(logits)
-    return round(platt_slope(said, truth.astype(np.int64), np.ones(len(truth))), 6)
 
 
 def _best_feature(days: Sequence[Day], kinds: Mapping[str, Kind]) -> str:

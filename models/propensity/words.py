@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from cohorte.i18n import format_percent
 from cohorte.segments import build_catalogue
+from models.measures import figure
 
 __all__ = ["feature_label", "model_card", "reason_sentence", "verdict_sentence"]
 
@@ -28,22 +30,22 @@ _VERDICTS = {
         "en": "one feature ({feature}): the score of all did no better, beyond noise, on {tested}"
         " customers of {days} later days (AUC {auc} against {rule_auc}, Brier score {brier}"
         " against {rule_brier})",
-        "fr": "un seul critère ({feature}) : le score de tous n'a pas fait mieux, bruit compris,"
+        "fr": "un seul critère ({feature}) : le score de tous n’a pas fait mieux, bruit compris,"
         " sur {tested} clients de {days} jours ultérieurs (AUC {auc} contre {rule_auc}, score de"
         " Brier {brier} contre {rule_brier})",
     },
     "too_few_positives": {
         "en": "no score: {positives} of {customers} did it, too few to learn from and to test",
-        "fr": "pas de score : {positives} sur {customers} l'ont fait, trop peu pour apprendre et"
+        "fr": "pas de score : {positives} sur {customers} l’ont fait, trop peu pour apprendre et"
         " éprouver",
     },
     "one_class": {
         "en": "no score: nearly all of the {customers} did it",
-        "fr": "pas de score : presque tous les {customers} l'ont fait",
+        "fr": "pas de score : presque tous les {customers} l’ont fait",
     },
     "too_short_to_test": {
         "en": "no score: the history is too short to learn from one day and to test on a later one",
-        "fr": "pas de score : l'historique est trop court pour apprendre d'un jour et éprouver sur"
+        "fr": "pas de score : l’historique est trop court pour apprendre d’un jour et éprouver sur"
         " un jour ultérieur",
     },
     "nobody": {
@@ -52,7 +54,7 @@ _VERDICTS = {
     },
     "not_trained": {
         "en": "no score yet: train it with cohorte train {name}",
-        "fr": "pas encore de score : l'entraîner avec cohorte train {name}",
+        "fr": "pas encore de score : l’entraîner avec cohorte train {name}",
     },
     "not_learned_yet": {
         "en": "no score: every version has learned from what came after {as_of}; train one with"
@@ -66,12 +68,12 @@ _VERDICTS = {
     },
     "drifted": {
         "en": "the scores before stay: {drifted} moved too far from what was learned (PSI {psi})",
-        "fr": "les scores d'avant restent : {drifted} s'est trop éloigné de ce qui a été appris"
+        "fr": "les scores d’avant restent : {drifted} s’est trop éloigné de ce qui a été appris"
         " (PSI {psi})",
     },
     "another_question": {
         "en": "the file asks something else than what was learned: train it again",
-        "fr": "le fichier demande autre chose que ce qui a été appris : l'entraîner à nouveau",
+        "fr": "le fichier demande autre chose que ce qui a été appris : l’entraîner à nouveau",
     },
 }
 
@@ -85,7 +87,7 @@ def feature_label(name: str, language: str) -> str:
 def reason_sentence(reason: Mapping[str, Any], language: str) -> str:
     """One reason in words: ``Days since last order 12: odds × 1.80``."""
     words = _WORDS["fr" if language == "fr" else "en"]
-    odds = _number(math.exp(float(reason["contribution"])), 2, language)
+    odds = figure(math.exp(float(reason["contribution"])), language, 2)
     name = str(reason["feature"])
     value = _value(name, reason.get("value"), language, words)
     joined = f"{feature_label(name, language)}{' : ' if language == 'fr' else ': '}{value}"
@@ -98,7 +100,7 @@ def _value(name: str, value: Any, language: str, words: Mapping[str, str]) -> st
     if name.startswith(("has_", "is_")):
         return words["yes"] if value else words["no"]
     if isinstance(value, float):
-        return _number(value, 0 if value.is_integer() else 2, language)
+        return figure(value, language, 0 if value.is_integer() else 2)
     return str(value)
 
 
@@ -111,17 +113,17 @@ def verdict_sentence(outcome: str, facts: Mapping[str, Any], language: str) -> s
     values = {
         "name": facts.get("name", ""),
         "as_of": facts.get("as_of", ""),
-        "customers": facts.get("customers"),
-        "positives": facts.get("positives"),
-        "tested": learned.get("rows"),
+        "customers": figure(facts.get("customers"), tongue, 0),
+        "positives": figure(facts.get("positives"), tongue, 0),
+        "tested": figure(learned.get("rows"), tongue, 0),
         "days": len(evaluation.get("test_days") or []),
         "feature": feature_label(str(feature), tongue) if feature else "",
-        "auc": _figure(learned.get("auc"), tongue),
-        "rule_auc": _figure(rule.get("auc"), tongue),
-        "brier": _figure(learned.get("brier"), tongue, 4),
-        "rule_brier": _figure(rule.get("brier"), tongue, 4),
+        "auc": figure(learned.get("auc"), tongue),
+        "rule_auc": figure(rule.get("auc"), tongue),
+        "brier": figure(learned.get("brier"), tongue, 4),
+        "rule_brier": figure(rule.get("brier"), tongue, 4),
         "drifted": feature_label(str(facts.get("drifted", "")), tongue),
-        "psi": _figure(facts.get("psi"), tongue, 2),
+        "psi": figure(facts.get("psi"), tongue, 2),
     }
     return _VERDICTS[outcome][tongue].format(**values)
 
@@ -141,8 +143,8 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
     share = facts["customers"] / max(facts.get("asked_of", 0), 1)
     drawn = ""
     if 0 < share < 1:
-        said = _number(100 * share, 1, language)
-        drawn = f" ; {said} % de toutes, tirées" if french else f"; {said} % of all, drawn"
+        said = format_percent(share, language)
+        drawn = f" ; {said} de toutes, tirées" if french else f"; {said} of all, drawn"
     if french:
         lines = [
             f"# {title}, version `{facts['version']}`",
@@ -158,10 +160,10 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
             ),
             f"- **Critères, connus le jour même** : {names}.",
             f"- **Écartés** : {left_out or 'aucun'}.",
-            f"- **Calibrage** : pente du logit {_figure(evaluation['logit_slope'], 'fr')}.",
+            f"- **Calibrage** : pente du logit {figure(evaluation['logit_slope'], 'fr')}.",
             "",
             (
-                "Épreuve chronologique (celle qui compte) : appris sur des jours dont l'issue était"
+                "Épreuve chronologique (celle qui compte) : appris sur des jours dont l’issue était"
                 " connue, noté sur un jour ultérieur."
             ),
             "",
@@ -169,8 +171,8 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
         ]
         labels = {"learned": "score appris", "rule": "un seul critère", "base_rate": "taux de base"}
         mixed = (
-            f"Mélangée, par client : AUC {_figure(shuffled['auc'], 'fr')}, Brier"
-            f" {_figure(shuffled['brier'], 'fr', 4)}. Elle ne compte pas : le temps n'y"
+            f"Mélangée, par client : AUC {figure(shuffled['auc'], 'fr')}, Brier"
+            f" {figure(shuffled['brier'], 'fr', 4)}. Elle ne compte pas : le temps n’y"
             " a pas prise."
         )
         limits = (
@@ -192,7 +194,7 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
             ),
             f"- **Features, known on the day itself**: {names}.",
             f"- **Left out**: {left_out or 'none'}.",
-            f"- **Calibration**: slope of the logit {_figure(evaluation['logit_slope'], 'en')}.",
+            f"- **Calibration**: slope of the logit {figure(evaluation['logit_slope'], 'en')}.",
             "",
             (
                 "Chronological test (the one that counts): learned from days whose outcome was"
@@ -203,8 +205,8 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
         ]
         labels = {"learned": "learned score", "rule": "one feature", "base_rate": "base rate"}
         mixed = (
-            f"Shuffled, by customer: AUC {_figure(shuffled['auc'], 'en')}, Brier"
-            f" {_figure(shuffled['brier'], 'en', 4)}. It does not count: time has no part in it."
+            f"Shuffled, by customer: AUC {figure(shuffled['auc'], 'en')}, Brier"
+            f" {figure(shuffled['brier'], 'en', 4)}. It does not count: time has no part in it."
         )
         limits = (
             "Limits: a forecast, not an effect; it describes customers like those of the past and"
@@ -214,19 +216,10 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
     for key, label in labels.items():
         row = evaluation[key]
         figures = [
-            _figure(row["auc"], language),
-            _figure(row["brier"], language, 4),
-            _figure(row["log_loss"], language, 4),
-            _figure(row["calibration_error"], language),
+            figure(row["auc"], language),
+            figure(row["brier"], language, 4),
+            figure(row["log_loss"], language, 4),
+            figure(row["calibration_error"], language),
         ]
         lines.append(f"| {label} | {' | '.join(figures)} |")
     return "\n".join([*lines, "", mixed, "", limits, ""])
-
-
-def _figure(value: Any, language: str, decimals: int = 3) -> str:
-    return "–" if value is None else _number(float(value), decimals, language)
-
-
-def _number(value: float, decimals: int, language: str) -> str:
-    text = f"{value:.{decimals}f}"
-    return text.replace(".", ",") if language == "fr" else text

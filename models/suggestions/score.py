@@ -21,7 +21,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from models.challenge import NOISE, Reason, gain_and_noise
-from models.measures import rounded
+from models.measures import figure, rounded
 from models.registry import Artifact, Registry
 from models.suggestions.estimators import (
     EaseScorer,
@@ -470,7 +470,7 @@ _VERDICTS = {
         "en": "suggestions by habits and popularity: links between products did no better,"
         " beyond noise (NDCG@10 {all} against {all_pop} on all products, {new} against {new_pop}"
         " on those new to the person)",
-        "fr": "suggestions par habitudes et popularité : les liens entre produits n'ont pas fait"
+        "fr": "suggestions par habitudes et popularité : les liens entre produits n’ont pas fait"
         " mieux, bruit compris (NDCG@10 {all} contre {all_pop} sur tous les produits, {new} contre"
         " {new_pop} sur ceux nouveaux pour la personne)",
     },
@@ -489,7 +489,7 @@ def _verdict(outcome: str, evaluation: dict[str, Any], language: str) -> str:
     for what in ("all", "new"):
         figures = evaluation.get(what, {})
         for method, name in (("learned", what), ("popularity", f"{what}_pop")):
-            values[name] = _figure(figures.get(method, {}).get("ndcg", 0.0), tongue == "fr")
+            values[name] = figure(figures.get(method, {}).get("ndcg", 0.0), tongue)
     return _VERDICTS[outcome][tongue].format(**values)
 
 
@@ -500,11 +500,6 @@ _METHODS = {
     "item_item": {"en": "bought together", "fr": "achetés ensemble"},
     "factors": {"en": "factors", "fr": "facteurs"},
 }
-
-
-def _figure(value: float, french: bool) -> str:
-    text = f"{value:.3f}"
-    return text.replace(".", ",") if french else text
 
 
 def _card(facts: Any, language: str) -> str:
@@ -531,13 +526,13 @@ def _card(facts: Any, language: str) -> str:
         lines += [f"## {title}", "", f"| | NDCG@10 | recall@10 | {coverage} |", "|---|---|---|---|"]
         for name, row in evaluation[what].items():
             figures = " | ".join(
-                _figure(row[key], french) for key in ("ndcg", "recall", "coverage")
+                figure(row[key], language) for key in ("ndcg", "recall", "coverage")
             )
             lines.append(f"| {_METHODS[name]['fr' if french else 'en']} | {figures} |")
         told = evaluation.get("difference", {}).get(what)
         if told is not None:
-            gain = _figure(told["ndcg_gain"], french)
-            noise = _figure(NOISE * told["ndcg_gain_standard_error"], french)
+            gain = figure(told["ndcg_gain"], language)
+            noise = figure(NOISE * told["ndcg_gain_standard_error"], language)
             said = (
                 f"Gain de NDCG@10 sur la popularité : {gain}, bruit {noise}."
                 if french

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
+from cohorte.i18n import format_percent
+from models.measures import figure
+
 __all__ = ["SIMILAR", "feature_label", "model_card", "reason_sentence", "verdict_sentence"]
 
 SIMILAR = "similar_customers"
@@ -50,26 +53,26 @@ _VERDICTS: dict[str, dict[str, str]] = {
         " {cells} for similar customers' means and {year} for last year's, AUC {auc} against"
         " {cells_auc} and {year_auc}, on {tests} past days",
         "fr": "score de valeur appris : écart quadratique de {rmse} commandes par client contre"
-        " {cells} pour la moyenne des clients semblables et {year} pour l'an passé, AUC {auc}"
+        " {cells} pour la moyenne des clients semblables et {year} pour l’an passé, AUC {auc}"
         " contre {cells_auc} et {year_auc}, sur {tests} jours passés",
     },
     "no_better_than_rule": {
         "en": "value by {rule}: the learned score did no better, beyond noise, on {tests} past"
         " days (orders off by {rmse} against {cells} and, as last year, {year}; AUC {auc} against"
         " {cells_auc} and {year_auc})",
-        "fr": "valeur selon {rule} : le score appris n'a pas fait mieux, bruit compris,"
-        " sur {tests} jours passés (écart de {rmse} commandes contre {cells} et, comme l'an passé,"
+        "fr": "valeur selon {rule} : le score appris n’a pas fait mieux, bruit compris,"
+        " sur {tests} jours passés (écart de {rmse} commandes contre {cells} et, comme l’an passé,"
         " {year} ; AUC {auc} contre {cells_auc} et {year_auc})",
     },
     "too_short_to_test": {
         "en": "no value score: the history is too short to test one on days past",
-        "fr": "pas de score de valeur : l'historique est trop court pour l'éprouver sur des jours"
+        "fr": "pas de score de valeur : l’historique est trop court pour l’éprouver sur des jours"
         " passés",
     },
     "too_few_repeat_buyers": {
         "en": "no value score: {repeat_buyers} customers who ordered on two days are too few",
         "fr": "pas de score de valeur : {repeat_buyers} clients ayant commandé deux jours"
-        " différents, c'est trop peu",
+        " différents, c’est trop peu",
     },
     "no_amounts": {
         "en": "no value score: too few customers have amounts in the reporting currency",
@@ -87,7 +90,7 @@ _VERDICTS: dict[str, dict[str, str]] = {
     },
     "no_orders": {
         "en": "no value score: there are no orders of customers",
-        "fr": "pas de score de valeur : il n'y a pas de commande de clients",
+        "fr": "pas de score de valeur : il n’y a pas de commande de clients",
     },
 }
 
@@ -102,7 +105,7 @@ _SPEND: dict[str, dict[str, str]] = {
     "forecast": {
         "en": "; spend by the forecast alone: boosted trees were not nearer on each of these days"
         " (off by {boosted} against {forecast})",
-        "fr": " ; dépense par la prévision seule : les arbres renforcés n'étaient pas plus proches"
+        "fr": " ; dépense par la prévision seule : les arbres renforcés n’étaient pas plus proches"
         " chacun de ces jours (écart de {boosted} contre {forecast})",
     },
 }
@@ -110,18 +113,18 @@ _SPEND: dict[str, dict[str, str]] = {
 _SEASONS: dict[str, dict[str, str]] = {
     "last_year": {
         "en": "what came last year in these weeks over what was forecast then",
-        "fr": "ce qui est venu l'an passé ces semaines-là, rapporté à la prévision d'alors",
+        "fr": "ce qui est venu l’an passé ces semaines-là, rapporté à la prévision d’alors",
     },
     "like_customers": {
         "en": "what like customers, known for as long, did last year in these weeks",
-        "fr": "ce que des clients semblables, connus depuis aussi longtemps, ont fait l'an passé"
+        "fr": "ce que des clients semblables, connus depuis aussi longtemps, ont fait l’an passé"
         " ces semaines-là",
     },
 }
 
 _RULES: dict[str, dict[str, str]] = {
     "cell_means": {"en": "similar customers' means", "fr": "la moyenne des clients semblables"},
-    "last_year": {"en": "last year's orders", "fr": "les commandes de l'an passé"},
+    "last_year": {"en": "last year's orders", "fr": "les commandes de l’an passé"},
 }
 
 
@@ -129,9 +132,9 @@ def reason_sentence(reason: Mapping[str, Any], language: str) -> str:
     """One reason in words: ``Last order 12 days ago: odds × 1.80``."""
     tongue = _tongue(language)
     feature, value = str(reason["feature"]), reason["value"]
-    shown = _number(100 * float(value), 0, tongue) + " %" if feature == SIMILAR else str(value)
+    shown = format_percent(float(value), tongue, 0) if feature == SIMILAR else str(value)
     pattern = _REASONS.get(feature, {}).get(tongue, feature.replace("_", " ") + " {value}")
-    odds = _number(math.exp(float(reason["contribution"])), 2, tongue)
+    odds = figure(math.exp(float(reason["contribution"])), tongue, 2)
     what = pattern.format(value=shown)
     return (
         f"{what}\N{NO-BREAK SPACE}: cote × {odds}" if tongue == "fr" else f"{what}: odds × {odds}"
@@ -156,8 +159,8 @@ def verdict_sentence(outcome: str, facts: Mapping[str, Any], language: str) -> s
     }
     for method, name in (("learned", ""), ("cell_means", "cells"), ("last_year", "year")):
         row = mean.get(method) or {}
-        values[name or "rmse"] = _figure(row.get("orders_rmse"), tongue)
-        values[f"{name}_auc" if name else "auc"] = _figure(row.get("auc"), tongue)
+        values[name or "rmse"] = figure(row.get("orders_rmse"), tongue)
+        values[f"{name}_auc" if name else "auc"] = figure(row.get("auc"), tongue)
     return _VERDICTS[outcome][tongue].format(**values) + _spend(outcome, evaluation, facts, tongue)
 
 
@@ -168,7 +171,7 @@ def _spend(
     off = evaluation.get("spend") or {}
     if outcome != "learned" or "boosted" not in off:
         return ""
-    figures = {name: _number(value, 1, tongue) for name, value in off.items()}
+    figures = {name: figure(value, tongue, 1) for name, value in off.items()}
     return _SPEND[str(facts.get("spend", "forecast"))][tongue].format(**figures)
 
 
@@ -184,13 +187,13 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
             "",
             (
                 f"Pour chaque client : commandes et dépense nette attendues dans les {horizon}"
-                " jours, probabilité d'au moins une commande, et d'aucune."
+                " jours, probabilité d’au moins une commande, et d’aucune."
             ),
             "",
             f"- **Verdict** : {verdict}.",
             (
                 f"- **Appris sur** : {facts['customers']} clients, dont {facts['repeat_buyers']}"
-                f" ayant commandé au moins deux jours différents, jusqu'au {until}."
+                f" ayant commandé au moins deux jours différents, jusqu’au {until}."
             ),
         ]
         head = (
@@ -202,8 +205,8 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
             "cell_means": "clients semblables", "last_year": "an passé",
         }  # fmt: skip
         limits = (
-            "Limites : une prévision, pas un effet. La saison est celle de l'an passé. Plusieurs"
-            " commandes d'un même jour comptent pour une. L'intervalle est celui de quatre clients"
+            "Limites : une prévision, pas un effet. La saison est celle de l’an passé. Plusieurs"
+            " commandes d’un même jour comptent pour une. L’intervalle est celui de quatre clients"
             " sur cinq à prévision égale."
         )
     else:
@@ -235,7 +238,7 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
         )
     if facts.get("parameters"):
         shown = ", ".join(
-            f"{name} {_figure(value, tongue)} (± {_figure(error, tongue)})"
+            f"{name} {figure(value, tongue)} (± {figure(error, tongue)})"
             for name, value, error in facts["parameters"]
         )
         lines.append(f"- **{'Paramètres' if french else 'Parameters'}**: {shown}.")
@@ -252,12 +255,12 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
     for test in facts["evaluation"]["tests"]:
         for method, row in test["methods"].items():
             figures = [
-                _figure(row["orders_rmse"], tongue),
-                _number(row["revenue_rmse"], 1, tongue),
+                figure(row["orders_rmse"], tongue),
+                figure(row["revenue_rmse"], tongue, 1),
                 _share(row["orders_total_off"], tongue),
                 _share(row["revenue_total_off"], tongue),
-                _figure(row["auc"], tongue),
-                _figure(row["brier"], tongue),
+                figure(row["auc"], tongue),
+                figure(row["brier"], tongue),
             ]
             label = labels.get(method, "Pareto/NBD")
             lines.append(f"| {_day(test['cut'])} | {label} | {' | '.join(figures)} |")
@@ -285,14 +288,5 @@ def _day(number: int) -> str:
     return (date(1970, 1, 1) + timedelta(days=number)).isoformat()
 
 
-def _figure(value: float | None, language: str) -> str:
-    return "–" if value is None else _number(value, 3, language)
-
-
 def _share(value: float | None, language: str) -> str:
-    return "–" if value is None else f"{_number(100 * value, 1, language)} %"
-
-
-def _number(value: float, decimals: int, language: str) -> str:
-    text = f"{value:.{decimals}f}"
-    return text.replace(".", ",") if language == "fr" else text
+    return "–" if value is None else format_percent(value, language)

@@ -11,6 +11,7 @@ import pytest
 from sklearn.utils.estimator_checks import check_estimator
 
 from cohorte.clock import now
+from cohorte.i18n import format_percent
 from models.nextpurchase import RhythmScorer, score_next_orders, verdict_sentence
 from models.nextpurchase.score import back_test, holds
 from models.registry import Registry
@@ -136,8 +137,8 @@ def test_a_verdict_is_said_in_both_languages(outcome: str) -> None:
 def test_a_share_of_four_customers_is_not_told() -> None:
     judged = {"brier": 0.1, "coverage": 1.0, "interval_customers": 4, "ends": {}}
     facts = {"evaluation": {"customers": 500, "days": 182, "rhythm": judged, "recency": judged}}
-    assert "100 %" not in verdict_sentence("rhythm", facts, "en")
-    assert "100 %" not in verdict_sentence("rhythm", facts, "fr")
+    assert format_percent(1, "en", 0) not in verdict_sentence("rhythm", facts, "en")
+    assert format_percent(1, "fr", 0) not in verdict_sentence("rhythm", facts, "fr")
 
 
 def test_the_median_of_a_curve_is_kaplan_and_meiers() -> None:

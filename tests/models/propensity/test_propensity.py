@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from cohorte.clock import now
 from cohorte.errors import CohorteError, NotFoundError, SettingsError
+from cohorte.i18n import format_percent
 from cohorte.segments import Population, describe, load_catalogue, members, parse_rule
 from models.asof import CustomersAt
 from models.monitoring import History
@@ -478,7 +479,7 @@ def test_cards_verdicts_and_reasons_read_in_both_languages(
     artifact = registry.load("propensity_reorder", served(registry).version)
     card = artifact.card(language)
     assert ("Épreuve chronologique" in card) == (language == "fr")
-    share = "10,0 % de toutes, tirées" if language == "fr" else "10.0 % of all, drawn"
+    share = f"{format_percent(0.1, language)} {'de toutes' if language == 'fr' else 'of all'}"
     assert share not in card
     assert share in model_card(
         {**artifact.facts, "asked_of": 10 * artifact.facts["customers"]}, language
