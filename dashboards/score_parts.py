@@ -23,6 +23,7 @@ from models.value import reason_sentence as value_reason
 from models.whatif import Lever, Told, Value, WhatIf
 
 MOST_LEADS = 8
+MOST_SUGGESTED = 3
 Label = Callable[[str, str], str]
 Say = Callable[[Mapping[str, Any], str], str]
 WORDS: dict[str, tuple[Label, Say]] = {
@@ -42,18 +43,26 @@ def person_scores(customer_id: str, _: Words) -> None:
     titles = _titles(_)
     with card("person-scores", _("What to expect")):
         told = [] if coming is None else [_next_order(coming, _)]
-        draw(tag("ul", told + [_score(row, titles, _) for row in found], cls="co-list"))
+        told += [_score(row, titles, _) for row in found]
         for kind, label in (("again", _("Buys again")), ("new", _("Might like"))):
-            named = [_suggested(row, _) for row in suggested if row["kind"] == kind]
-            if named:
-                draw(div(tag("b", label), " ", span(_.list(named[:3]), cls="sub")))
+            told += _suggested(label, [row for row in suggested if row["kind"] == kind], _)
+        draw(tag("ul", told, cls="co-list"))
 
 
-def _suggested(row: queries.Row, _: Words) -> str:
-    """A product with what they bought that it goes with, where that is why."""
-    if row["because"] is None:
-        return str(row["product_name"])
-    return _("{product} (goes with {bought})", product=row["product_name"], bought=row["because"])
+def _suggested(label: str, rows: list[queries.Row], _: Words) -> list[Html]:
+    """The first products to suggest, each with what they bought that it goes with, where that is
+    why. What two sources give one name is told once."""
+    named: dict[str, str | None] = {}
+    for row in rows:
+        named.setdefault(row["product_name"], row["because"])
+    lines = [
+        div(
+            product,
+            div(_("goes with {bought}", bought=because), cls="sub") if because else None,
+        )
+        for product, because in list(named.items())[:MOST_SUGGESTED]
+    ]
+    return [tag("li", tag("b", label), *lines)] if lines else []
 
 
 def person_what_if(customer_id: str, _: Words) -> None:
