@@ -483,8 +483,8 @@ def reason_sentence(reason: Mapping[str, Any], language: str) -> str:
     else:
         told = figure(value, tongue, 0 if float(value).is_integer() else 2)
     if tongue == "fr":
-        return f"{name} : {told} (cote × {odds})"
-    return f"{name}: {told} (odds × {odds})"
+        return f"{name} : {told} (cote ×\N{NO-BREAK SPACE}{odds})"
+    return f"{name}: {told} (odds ×\N{NO-BREAK SPACE}{odds})"
 
 
 def model_card(facts: Mapping[str, Any], language: str) -> str:

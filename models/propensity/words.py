@@ -13,8 +13,8 @@ from models.measures import figure
 __all__ = ["feature_label", "model_card", "reason_sentence", "verdict_sentence"]
 
 _WORDS = {
-    "en": {"missing": "not known", "yes": "yes", "no": "no", "odds": "{what}: odds × {odds}"},
-    "fr": {"missing": "inconnu", "yes": "oui", "no": "non", "odds": "{what} : cote × {odds}"},
+    "en": {"missing": "not known", "yes": "yes", "no": "no"},
+    "fr": {"missing": "inconnu", "yes": "oui", "no": "non"},
 }
 
 _VERDICTS = {
@@ -91,7 +91,7 @@ def reason_sentence(reason: Mapping[str, Any], language: str) -> str:
     name = str(reason["feature"])
     value = _value(name, reason.get("value"), language, words)
     joined = f"{feature_label(name, language)}{' : ' if language == 'fr' else ': '}{value}"
-    return f"{joined} ({'cote' if language == 'fr' else 'odds'} × {odds})"
+    return f"{joined} ({'cote' if language == 'fr' else 'odds'} ×\N{NO-BREAK SPACE}{odds})"
 
 
 def _value(name: str, value: Any, language: str, words: Mapping[str, str]) -> str:

@@ -137,7 +137,9 @@ def reason_sentence(reason: Mapping[str, Any], language: str) -> str:
     odds = figure(math.exp(float(reason["contribution"])), tongue, 2)
     what = pattern.format(value=shown)
     return (
-        f"{what}\N{NO-BREAK SPACE}: cote × {odds}" if tongue == "fr" else f"{what}: odds × {odds}"
+        f"{what}\N{NO-BREAK SPACE}: cote ×\N{NO-BREAK SPACE}{odds}"
+        if tongue == "fr"
+        else f"{what}: odds ×\N{NO-BREAK SPACE}{odds}"
     )
 
 

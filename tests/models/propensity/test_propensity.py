@@ -487,9 +487,9 @@ def test_cards_verdicts_and_reasons_read_in_both_languages(
     verdict = verdict_sentence("not_trained", {"name": "reorder"}, language)
     assert "cohorte train reorder" in verdict
     reason = {"feature": "days_since_last_order", "value": 12.0, "contribution": 0.6931}
-    assert ("cote × 2,00" if language == "fr" else "odds × 2.00") in reason_sentence(
-        reason, language
-    )
+    assert (
+        "×\N{NO-BREAK SPACE}2,00" if language == "fr" else "×\N{NO-BREAK SPACE}2.00"
+    ) in reason_sentence(reason, language)
 
 
 def test_a_propensity_is_a_field_of_segments_called_as_the_question_is(
