@@ -15,9 +15,17 @@ import numpy.typing as npt
 import polars as pl
 from sklearn.metrics import roc_auc_score
 
-from models.measures import rounded
+from models.measures import figure, rounded
 
-__all__ = ["NOISE", "Reason", "beats_rule", "compared", "contest", "gain_and_noise"]
+__all__ = [
+    "NOISE",
+    "Reason",
+    "beats_rule",
+    "beside_the_rule",
+    "compared",
+    "contest",
+    "gain_and_noise",
+]
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -192,6 +200,18 @@ def beats_rule(
         "information_standard_error": rounded(noise / NOISE),
     }
     return bool(ranks and brier_gain > 0 and information > noise), told
+
+
+def beside_the_rule(evaluation: Mapping[str, Any], language: str) -> list[str]:
+    """The line of a card that says how sure it is that a score adds to its rule; none untested."""
+    told = evaluation.get("difference") or {}
+    if not told.get("information_standard_error"):
+        return []
+    reached = figure(told["information"] / told["information_standard_error"], language, 1)
+    needed = figure(NOISE, language, 0)
+    if language == "fr":
+        return [f"- **Au-delà de la règle** : {reached} erreurs types ; il en faut {needed}."]
+    return [f"- **Beyond the rule**: {reached} standard errors; {needed} are needed."]
 
 
 def compared(

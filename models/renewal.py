@@ -23,7 +23,7 @@ import polars as pl
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from cohorte.i18n import format_percent
-from models.challenge import Reason, beats_rule, contest
+from models.challenge import Reason, beats_rule, beside_the_rule, contest
 from models.encoding import FeatureEncoder, Kind
 from models.measures import figure, measure, rounded
 from models.reasons import reasons_json
@@ -501,6 +501,7 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
                 f"Probabilité qu’un contrat finissant dans les {days} jours ne soit pas renouvelé.",
                 "",
                 f"- **Verdict** : {verdict}.",
+                *beside_the_rule(facts.get("evaluation") or {}, "fr"),
                 (
                     f"- **Appris sur** : {facts['terms']} périodes terminées jusqu’au"
                     f" {facts['as_of']}, dont {facts['lost']} non renouvelées."
@@ -518,6 +519,7 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
             f"Probability that a contract that ends within {days} days is not renewed.",
             "",
             f"- **Verdict**: {verdict}.",
+            *beside_the_rule(facts.get("evaluation") or {}, "en"),
             (
                 f"- **Learned from**: {facts['terms']} terms that ended until {facts['as_of']},"
                 f" of which {facts['lost']} were not renewed."

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from cohorte.i18n import format_percent
+from models.challenge import beside_the_rule
 from models.leads.features import FEATURES
 from models.measures import figure
 from models.reasons import POINTS_FEATURE
@@ -197,6 +198,7 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
             ),
             "",
             f"- **Verdict** : {verdict}.",
+            *beside_the_rule(evaluation, "fr"),
             (
                 f"- **Appris sur** : {facts['leads']} leads arrivés du {first} au {last}, dont"
                 f" {facts['conversions']} convertis dans le délai."
@@ -231,6 +233,7 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
             ),
             "",
             f"- **Verdict**: {verdict}.",
+            *beside_the_rule(evaluation, "en"),
             (
                 f"- **Learned from**: {facts['leads']} leads that came in from {first} to {last},"
                 f" of which {facts['conversions']} converted in time."

@@ -8,6 +8,7 @@ from typing import Any
 
 from cohorte.i18n import format_percent
 from cohorte.segments import build_catalogue
+from models.challenge import beside_the_rule
 from models.measures import figure
 
 __all__ = ["feature_label", "model_card", "reason_sentence", "verdict_sentence"]
@@ -154,6 +155,7 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
             f"- **Demandé de** : {facts['who'][language]}",
             f"- **Sera rempli** : {facts['will'][language]}",
             f"- **Verdict** : {verdict}.",
+            *beside_the_rule(evaluation, "fr"),
             (
                 f"- **Appris sur** : {facts['customers']} lignes de {len(days)} jours, du"
                 f" {days[-1]} au {days[0]}, dont {facts['positives']} positives{drawn}."
@@ -188,6 +190,7 @@ def model_card(facts: Mapping[str, Any], language: str) -> str:
             f"- **Asked of**: {facts['who'][language]}",
             f"- **Will be met**: {facts['will'][language]}",
             f"- **Verdict**: {verdict}.",
+            *beside_the_rule(evaluation, "en"),
             (
                 f"- **Learned from**: {facts['customers']} rows of {len(days)} days, {days[-1]} to"
                 f" {days[0]}, {facts['positives']} of them positive{drawn}."

@@ -330,6 +330,10 @@ def test_the_model_card_tells_the_figures_in_both_languages(scored: Scored) -> N
     assert auc in artifact.card("en")
     assert auc.replace(".", ",") in artifact.card("fr")
     assert "Canal" in artifact.card("fr")
+    told = artifact.evaluation["difference"]
+    reached = told["information"] / told["information_standard_error"]
+    assert f"Beyond the rule**: {reached:.1f} standard errors; 2 are needed" in artifact.card("en")
+    assert "erreurs types ; il en faut 2" in artifact.card("fr")
 
 
 def test_reasons_are_the_strongest_contributions_up_then_down(scored: Scored) -> None:

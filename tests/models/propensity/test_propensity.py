@@ -480,6 +480,7 @@ def test_cards_verdicts_and_reasons_read_in_both_languages(
     card = artifact.card(language)
     assert ("Épreuve chronologique" in card) == (language == "fr")
     share = f"{format_percent(0.1, language)} {'de toutes' if language == 'fr' else 'of all'}"
+    assert ("erreurs types ; il en faut 2" if language == "fr" else "2 are needed") in card
     assert share not in card
     assert share in model_card(
         {**artifact.facts, "asked_of": 10 * artifact.facts["customers"]}, language
