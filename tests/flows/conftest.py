@@ -19,5 +19,5 @@ def one_reading_of_the_dbt_project(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(dbt_ready.TARGET, str(folder))
         patch.setattr(Workspace, "dbt_target_dir", property(lambda _: folder))
-        patch.setattr(DbtSession, "_start", dbt_ready.start)
+        patch.setattr(DbtSession, "_start", dbt_ready.starter(folder, DbtSession._start))
         yield

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,16 @@ class _Fork:
         return int(self._process.exitcode)
 
 
-def start(session: DbtSession) -> Any:
-    """A fork of the process that has read the project, in the place of a new one."""
+def starter(folder: Path, start_anew: Callable[[DbtSession], Any]) -> Callable[[DbtSession], Any]:
+    """What starts a session: a fork where its cache of the project is `folder`, else anew."""
+
+    def start(session: DbtSession) -> Any:
+        return _forked(session) if session.target_dir == folder else start_anew(session)
+
+    return start
+
+
+def _forked(session: DbtSession) -> _Fork:
     context = multiprocessing.get_context("forkserver")
     asked, requests = context.Pipe(duplex=False)
     answers, replies = context.Pipe(duplex=False)
