@@ -21,14 +21,16 @@ from cohorte.store import Store
 from cohorte.workspace import Workspace
 from dashboards.queries import Cursor, Row, pinned, published, workspace
 from models.leads import lead_what_if, read_lead_rules
+from models.leads.score import opened as opened_leads
 from models.lookalikes import Lookalikes, find_lookalikes
 from models.monitoring import History
 from models.propensity import Propensity, read_propensities
-from models.propensity.score import opened
+from models.propensity.score import opened as opened_propensity
 from models.propensity.score import what_if as propensity_what_if
 from models.registry import Artifact, Decision, Registry
 from models.uplift import CampaignEffect, Targeting, campaign_effects, learn_targeting
 from models.value import value_what_if
+from models.value.score import opened as opened_value
 from models.whatif import WhatIf
 
 LEADS, VALUE, NEXT = "lead_score", "customer_value", "next_order"
@@ -253,16 +255,23 @@ def _what_if(
 ) -> WhatIf | None:
     as_of = pinned().as_of
     try:
+        served = _opened(name, version, key[0], _found)
         if name == VALUE:
-            return value_what_if(_found, orders_of(who), as_of)
+            return value_what_if(served, orders_of(who), as_of)
         if name == LEADS:
             told, row = workspace(), lead_features(source, who)
             rules = read_lead_rules(told.root)
-            return lead_what_if(_found, row, as_of=as_of, settings=told.settings, rules=rules)
+            return lead_what_if(served, row, as_of=as_of, settings=told.settings, rules=rules)
         row = features(who)
-        return None if row.is_empty() else propensity_what_if(opened(_found), row)
+        return None if row.is_empty() else propensity_what_if(served, row)
     except CohorteError:
         return None
+
+
+@st.cache_resource(show_spinner=False, max_entries=20)
+def _opened(name: str, version: str, root: str, _found: Artifact) -> Any:
+    """A version ready to score, read once and not for each person."""
+    return {VALUE: opened_value, LEADS: opened_leads}.get(name, opened_propensity)(_found)
 
 
 def start_training(

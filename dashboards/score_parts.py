@@ -219,7 +219,8 @@ def _what_if(key: str, name: str, score: str, asked: WhatIf, _: Words) -> None:
                 value = _lever(field, label(lever.name, _.code), lever, _)
             if value != lever.value:
                 tried[lever.name] = value
-        before, after = asked.tell({}), asked.tell(tried)
+        before = asked.tell({})
+        after = asked.tell(tried) if tried else before
         change = after.probability - before.probability
         strip(
             [

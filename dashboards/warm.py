@@ -2,7 +2,7 @@
 
 What a page works out is kept under the version (see `queries`), so whoever comes first waits as
 little as the next. The visitor is a session like any other, without a browser: it knows nothing of
-the pages but their names.
+the pages but their names, and of people one customer's id.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import CancelledError
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from streamlit.runtime import Runtime
 from streamlit.runtime.session_manager import SessionClient
 
 from cohorte.errors import CohorteError
-from cohorte.warehouse import shown_version, version_path
-from cohorte.workspace import open_workspace
+from cohorte.warehouse import open_served, shown_version, version_path
+from cohorte.workspace import Workspace, open_workspace
 
 SCREENS = Path(__file__).parent / "screens"
 FIRST = (
@@ -31,6 +31,7 @@ FIRST = (
     "segments",
     "overview?period=12m",
     "explore",
+    "sales",
 )
 """Where people mostly begin; the other pages follow. No page twice in a row: its fields would keep
 what they hold."""
@@ -50,15 +51,27 @@ def keep_warm(loop: asyncio.AbstractEventLoop, ended: threading.Event) -> None:
             if info is not None and info.version != visited:
                 visited = info.version
                 if version_path(workspace, visited).stat().st_size >= WORTH_IT_BYTES:
-                    asyncio.run_coroutine_threadsafe(visit(pages()), loop).result()
+                    asked = pages(_somebody(workspace))
+                    asyncio.run_coroutine_threadsafe(visit(asked), loop).result()
         ended.wait(LOOK_SECONDS)
 
 
-def pages() -> list[str]:
-    """All pages as addresses, those first that most people begin with."""
+def pages(customer_id: str | None = None) -> list[str]:
+    """All pages as addresses, those first that most people begin with, and one customer's."""
     begun = {page.partition("?")[0] for page in FIRST}
     known = sorted(path.stem for path in SCREENS.glob("*.py"))
-    return [*FIRST, *(name for name in known if name not in begun)]
+    someone = [] if customer_id is None else [f"customer?id={customer_id}"]
+    return [*FIRST, *someone, *(name for name in known if name not in begun)]
+
+
+def _somebody(workspace: Workspace) -> str | None:
+    """A customer with much on their page: what it needs is loaded with it."""
+    _, connection = open_served(workspace)
+    with closing(connection):
+        found = connection.execute(
+            "select customer_id from customer_profiles order by lifetime_orders_count desc limit 1"
+        ).fetchone()
+    return found[0] if found else None
 
 
 async def visit(pages: list[str]) -> None:

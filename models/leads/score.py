@@ -90,7 +90,7 @@ class LeadScoreReport:
 
 
 @dataclass(frozen=True)
-class _Served:
+class Served:
     """An artifact, opened."""
 
     version: str
@@ -173,7 +173,7 @@ def score_leads(
 
 
 def lead_what_if(
-    artifact: Artifact,
+    served: Served,
     row: pl.DataFrame,
     *,
     as_of: date,
@@ -185,7 +185,6 @@ def lead_what_if(
     ``row`` is the lead's of ``lead_features``. None where the rules are no longer those that the
     version was learned beside.
     """
-    served = _opened(artifact)
     if served.facts["rules"] != (None if rules is None else rules.as_json()):
         return None
     zone = settings.time_zone
@@ -239,11 +238,11 @@ def _estimator(
     now: datetime,
     retrain: bool,
     rules: LeadRules | None,
-) -> tuple[_Served | None, dict[str, Any], bool]:
+) -> tuple[Served | None, dict[str, Any], bool]:
     """What scores, the facts to tell of it, and whether something was learned."""
     if registry.is_retired(ESTIMATOR_NAME) and not retrain:
         return None, {"outcome": "retired"}, False
-    served = registry.usable(ESTIMATOR_NAME, _opened)
+    served = registry.usable(ESTIMATOR_NAME, opened)
     is_later = served is None or leads.as_of >= served.facts["as_of"]
     if served is not None and is_later and not retrain:
         tried = registry.newest_try(ESTIMATOR_NAME) or served.facts
@@ -259,7 +258,7 @@ def _estimator(
         }
         return None, facts, True
     artifact = _save(registry, leads, horizon, training, training.estimate, now, rules)
-    challenger = _opened(artifact)
+    challenger = opened(artifact)
     if not is_later:
         return challenger, challenger.facts, True
     decided = _decide(leads, horizon, served, challenger, rules)
@@ -272,8 +271,8 @@ def _estimator(
 def _decide(
     leads: LeadTable,
     horizon: int,
-    champion: _Served | None,
-    challenger: _Served,
+    champion: Served | None,
+    challenger: Served,
     rules: LeadRules | None,
 ) -> tuple[bool, Reason]:
     """Whether a new fit serves, and why.
@@ -315,7 +314,7 @@ def _newest_leads(leads: LeadTable, horizon: int, folds: Sequence[Fold]) -> Lead
 
 
 def _changed(
-    served: _Served, leads: LeadTable, horizon: int, rules: LeadRules | None
+    served: Served, leads: LeadTable, horizon: int, rules: LeadRules | None
 ) -> Reason | None:
     """What makes a served score answer another question, or read other things."""
     facts = served.facts
@@ -329,7 +328,7 @@ def _changed(
 
 
 def _is_outgrown(
-    served: _Served,
+    served: Served,
     tried: dict[str, Any],
     leads: LeadTable,
     horizon: int,
@@ -424,7 +423,8 @@ def _tables(scorer: AdditiveClassifier) -> list[Any]:
     ]
 
 
-def _opened(artifact: Artifact) -> _Served:
+def opened(artifact: Artifact) -> Served:
+    """A version of the lead score, ready to score."""
     facts = artifact.facts
     if facts.get("recipe") != RECIPE:
         raise ArtifactError(
@@ -443,7 +443,7 @@ def _opened(artifact: Artifact) -> _Served:
         Fold(fold["cut"], fold["until"], estimate)
         for fold, estimate in zip(facts["folds"], estimates[1:], strict=True)
     )
-    return _Served(artifact.version, facts, estimates[0], folds)
+    return Served(artifact.version, facts, estimates[0], folds)
 
 
 def _estimate_of(
@@ -459,7 +459,7 @@ def _estimate_of(
 
 
 def _score(
-    leads: LeadTable, served: _Served, as_of: date, time_zone: str, horizon: int
+    leads: LeadTable, served: Served, as_of: date, time_zone: str, horizon: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The open leads' scores, and the decided ones'."""
     age = leads.as_of - leads.created_at
@@ -504,7 +504,7 @@ def _scored_part(
     leads: LeadTable,
     rows: npt.NDArray[np.bool_],
     estimate: LeadEstimate,
-    served: _Served,
+    served: Served,
     *,
     ages: FloatArray | None,
     as_of: date | None,

@@ -117,6 +117,7 @@ def what_if(served: Served, row: pl.DataFrame) -> WhatIf:
 
 
 def opened(artifact: Artifact) -> Served:
+    """A version of a propensity, ready to score."""
     facts = artifact.facts
     encoder = FeatureEncoder.from_json(facts["features"])
     return Served(artifact.version, facts, encoder, artifact.estimator(TRUSTED_TYPES))

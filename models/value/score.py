@@ -85,7 +85,7 @@ class ValueScoreReport:
 
 
 @dataclass(frozen=True)
-class _Served:
+class Served:
     """An artifact, opened."""
 
     version: str
@@ -146,13 +146,12 @@ def score_customers(
     )
 
 
-def value_what_if(artifact: Artifact, orders: pl.DataFrame, as_of: date) -> WhatIf | None:
+def value_what_if(served: Served, orders: pl.DataFrame, as_of: date) -> WhatIf | None:
     """A customer's value score, to be told again with another history.
 
     ``orders`` are the customer's rows of ``orders``. None where last year's orders are the score:
     it reads no history. Where similar customers are, there is no reason to tell beside.
     """
-    served = _opened(artifact)
     if served.facts["method"] == "last_year" or orders.is_empty():
         return None
     with duckdb.connect() as con:
@@ -208,7 +207,7 @@ def _estimator(
     registry: Registry,
     now: datetime,
     retrain: bool,
-) -> tuple[_Served | None, dict[str, Any], bool]:
+) -> tuple[Served | None, dict[str, Any], bool]:
     cut = day_number(as_of - timedelta(days=(as_of.weekday() + 1) % 7))
     learned_from = {
         "recipe": RECIPE,
@@ -218,7 +217,7 @@ def _estimator(
     }
     if registry.is_retired(ESTIMATOR_NAME) and not retrain:
         return None, {**learned_from, "outcome": "retired"}, False
-    served = registry.usable(ESTIMATOR_NAME, _opened)
+    served = registry.usable(ESTIMATOR_NAME, opened)
     if served and not retrain:
         tried = registry.newest_try(ESTIMATOR_NAME) or served.facts
         if _is_learned(learned_from, served.facts) or _is_learned(learned_from, tried):
@@ -227,13 +226,13 @@ def _estimator(
     if training.method is None or training.cells is None:
         return None, {**learned_from, **training.facts, "outcome": training.outcome}, True
     artifact = _save(registry, learned_from, training, training.cells, now)
-    opened = _opened(artifact)
+    challenger = opened(artifact)
     if served is not None and cut < int(served.facts["cut"]):
-        return opened, opened.facts, True
-    decided = _decide(con, served, opened, training)
+        return challenger, challenger.facts, True
+    decided = _decide(con, served, challenger, training)
     promoted, _ = registry.settle(ESTIMATOR_NAME, artifact.version, decided, now=now)
     if promoted:
-        return opened, opened.facts, True
+        return challenger, challenger.facts, True
     return served, served.facts if served else {"outcome": "retired"}, True
 
 
@@ -249,8 +248,8 @@ def _is_learned(asked: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
 
 def _decide(
     con: duckdb.DuckDBPyConnection,
-    champion: _Served | None,
-    challenger: _Served,
+    champion: Served | None,
+    challenger: Served,
     training: Training,
 ) -> tuple[bool, Reason]:
     """Whether a new fit serves, and why.
@@ -351,7 +350,8 @@ def _fitted(estimate: ValueEstimate | None) -> list[Any]:
     return [estimate.counts, estimate.spend, *trees]
 
 
-def _opened(artifact: Artifact) -> _Served:
+def opened(artifact: Artifact) -> Served:
+    """A version of the value score, ready to score."""
     facts = artifact.facts
     if facts.get("recipe") != RECIPE:
         raise ArtifactError(
@@ -374,10 +374,10 @@ def _opened(artifact: Artifact) -> _Served:
             BoostedSpend(scorers[2], facts["spend_scale"]) if facts["spend"] == "boosted" else None,
         )
     parts = {name: np.asarray(values, np.float64) for name, values in facts["cells"].items()}
-    return _Served(artifact.version, facts, estimate, CellMeans(**parts))
+    return Served(artifact.version, facts, estimate, CellMeans(**parts))
 
 
-def _score(window: Window, served: _Served, as_of: date) -> pl.DataFrame:
+def _score(window: Window, served: Served, as_of: date) -> pl.DataFrame:
     if len(window) == 0:
         return _no_scores()
     said = served.forecast(window)

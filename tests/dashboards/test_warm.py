@@ -68,7 +68,9 @@ def test_who_comes_after_the_visit_asks_nothing_of_the_version(
 
     monkeypatch.setattr(gc, "freeze", lambda: None)
     monkeypatch.setattr(warm, "WORTH_IT_BYTES", 0)
-    monkeypatch.setattr(warm, "pages", lambda: ["customers?q=a", "runs"])
+    monkeypatch.setattr(
+        warm, "pages", lambda somebody: [f"customer?id={somebody}", "customers?q=a", "runs"]
+    )
     asyncio.run(serve())
     first, second, other = visits
     assert first > 0
@@ -92,8 +94,8 @@ def test_a_small_version_is_left_to_those_who_ask(
 
 
 def test_every_page_is_gone_through_those_first_that_people_begin_with() -> None:
-    pages = warm.pages()
-    assert pages[: len(warm.FIRST)] == list(warm.FIRST)
+    pages = warm.pages("C1")
+    assert pages[: len(warm.FIRST) + 1] == [*warm.FIRST, "customer?id=C1"]
     plain = [page for page in pages if "?" not in page]
     assert sorted(plain) == sorted({path.stem for path in warm.SCREENS.glob("*.py")})
     asked = {page for page in pages if page.startswith("overview?")}

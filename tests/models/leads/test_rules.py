@@ -25,6 +25,7 @@ from models.leads import (
 from models.leads.deals import Deals, DealValueScorer, fit_deals
 from models.leads.features import read_leads
 from models.leads.rules import LeadRules, read_lead_rules
+from models.leads.score import opened
 from models.leads.training import blend_weight
 from models.registry import Registry
 from models.scorecard import PointsScorer
@@ -97,14 +98,16 @@ def test_without_a_past_the_rules_score_alone_from_the_rate_they_state(tmp_path:
     assert artifact is not None
     row = con.sql("from marts.lead_features where landing_page = 'b' order by created_at").pl()[-1:]
     day = date(2024, 12, 30)
-    tried = lead_what_if(artifact, row, as_of=day, settings=SETTINGS, rules=rules_of(tmp_path))
+    tried = lead_what_if(
+        opened(artifact), row, as_of=day, settings=SETTINGS, rules=rules_of(tmp_path)
+    )
     assert tried is not None
     assert {lever.name for lever in tried.levers} == {"employees_count", "landing_page"}
     told, points = tried.tell({}), tried.tell({"landing_page": "a"})
     assert points.probability / (1 - points.probability) == pytest.approx(
         2 * told.probability / (1 - told.probability), rel=1e-6
     )
-    assert lead_what_if(artifact, row, as_of=day, settings=SETTINGS) is None, "other rules"
+    assert lead_what_if(opened(artifact), row, as_of=day, settings=SETTINGS) is None, "other rules"
 
 
 def test_points_double_the_odds_on_the_stated_scale() -> None:

@@ -21,7 +21,7 @@ from cohorte.settings import WorkspaceSettings
 from models.encoding import FeatureEncoder
 from models.leads import LeadScoreReport, lead_what_if, reason_sentence, score_leads
 from models.leads.features import OUTCOME_COLUMNS, choose_features, encoder_of, read_leads
-from models.leads.score import TRUSTED_TYPES
+from models.leads.score import TRUSTED_TYPES, opened
 from models.leads.training import train
 from models.registry import Registry
 
@@ -549,7 +549,7 @@ def test_other_values_of_an_open_lead_are_tried_on_what_serves(scored: Scored) -
         " where lead_id = ?",
         [lead],
     ).fetchall()
-    asked = lead_what_if(artifact, row, as_of=AS_OF, settings=SETTINGS)
+    asked = lead_what_if(opened(artifact), row, as_of=AS_OF, settings=SETTINGS)
     assert asked is not None
     as_is = asked.tell({})
     [(probability, grade, reasons)] = told

@@ -13,7 +13,6 @@ import pytest
 
 from models.registry import Registry
 from models.value import reason_sentence, score_customers, value_what_if
-from models.value import score as value_score
 from models.value.forecast import (
     CellMeans,
     Forecast,
@@ -23,6 +22,7 @@ from models.value.forecast import (
     levelled,
 )
 from models.value.histories import day_number, prepare_purchase_days, read_window
+from models.value.score import opened
 from models.value.training import _choose_spend, _pick_season, intervals_of, train
 from models.value.words import _VERDICTS, model_card, verdict_sentence
 from tests.models.value import online_retail
@@ -357,7 +357,7 @@ def test_boosted_trees_divide_the_spend_and_keep_its_total(invented, tmp_path, m
     )
     prepare_purchase_days(con, AS_OF)
     window = read_window(con, day_number(date(2025, 6, 29)), 91)
-    served = value_score._opened(artifact).estimate
+    served = opened(artifact).estimate
     plain = replace(served, boosted=None).forecast(window).value
     assert sum(told.values()) == pytest.approx(plain.sum(), rel=1e-6)
     assert np.abs(np.array([told[each] for each in window.customer_id]) - plain).max() > 1
@@ -513,7 +513,7 @@ def test_another_history_of_a_customer_is_tried_on_what_serves(
         " order by max(order_date), customer_id limit 1"
     ).fetchall()[0][0]
     orders = con.sql("from marts.orders where customer_id = ?", params=[customer]).pl()
-    asked = value_what_if(artifact, orders, AS_OF)
+    asked = value_what_if(opened(artifact), orders, AS_OF)
     as_is = asked.tell({})
     told = dict(zip(COLUMNS, next(row for row in scores(con) if row[0] == customer), strict=True))
     assert as_is.probability == told["order_probability"]
@@ -543,5 +543,5 @@ def test_last_years_orders_have_no_history_to_change(scored, invented):
     artifact = Registry(folder).served("customer_value")
     by_year = replace(artifact, metadata=artifact.metadata | {"method": "last_year"})
     orders = invented.filter(pl.col("customer_id") == "c00001")
-    assert value_what_if(by_year, orders, AS_OF) is None
-    assert value_what_if(artifact, orders.clear(), AS_OF) is None
+    assert value_what_if(opened(by_year), orders, AS_OF) is None
+    assert value_what_if(opened(artifact), orders.clear(), AS_OF) is None
