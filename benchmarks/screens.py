@@ -1,9 +1,10 @@
 """Time the pages of a served workspace with many sessions at once.
 
-``python -m benchmarks.screens WORKSPACE [--sessions 20] [--rounds 3]`` serves the workspace and
-speaks Streamlit's own protocol, so that no browser competes for the machine: a session opens a
-page, waits until its script has run, thinks for a moment, and opens the next. Printed are the
-times until a page was whole, by page, and what failed.
+``python -m benchmarks.screens WORKSPACE [--sessions 20] [--rounds 3] [--rested]`` serves the
+workspace and speaks Streamlit's own protocol, so that no browser competes for the machine: a
+session opens a page, waits until its script has run, thinks for a moment, and opens the next.
+Printed are the times until a page was whole, by page, and what failed. The sessions come as soon
+as the server answers; with ``--rested`` once it has gone through its pages by itself.
 
 ``--sessions 1`` says what a page costs instead: processor time and bytes sent, at the first look
 and at the later ones, once the server has gone through its pages by itself; and what that cost.
@@ -163,8 +164,17 @@ def quantile(values: Sequence[float], portion: float) -> float:
     return ordered[min(len(ordered) - 1, int(portion * len(ordered)))]
 
 
-async def drive(url: str, sessions: int, rounds: int, known: Sequence[tuple[str, str]]) -> bool:
-    """Run the sessions and print what they met; whether all went well and fast enough."""
+async def drive(
+    url: str,
+    server: psutil.Process | None,
+    sessions: int,
+    rounds: int,
+    known: Sequence[tuple[str, str]],
+) -> bool:
+    """Run the sessions, once a ``server`` given rests, and print what they met; whether all went
+    well."""
+    if server is not None:
+        await at_rest(server)
     times: dict[str, list[float]] = defaultdict(list)
     failures: list[str] = []
     await asyncio.gather(
@@ -187,6 +197,7 @@ def main() -> int:
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--sessions", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rested", action="store_true")
     asked = parser.parse_args()
     known = people(asked.workspace, 200)
     with socket.socket() as probe:
@@ -199,7 +210,7 @@ def main() -> int:
         good = asyncio.run(
             alone(url, server, asked.rounds, known)
             if asked.sessions == 1
-            else drive(url, asked.sessions, asked.rounds, known)
+            else drive(url, server if asked.rested else None, asked.sessions, asked.rounds, known)
         )
         spent = spent_by(server)
         memory = server.memory_info().rss / 1e6
