@@ -160,17 +160,13 @@ def person_suggestions(cursor: Cursor, customer_id: str) -> list[Row]:
         return []
     return cursor.rows(
         """
-        with names as (
-            select source, product_id, any_value(product_name) as product_name
-            from products group by all
-        )
         select suggested.kind, suggested.place, suggested.product_id,
             coalesce(product.product_name, suggested.product_id) as product_name,
             coalesce(because.product_name, suggested.because_product_id) as because
         from product_suggestions as suggested
-        left join names as product
+        left join products as product
             on suggested.source = product.source and suggested.product_id = product.product_id
-        left join names as because
+        left join products as because
             on suggested.because_source = because.source
             and suggested.because_product_id = because.product_id
         where suggested.customer_id = ?
