@@ -25,6 +25,7 @@ from cohorte.workspace import Workspace
 from flows.mend import mend
 from pipelines.dbt_session import DbtSession
 from pipelines.history import lay_score_days, remember
+from pipelines.numbers import lay_customer_numbers
 
 Progress = Callable[[str, int, int], None]
 
@@ -117,8 +118,10 @@ def _fill_day(workspace: Workspace, dbt: DbtSession, day: date, now: datetime) -
 
     settings = workspace.settings
     dbt.variables["as_of"] = day.isoformat()
-    for tag in ("unify", "features"):
-        dbt.build_all(f"tag:{tag}")
+    dbt.build_all("tag:unify")
+    with closing(connect_work(workspace, dbt.work_path)) as work:
+        lay_customer_numbers(work)
+    dbt.build_all("tag:features")
     with closing(connect_work(workspace, dbt.work_path)) as work:
         leads = score_leads_of(workspace, work, as_of=day, now=now)
         customers = score_customers(

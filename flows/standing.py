@@ -15,6 +15,7 @@ from cohorte.said import packed, said, unpacked
 from cohorte.warehouse import connect_work, served_version
 from cohorte.workspace import Workspace
 from pipelines import standing
+from pipelines.numbers import NUMBERS
 from pipelines.standing import StationNote, digest, files_digest, table_hash
 
 if TYPE_CHECKING:
@@ -216,6 +217,8 @@ def _content(work: duckdb.DuckDBPyConnection, name: str, reads: str) -> str:
         return standing.schema_digest(work, "scores")
     if name in ("segment", "publish"):
         return reads
+    if name == "features":  # numbers are no content of what dbt built, but later stations read them
+        return digest(standing.nodes_digest(work, name), table_hash(work, NUMBERS).model_dump())
     return standing.nodes_digest(work, name)
 
 

@@ -148,9 +148,11 @@ def unify(context: RunContext) -> StationResult:
 def features(context: RunContext) -> StationResult:
     """What was known of every customer and lead on the day looked from; RFM."""
     from pipelines.late_facts import lay_late_facts
+    from pipelines.numbers import lay_customer_numbers
 
     with closing(connect_work(context.workspace)) as work:
         lay_late_facts(context.workspace, work, context.as_of)
+        lay_customer_numbers(work, anew=context.full_refresh)
     return _build(context, "features", rows_from=("work", "marts"), rows_to="marts")
 
 

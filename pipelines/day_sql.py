@@ -17,6 +17,7 @@ from cohorte.segments.past import DAY_SQL, MARK
 from pipelines.standing import built_sql
 
 _PARTY = "(select customer_id, party = 'business' as is_business from customer_profiles)"
+_NUMBERS = '(select customer_id, customer_number from "customer_profiles")'
 _WITHOUT_A_DAY = ("rfm", "permissions")
 """What looks from a day only by the tables that it reads."""
 
@@ -31,6 +32,7 @@ def lay_day_sql(work: duckdb.DuckDBPyConnection, as_of: date) -> None:
     def read(model: str) -> str:
         sql = built_sql(work, model)
         sql = sql.replace('"work"."intermediate"."int_customers__golden_records"', _PARTY)
+        sql = sql.replace('"work"."built"."customer_numbers"', _NUMBERS)
         return sql.replace('"work"."marts".', "")
 
     work.execute("create schema if not exists segments")

@@ -36,7 +36,7 @@ from cohorte.warehouse import (
     write_atomically,
 )
 from cohorte.workspace import Workspace
-from pipelines.standing import contents, table_hash
+from pipelines.standing import content_hash, contents
 
 PUBLISHED_SCHEMAS = ("marts", "scores", "segments")
 
@@ -199,7 +199,9 @@ def _write(
                 work.execute(f'create table published."{name}" as from "{schema}"."{name}"')
             if name not in TOLD_OF_RUNS:
                 is_known = schema == "marts" and name in known and name not in WIDENED
-                tables[name] = known[name] if is_known else table_hash(work, f'published."{name}"')
+                tables[name] = (
+                    known[name] if is_known else content_hash(work, f'published."{name}"')
+                )
         settings = workspace.settings
         work.execute(
             "create table published.version_info as select ?::varchar as version,"

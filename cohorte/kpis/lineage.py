@@ -76,8 +76,8 @@ def _parents(name: str) -> tuple[str, ...]:
     return tuple(sorted(found - _BOOKKEEPING))
 
 
-_BOOKKEEPING = frozenset({"raw.snapshots"})
-"""What the load keeps of deliveries, which tells which rows are the latest."""
+_BOOKKEEPING = frozenset({"raw.snapshots", "built.customer_numbers"})
+"""What tells which rows delivered are the latest, and by which number a customer goes."""
 
 
 def _kind(name: str) -> Kind:

@@ -37,6 +37,10 @@
     create table if not exists segments.late_facts (
         entity varchar, source varchar, record_id varchar, loaded_date date
     );
+    create schema if not exists built;
+    create table if not exists built.customer_numbers (
+        customer_id varchar, customer_number integer
+    );
     create schema if not exists scores;
     create table if not exists scores.lead_scores (
         source varchar,

@@ -15,6 +15,7 @@ from cohorte.contracts import contracts
 from cohorte.settings import WorkspaceSettings
 from cohorte.warehouse import RAW_DDL
 from pipelines.dbt_session import DbtSession, NodeResult, run_variables
+from pipelines.numbers import lay_customer_numbers
 
 AS_OF = date(2026, 6, 30)
 LOADED_AT = datetime.fromisoformat("2026-07-01 04:00")
@@ -87,6 +88,9 @@ class Lab:
         for station in STATIONS:
             if station == "unify":
                 self._identify(customers or {})
+            if station == "features":
+                with duckdb.connect(str(self.work_path)) as work:
+                    lay_customer_numbers(work)
             results += self.session.build(f"tag:{station}", unit_tests=unit_tests)
         self.builds += 1
         kept = self.work_path.parent / f"build_{self.builds}"

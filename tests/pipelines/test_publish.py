@@ -23,7 +23,8 @@ from cohorte.warehouse import (
 from cohorte.workspace import open_workspace
 from pipelines import publish as publishing
 from pipelines.gates import dbt_gate, reconciliation_gate, rejects_gate
-from pipelines.publish import Publication, publish, published_hashes, table_hash
+from pipelines.publish import Publication, publish, published_hashes
+from pipelines.standing import table_hash
 
 PUBLICATION = Publication("run-1", date(2026, 11, 20), datetime(2026, 11, 21, 5, tzinfo=UTC))
 
@@ -147,7 +148,7 @@ def test_a_file_that_reads_back_short_is_not_served(workspace, work, monkeypatch
         info = table_hash(connection, table)
         return info.model_copy(update={"rows": info.rows + 1})
 
-    monkeypatch.setattr(publishing, "table_hash", twice)
+    monkeypatch.setattr(publishing, "content_hash", twice)
     with pytest.raises(CohorteError, match="reads back"):
         publish(workspace, work, PUBLICATION)
     assert served_version(workspace) is None

@@ -140,7 +140,7 @@ with events as materialized (
 )
 
 select
-    features.customer_number,
+    numbers.customer_number,
     cast(events.kind as {{ dbt.type_string() }}) as kind,
     cast(events.activity_date as date) as activity_date,
     cast(events.occurred_at as {{ dbt.type_timestamp() }}) as occurred_at,
@@ -156,8 +156,8 @@ select
     cast(events.quantity as {{ amount_type() }}) as quantity,
     cast(events.score as {{ dbt.type_bigint() }}) as score
 from events
-inner join {{ ref('customer_features') }} as features
-    on events.customer_id = features.customer_id
+inner join {{ source('built', 'customer_numbers') }} as numbers
+    on events.customer_id = numbers.customer_id
 where events.activity_date is not null
 order by
     events.kind,

@@ -133,7 +133,7 @@ abandoned as (
 
 select
     cast(customers.customer_id as {{ dbt.type_string() }}) as customer_id,
-    cast(row_number() over (order by customers.customer_id) - 1 as integer) as customer_number,
+    numbers.customer_number,
     {{ as_of() }} as as_of,
     cast(bought.first_order_date as date) as first_order_date,
     cast(bought.last_order_date as date) as last_order_date,
@@ -173,6 +173,8 @@ select
     cast(answers.score as {{ dbt.type_bigint() }}) as last_nps_score,
     abandoned.customer_id is not null as has_abandoned_cart_30d
 from {{ ref('customers') }} as customers
+inner join {{ source('built', 'customer_numbers') }} as numbers
+    on customers.customer_id = numbers.customer_id
 left join bought on customers.customer_id = bought.customer_id
 left join channels on customers.customer_id = channels.customer_id
 left join categories on customers.customer_id = categories.customer_id

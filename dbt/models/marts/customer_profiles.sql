@@ -37,7 +37,7 @@ lead_probabilities as (
 
 select
     customers.customer_id,
-    features.customer_number,
+    numbers.customer_number,
     customers.full_name,
     customers.first_name,
     customers.last_name,
@@ -127,6 +127,8 @@ select
 from {{ ref('customers') }} as customers
 inner join {{ ref('customer_features') }} as features
     on customers.customer_id = features.customer_id
+inner join {{ source('built', 'customer_numbers') }} as numbers
+    on customers.customer_id = numbers.customer_id
 inner join {{ ref('rfm') }} as rfm on customers.customer_id = rfm.customer_id
 left join {{ ref('int_customers__golden_records') }} as golden
     on customers.customer_id = golden.customer_id
@@ -144,5 +146,4 @@ left join {{ source('scores', 'next_orders') }} as next_orders
     on customers.customer_id = next_orders.customer_id and next_orders.as_of = {{ as_of() }}
 left join {{ source('scores', 'customer_clusters') }} as clusters
     on customers.customer_id = clusters.customer_id
--- Kept in the order of their numbers, which is that of their ids.
 order by customers.customer_id
