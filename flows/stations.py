@@ -152,7 +152,7 @@ def features(context: RunContext) -> StationResult:
 
     with closing(connect_work(context.workspace)) as work:
         lay_late_facts(context.workspace, work, context.as_of)
-        lay_customer_numbers(work, anew=context.full_refresh)
+        lay_customer_numbers(work)
     return _build(context, "features", rows_from=("work", "marts"), rows_to="marts")
 
 

@@ -11,12 +11,12 @@ import duckdb
 NUMBERS = "built.customer_numbers"
 
 
-def lay_customer_numbers(work: duckdb.DuckDBPyConnection, *, anew: bool = False) -> None:
+def lay_customer_numbers(work: duckdb.DuckDBPyConnection) -> None:
     """Number the customers of ``marts.customers`` in the build database.
 
     New customers take the numbers of those gone, then the next ones, in the order of their ids;
-    where more are gone than came, those with the highest numbers move into the gaps. ``anew``:
-    everyone is numbered in the order of their ids. What is right already is not written.
+    where more are gone than came, those with the highest numbers move into the gaps. In a build
+    database begun anew the numbers are the order of ids. What is right already is not written.
     """
     work.execute("create schema if not exists built")
     work.execute(
@@ -32,7 +32,7 @@ def lay_customer_numbers(work: duckdb.DuckDBPyConnection, *, anew: bool = False)
         """,
         {"size": size},
     ).fetchall()
-    if size == numbered == staying and not anew:
+    if size == numbered == staying:
         return
     work.execute(
         f"""
@@ -40,7 +40,7 @@ def lay_customer_numbers(work: duckdb.DuckDBPyConnection, *, anew: bool = False)
         with staying as (
             select customer_id, customer_number
             from {NUMBERS} semi join marts.customers using (customer_id)
-            where customer_number < $size and not $anew
+            where customer_number < $size
         ),
         seeking as (
             select customer_id, row_number() over (order by customer_id) as place
@@ -56,5 +56,5 @@ def lay_customer_numbers(work: duckdb.DuckDBPyConnection, *, anew: bool = False)
         select customer_id, customer_number from seeking inner join gaps using (place)
         order by customer_id
         """,
-        {"size": size, "anew": anew},
+        {"size": size},
     )

@@ -49,9 +49,13 @@ class CustomerSet:
             return False
         return bool(self.bits[number // 8] >> (7 - number % 8) & 1)
 
+    def flags(self) -> npt.NDArray[np.bool_]:
+        """Of each number, whether the customer is in."""
+        return np.unpackbits(self.bits, count=self.size).view(np.bool_)
+
     def numbers(self) -> npt.NDArray[np.int64]:
         """The customer numbers, ascending."""
-        return np.flatnonzero(np.unpackbits(self.bits, count=self.size))
+        return np.flatnonzero(self.flags())
 
 
 def nobody(size: int) -> CustomerSet:

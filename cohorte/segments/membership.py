@@ -72,10 +72,10 @@ def evaluate_memberships(
         con, catalogue, as_of, relation, segments=rules, limit_seconds=RUN_LIMIT_SECONDS
     )
     evaluation = Evaluation()
-    ids = _ids_by_number(population)
+    numbered = _numbered(population)
     for segment in segments:
         try:
-            size = _write_members(population, segment, ids)
+            size = _write_members(population, segment, numbered)
         except CohorteError as error:
             evaluation.problems[segment.segment_id] = error.said
             logger().warning(
@@ -92,20 +92,19 @@ def evaluate_memberships(
     return evaluation
 
 
-def _ids_by_number(population: Population) -> pa.Array | None:
-    """Everyone's id, in the order of their numbers; None where customers have no numbers."""
+def _numbered(population: Population) -> pa.Table | None:
+    """Everyone's id and number, by id; None where customers have no numbers."""
     if not population.catalogue.is_numbered:
         return None
-    ids = population.con.sql(
-        f"select customer_id from {population.relation} order by customer_number"
+    return population.con.sql(
+        f"select customer_id, customer_number from {population.relation} order by customer_id"
     ).to_arrow_table()
-    return ids.column(0).combine_chunks()
 
 
-def _write_members(population: Population, segment: Segment, ids: pa.Array | None) -> int:
+def _write_members(population: Population, segment: Segment, numbered: pa.Table | None) -> int:
     """Write who meets the rule, by id; how many they are."""
     con, named = population.con, {"segment_id": segment.segment_id}
-    if ids is None:
+    if numbered is None:
         query = member_query(population, segment.rule)
         con.execute(
             "insert into segments.segment_memberships"
@@ -118,8 +117,9 @@ def _write_members(population: Population, segment: Segment, ids: pa.Array | Non
                 named,
             ).fetchall()[0][0]
         )
-    found = ids.take(pa.array(customers_meeting(population, segment.rule).numbers()))
-    con.register(_FOUND, pa.table({"customer_id": found}))
+    flags = customers_meeting(population, segment.rule).flags()
+    found = numbered.filter(pa.array(flags[numbered["customer_number"].to_numpy()]))
+    con.register(_FOUND, found)
     con.execute(
         f"insert into segments.segment_memberships select $segment_id, customer_id from {_FOUND}",
         named,
