@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cohorte.store import open_store
+from cohorte.warehouse import open_served
 from cohorte.workspace import Workspace, open_workspace
 from flows import stations
 from flows.run import RunOptions, RunReport, execute, new_context
@@ -81,6 +82,37 @@ def copied(workspace: Workspace, folder: Path) -> Workspace:
     return open_workspace(folder)
 
 
+def numbers(workspace: Workspace) -> dict[str, int]:
+    """What each customer goes by in the version served, in every table that says so."""
+    _info, served = open_served(workspace)
+    with served:
+        told = [
+            dict(served.execute(f"select customer_id, customer_number from {table}").fetchall())
+            for table in ("customer_profiles", "customer_features")
+        ]
+    assert told[0] == told[1]
+    assert sorted(told[0].values()) == list(range(len(told[0])))
+    return told[0]
+
+
+def by_id(workspace: Workspace) -> list[list[tuple[object, ...]]]:
+    """The tables of the version served that know customers by number, with ids instead."""
+    _info, served = open_served(workspace)
+    with served:
+        return [
+            served.execute(
+                f"select customer_id, known.* exclude (customer_number) from {table} as known"
+                " left join customer_features using (customer_number) order by all"
+            ).fetchall()
+            for table in ("activities", "score_days")
+        ]
+
+
+def decide(workspace: Workspace, verdict: str, contact: str = "M4") -> None:
+    with open_store(workspace.store_url) as store:
+        store.decide_identity(("shop", contact), ("shop", "M2"), verdict, who="anne", at=NOW)
+
+
 def test_with_nothing_new_nothing_is_done(shop, monkeypatch):
     monkeypatch.setattr(DbtSession, "__enter__", None)
     again = Done(shop)
@@ -105,10 +137,6 @@ def test_a_run_after_whatever_comes_is_as_one_over_everything(shop, tmp_path):
     """Late, again, replaced and closing deliveries, people's decisions, settings, days."""
     workspace = copied(shop, tmp_path / "company")
 
-    def decide(verdict):
-        with open_store(workspace.store_url) as store:
-            store.decide_identity(("shop", "M4"), ("shop", "M2"), verdict, who="anne", at=NOW)
-
     def settings(text):
         with (workspace.root / "cohorte.yml").open("a") as file:
             file.write(text)
@@ -123,8 +151,13 @@ def test_a_run_after_whatever_comes_is_as_one_over_everything(shop, tmp_path):
             "people_2026-02-01.csv",
             "id,name,mail,zip\nP1,Zoé Durand,z@example.com,13001\n",
         ),
-        "merged": lambda: decide("same"),
-        "unmerged": lambda: decide("not_same"),
+        "somebody": lambda: deliver(
+            workspace,
+            "people_2026-03-01.csv",
+            "id,name,mail,zip\nP1,Zoé Durand,z@example.com,13001\nP3,Éva Roux,eva@example.com,\n",
+        ),
+        "merged": lambda: decide(workspace, "same"),
+        "unmerged": lambda: decide(workspace, "not_same"),
         "settings": lambda: settings("rfm: {window_days: 200}\n"),
         "trust": lambda: (workspace.root / "sources" / "crm.yml").write_text(
             CRM.replace("source: crm", "source: crm\ntrust: 1"), encoding="utf-8"
@@ -134,13 +167,36 @@ def test_a_run_after_whatever_comes_is_as_one_over_everything(shop, tmp_path):
     whole = copied(workspace, tmp_path / "whole")
     for name, happen in happenings.items():
         happen()
+        before = numbers(workspace)
         new = Done(workspace)
+        now = numbers(workspace)
+        kept = {each: number for each, number in before.items() if number < len(now)}
+        assert {each: now[each] for each in kept if each in now}.items() <= kept.items(), name
         shutil.rmtree(whole.root)
         whole = copied(workspace, tmp_path / "whole")
         told = published_hashes(Done(whole, full_refresh=True).report.version)
         assert told == published_hashes(new.report.version), name
+        assert by_id(whole) == by_id(workspace), name
     first, second = (
         published_hashes(Done(workspace, as_of=NOW.date(), full_refresh=how).report.version)
         for how in (False, True)
     )
     assert first == second
+
+
+@pytest.mark.full
+def test_numbers_that_moved_while_nothing_was_published_are_told_to_all(shop, tmp_path):
+    """A merge that goes no further than the features, and is taken back: all have other numbers."""
+    workspace = copied(shop, tmp_path / "company")
+    before = numbers(workspace)
+    decide(workspace, "same", "M1")
+    for station in ("identify", "unify", "features"):
+        Done(workspace, only=station)
+    decide(workspace, "not_same", "M1")
+    Done(workspace)
+    after = numbers(workspace)
+    assert before.keys() == after.keys()
+    assert before != after
+    whole = copied(workspace, tmp_path / "whole")
+    Done(whole, full_refresh=True)
+    assert by_id(whole) == by_id(workspace)

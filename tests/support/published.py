@@ -1441,7 +1441,8 @@ _DERIVED = [
         where is_abandoned and created_at::date > $as_of::date - 30
     )
     select
-        customers.customer_id, row_number() over (order by customers.customer_id) - 1,
+        customers.customer_id,
+        row_number() over (order by reverse(customers.customer_id)) - 1,
         $as_of::date, first_order_date, last_order_date,
         date_diff('day', first_order_date, $as_of::date),
         date_diff('day', last_order_date, $as_of::date),
@@ -1599,7 +1600,8 @@ _DERIVED = [
         from leads inner join lead_scores using (source, lead_id) group by customer_id
     )
     select
-        customers.customer_id, row_number() over (order by customers.customer_id) - 1,
+        customers.customer_id,
+        row_number() over (order by reverse(customers.customer_id)) - 1,
         full_name, first_name, last_name, customers.email,
         customers.phone, birth_date, date_sub('year', birth_date, $as_of::date), gender, language,
         company_name, customers.account_id, accounts.industry, customers.postcode,
