@@ -73,8 +73,20 @@ class TableInfo(BaseModel):
     hash: str
 
 
+class RawNote(BaseModel):
+    """What raw held: its newest file, and a digest of all rows of the files up to that one."""
+
+    newest_file: int
+    digest: str
+
+
 class VersionInfo(BaseModel):
-    """What is known of a published version without opening it."""
+    """What is known of a published version without opening it.
+
+    The last four say whether and how the next version can begin as a copy: what code wrote it,
+    from what, how many rows of a table were written since it was written whole, and what the
+    facts of KPIs were made of.
+    """
 
     version: str
     run_id: str
@@ -84,6 +96,10 @@ class VersionInfo(BaseModel):
     bytes: int
     tables: dict[str, TableInfo]
     key_figures: dict[str, str]
+    written_by: str = ""
+    raw: RawNote | None = None
+    replaced_rows: dict[str, int] = {}
+    facts: dict[str, str] = {}
 
     @property
     def number(self) -> int:

@@ -271,7 +271,7 @@ def publish(context: RunContext) -> StationResult:
         remember(workspace, work, context.as_of)
         show_history(workspace, work)
         publication = Publication(context.run_id, context.as_of, context.now.astimezone(UTC))
-        context.version = publish_version(workspace, work, publication)
+        context.version = publish_version(workspace, work, publication, anew=context.full_refresh)
     rows = sum(table.rows for table in context.version.tables.values())
     return StationResult("publish", rows_in=rows, accepted=rows, rows_out=rows)
 

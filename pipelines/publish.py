@@ -1,5 +1,8 @@
 """Publish: the customer database as a new immutable file, complete or not at all.
 
+The file begins as a copy of the version served and takes what differs, so that a version costs
+what is new; or it begins empty, when that copy could hold what must be gone, or is worn.
+
 The file is built aside, closed, checked, flushed to disk and renamed into ``versions/``; then
 its description is written; then the pointer is replaced. A crash between any two of these leaves
 the version served before, and what is left over is removed by the next publication.
@@ -10,9 +13,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -22,8 +25,9 @@ import sqlglot
 from sqlglot import exp
 
 from cohorte.errors import CohorteError
-from cohorte.kpis import Windows, prepare
+from cohorte.kpis import NOT_HELD, Windows, facts_to_prepare, write_fact
 from cohorte.warehouse import (
+    RawNote,
     TableInfo,
     VersionInfo,
     connect_reader,
@@ -36,7 +40,15 @@ from cohorte.warehouse import (
     write_atomically,
 )
 from cohorte.workspace import Workspace
-from pipelines.standing import content_hash, contents
+from pipelines.differences import columns_of, write_differences
+from pipelines.standing import (
+    NUMBER,
+    code_digest,
+    content_hash,
+    contents,
+    digest,
+    table_hash,
+)
 
 PUBLISHED_SCHEMAS = ("marts", "scores", "segments")
 
@@ -87,6 +99,13 @@ block and not the whole."""
 SORTED_ROWS = 2_000_000
 """So many rows, about, are brought into that order at once."""
 
+MOST_REPLACED = 0.1
+"""Rows written into a table since it was written whole, as a share of it: more would spoil its
+order, in which screens and segments find their blocks, and leave too many deleted rows in it."""
+
+MOST_FREE = 0.25
+"""A file of more free blocks than this is not copied."""
+
 
 @dataclass(frozen=True)
 class Publication:
@@ -98,20 +117,26 @@ class Publication:
 
 
 def publish(
-    workspace: Workspace, work: duckdb.DuckDBPyConnection, publication: Publication
+    workspace: Workspace,
+    work: duckdb.DuckDBPyConnection,
+    publication: Publication,
+    *,
+    anew: bool = False,
 ) -> VersionInfo:
     """Write the marts, scores and memberships as the next version and serve it.
 
-    ``work`` is the work database. Raises CohorteError when the file written does not read back
-    as what was meant.
+    ``work`` is the work database. ``anew``: nothing is taken over from the version served. Raises
+    CohorteError when the file written does not read back as what was meant.
     """
     clear_leftovers(workspace)
     version = next_version(workspace)
     draft = workspace.build_dir / f"{version}.duckdb"
-    tables = _write(workspace, work, draft, version, publication)
+    written = _write(
+        workspace, work, draft, version, publication, None if anew else _base(workspace, work)
+    )
     if draft.with_name(f"{draft.name}.wal").exists():
         raise CohorteError("a write-ahead log is left beside the new version", where=draft.name)
-    key_figures = _verify(draft, tables)
+    key_figures = _verify(draft, written.tables)
     _flush(draft)
     info = VersionInfo(
         version=version,
@@ -120,8 +145,12 @@ def publish(
         published_at=publication.published_at,
         sha256=sha256_of(draft),
         bytes=draft.stat().st_size,
-        tables=tables,
+        tables=written.tables,
         key_figures=key_figures,
+        written_by=code_digest(),
+        raw=_raw_note(work),
+        replaced_rows=written.replaced_rows,
+        facts=written.facts,
     )
     target = version_path(workspace, version)
     draft.replace(target)
@@ -171,40 +200,114 @@ def next_version(workspace: Workspace) -> str:
     return f"v{max(numbers, default=0) + 1}"
 
 
+def _base(workspace: Workspace, work: duckdb.DuckDBPyConnection) -> VersionInfo | None:
+    """The served version, when the next may begin as a copy of it.
+
+    Deleted rows stay in a DuckDB file until it is written anew. So where raw lacks a row that it
+    held when that version was published (somebody was erased, a file taken out), none may.
+    """
+    served = served_version(workspace)
+    if served is None or served.raw is None or served.written_by != code_digest():
+        return None
+    return served if _raw_note(work, served.raw.newest_file) == served.raw else None
+
+
+def _raw_note(work: duckdb.DuckDBPyConnection, newest_file: int | None = None) -> RawNote:
+    """What raw holds, or held of its files up to one."""
+    tables = work.execute(
+        "select table_name from duckdb_columns() where database_name = 'raw'"
+        " and (column_name = '_row_hash' or (table_name, column_name) = ('rejected_rows', 'line'))"
+        " order by all"
+    ).fetchall()
+    rows = " union all ".join(
+        f"select file_id, '{table}', line from raw.{table}"
+        if table == "rejected_rows"
+        else f"select _file_id as file_id, '{table}', _row_hash from raw.{table}"
+        for (table,) in tables
+    )
+    if not rows:
+        return RawNote(newest_file=0, digest="")
+    if newest_file is None:
+        [(newest_file,)] = work.execute(
+            f"select coalesce(max(file_id), 0) from ({rows})"
+        ).fetchall()
+    held = table_hash(work, f"(from ({rows}) where file_id <= {newest_file})")
+    return RawNote(newest_file=newest_file, digest=digest(held.model_dump()))
+
+
+@dataclass
+class _Draft:
+    """A version being written: attached to the build database as ``published``.
+
+    ``base`` is the version whose copy it began as; none when it began empty.
+    """
+
+    work: duckdb.DuckDBPyConnection
+    base: VersionInfo | None
+    tables: dict[str, TableInfo] = field(default_factory=dict)
+    replaced_rows: dict[str, int] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
+
+    def was_written(self, name: str) -> bool:
+        """Whether the base has a table."""
+        return self.base is not None and name in self.base.replaced_rows
+
+    def leave(self, name: str) -> None:
+        """Let a table be as the base has it."""
+        if self.base is not None:
+            self.replaced_rows[name] = self.base.replaced_rows[name]
+
+    def write(self, name: str, source: str, order: str = "") -> TableInfo | None:
+        """Give a table the rows of another; all that it then holds, where that was read."""
+        target = f'published."{name}"'
+        if self.base is not None and self.was_written(name):
+            replaced = self.base.replaced_rows[name]
+            [(rows,)] = self.work.execute(f"select count(*) from {target}").fetchall()
+            most = int(rows * MOST_REPLACED) - replaced
+            written = write_differences(self.work, source, target, most=most, order=order)
+            if written is not None:
+                self.replaced_rows[name] = replaced + written.rows
+                return written.info
+        self.work.execute(f"drop table if exists {target}")
+        if name in BY_CUSTOMER:
+            _write_by_customer(self.work, source, target)
+        else:
+            ordered = f" order by {order}" if order else ""
+            self.work.execute(f"create table {target} as from {source}{ordered}")
+        self.replaced_rows[name] = 0
+        return None
+
+    def drop_others(self) -> None:
+        """Drop the tables of the base that were neither written nor left."""
+        for name in set(self.base.replaced_rows if self.base else ()) - set(self.replaced_rows):
+            self.work.execute(f'drop table published."{name}"')
+
+
 def _write(
     workspace: Workspace,
     work: duckdb.DuckDBPyConnection,
-    draft: Path,
+    path: Path,
     version: str,
     publication: Publication,
-) -> dict[str, TableInfo]:
+    base: VersionInfo | None,
+) -> _Draft:
     found = work.execute(
         "select table_schema, table_name from information_schema.tables"
         " where table_catalog = current_database() and table_schema in (select unnest(?))"
         " order by table_name",
         [list(PUBLISHED_SCHEMAS)],
     ).fetchall()
-    quoted = str(draft).replace("'", "''")
-    work.execute(f"attach '{quoted}' as published (storage_version 'v1.5.0')")
+    views = _views_of_published(work)
     try:
-        tables = {}
-        views = _views_of_published(work)
-        known = contents(work)
+        draft = _begin(workspace, work, path, base)
+        known = {name: info for name, info in contents(work).items() if name not in WIDENED}
         for schema, name in found:
-            if name in views:
-                continue
-            if name in BY_CUSTOMER:
-                _write_by_customer(work, f'"{schema}"."{name}"', f'published."{name}"')
-            else:
-                work.execute(f'create table published."{name}" as from "{schema}"."{name}"')
-            if name not in TOLD_OF_RUNS:
-                is_known = schema == "marts" and name in known and name not in WIDENED
-                tables[name] = (
-                    known[name] if is_known else content_hash(work, f'published."{name}"')
-                )
+            if name not in views:
+                noted = known.get(name) if schema == "marts" else None
+                _write_table(draft, f'"{schema}"."{name}"', name, noted)
         settings = workspace.settings
         work.execute(
-            "create table published.version_info as select ?::varchar as version,"
+            "create or replace table published.version_info as select ?::varchar as version,"
             " ?::varchar as run_id, ?::date as as_of, ?::timestamp as published_at,"
             " ?::varchar as company, ?::varchar as currency, ?::varchar as time_zone,"
             " ?::varchar as language, ?::varchar as country_code",
@@ -223,13 +326,103 @@ def _write(
         work.execute("use published")
         for name, query in views.items():
             work.execute(f'create view published."{name}" as {query}')
-        prepare(work, Windows(rfm_days=settings.rfm.window_days))
+        _write_facts(draft, Windows(rfm_days=settings.rfm.window_days))
         work.execute("use work")
+        draft.drop_others()
         work.execute("checkpoint published")
     finally:
         work.execute("use work")
+        work.execute("detach database if exists published")
+    return draft
+
+
+def _begin(
+    workspace: Workspace,
+    work: duckdb.DuckDBPyConnection,
+    path: Path,
+    base: VersionInfo | None,
+) -> _Draft:
+    """Attach the file of a draft: a copy of the base, without its views, else an empty one."""
+    quoted = str(path).replace("'", "''")
+    attach = f"attach '{quoted}' as published (storage_version 'v1.5.0')"
+    if base is None:
+        work.execute(attach)
+        return _Draft(work, None)
+    shutil.copyfile(version_path(workspace, base.version), path)
+    work.execute(attach)
+    [(total, free)] = work.execute(
+        "select total_blocks, free_blocks from pragma_database_size()"
+        " where database_name = 'published'"
+    ).fetchall()
+    if free > total * MOST_FREE:
         work.execute("detach published")
-    return tables
+        path.unlink()
+        return _begin(workspace, work, path, None)
+    for (name,) in work.execute(
+        "select view_name from duckdb_views() where database_name = 'published' and not internal"
+    ).fetchall():
+        work.execute(f'drop view published."{name}"')
+    return _Draft(work, base)
+
+
+def _write_table(draft: _Draft, source: str, name: str, noted: TableInfo | None) -> None:
+    """Write a table of the build database; ``noted`` is what it is known to hold.
+
+    Customers' numbers are no content, so a table that has them is looked at in any case.
+    """
+    work, target = draft.work, f'published."{name}"'
+    columns = columns_of(work, source)
+    is_numbered = NUMBER in dict(columns)
+    if (
+        draft.base is not None
+        and noted is not None
+        and noted == draft.base.tables.get(name)
+        and not is_numbered
+        and columns == columns_of(work, target)
+    ):
+        draft.leave(name)
+        draft.tables[name] = noted
+        return
+    held = draft.write(name, source, "customer_id" if name in BY_CUSTOMER else "")
+    if name not in TOLD_OF_RUNS:
+        if held is None or is_numbered:
+            held = noted or content_hash(work, target)
+        draft.tables[name] = held
+
+
+def _write_facts(draft: _Draft, windows: Windows) -> None:
+    """Write the facts of KPIs that read what is not as it was; ``published`` is in use.
+
+    Those of a mart or column that the version does not have are left out.
+    """
+    work = draft.work
+    for fact in facts_to_prepare(work, windows):
+        read = [
+            (table, columns, _hash_of_columns(work, table, columns))
+            for table, columns in sorted(fact.columns.items())
+        ]
+        key = digest(fact.sql, fact.values, read)
+        if draft.base is not None and draft.base.facts.get(fact.table) == key:
+            draft.leave(fact.table)
+        elif not draft.was_written(fact.table):
+            if not write_fact(work, fact):
+                continue
+            draft.replaced_rows[fact.table] = 0
+        else:
+            try:
+                work.execute(f"create or replace temp table fact as {fact.sql}", fact.values)
+            except NOT_HELD:
+                continue
+            draft.write(fact.table, "temp.fact", fact.order)
+        draft.facts[fact.table] = key
+    work.execute("drop table if exists temp.fact")
+
+
+def _hash_of_columns(
+    work: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str]
+) -> TableInfo:
+    named = ", ".join(f'"{name}"' for name in columns)
+    return table_hash(work, f'(select {named} from "{table}")')
 
 
 def _write_by_customer(work: duckdb.DuckDBPyConnection, source: str, target: str) -> None:

@@ -2,18 +2,21 @@
 
 from cohorte.kpis.definitions import Kpi, Windows, catalogue, dimensions, kpi
 from cohorte.kpis.figures import (
+    NOT_HELD,
     Comparison,
     Contribution,
     Filters,
     Grain,
     KpiValue,
     Period,
+    PreparedFact,
     add_months,
     breakdown,
     buckets,
     cohorts,
     compare,
     contributions,
+    facts_to_prepare,
     is_decomposable,
     is_followed,
     kpi_values,
@@ -22,9 +25,11 @@ from cohorte.kpis.figures import (
     prepare,
     rows_behind,
     series,
+    write_fact,
 )
 
 __all__ = [
+    "NOT_HELD",
     "Comparison",
     "Contribution",
     "Filters",
@@ -32,6 +37,7 @@ __all__ = [
     "Kpi",
     "KpiValue",
     "Period",
+    "PreparedFact",
     "Windows",
     "add_months",
     "breakdown",
@@ -41,6 +47,7 @@ __all__ = [
     "compare",
     "contributions",
     "dimensions",
+    "facts_to_prepare",
     "is_decomposable",
     "is_followed",
     "kpi",
@@ -50,4 +57,5 @@ __all__ = [
     "prepare",
     "rows_behind",
     "series",
+    "write_fact",
 ]

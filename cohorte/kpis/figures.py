@@ -6,8 +6,8 @@ what that table does not hold is computed from the facts, to the same result.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -45,6 +45,7 @@ _DIALECT = "duckdb"
 _DAILY = Measure("daily", "sum(value)")
 _NUMERATOR, _DENOMINATOR = "numerator", "denominator"
 _MOMENT = "known_until"
+_PARAMETER = re.compile(r"\$\w+")
 
 
 @dataclass(frozen=True)
@@ -817,65 +818,142 @@ def _frame(
     return frame
 
 
-def prepare(con: duckdb.DuckDBPyConnection, windows: Windows | None = None) -> None:
-    """Write down the facts that need no parameter but the version's own, as tables sorted by day,
-    the stocks at the ends of months, and the segments of before the periods most looked at.
+@dataclass(frozen=True)
+class PreparedFact:
+    """A fact to write down as a table: its SELECT, the values of its parameters, an order.
 
-    `con` writes the version; its marts and `version_info` are there. What is asked later reads
-    these instead of joining a million customers again, to the same figures. A fact of a mart or
-    column that the version does not have is left out.
+    `columns` are those that it reads, by table of the version.
+    """
+
+    table: str
+    sql: str
+    values: Mapping[str, Any]
+    order: str
+    columns: Mapping[str, tuple[str, ...]]
+
+
+def facts_to_prepare(
+    con: duckdb.DuckDBPyConnection, windows: Windows | None = None
+) -> list[PreparedFact]:
+    """The facts that need no parameter but the version's own, by day, the stocks at the ends of
+    months, and the segments of before the periods most looked at.
+
+    `con` writes the version; its marts and `version_info` are there. A fact of a mart that the
+    version does not have is left out; one of a missing column raises when it is written.
     """
     version = _version(con)
-    known_at = _instant(version.as_of + timedelta(days=1), version)
     known: dict[str, Any] = {
         "as_of": version.as_of,
         "time_zone": version.time_zone,
-        "known_at": known_at,
+        "known_at": _instant(version.as_of + timedelta(days=1), version),
     }
-    for fact in PREPARED:
-        query = _fact(fact)
-        values = {name: value for name, value in known.items() if name in _names(query)}
-        _write_down(con, fact, f"from ({query.sql(_DIALECT)}) order by day", values)
-    ends = _moments(version.as_of)
-    for fact in STOCKS:
-        instants = [{"end_at": _instant(end, version)} for end in ends]
-        _write_down_moments(con, fact, ends, instants)
+    ends, beginnings = _moments(version.as_of), _beginnings(version.as_of)
     days = (windows or Windows()).rfm_days
-    beginnings = _beginnings(version.as_of)
-    told = [{"start": start, "rfm_days": days} for start in beginnings]
-    _write_down_moments(con, BEFORE, beginnings, told)
+    instants: list[Mapping[str, Any]] = [{"end_at": _instant(end, version)} for end in ends]
+    told: list[Mapping[str, Any]] = [{"start": start, "rfm_days": days} for start in beginnings]
+    held = _columns(con)
+    found = []
+    for fact in (*PREPARED, *STOCKS, BEFORE):
+        columns = _columns_read(fact, held)
+        if columns is None:
+            continue
+        if fact in STOCKS:
+            sql, values, order = *_at_moments(fact, ends, instants), ""
+        elif fact == BEFORE:
+            sql, values, order = *_at_moments(fact, beginnings, told), ""
+        else:
+            query = _fact(fact)
+            values = {name: value for name, value in known.items() if name in _names(query)}
+            sql, order = query.sql(_DIALECT), "day"
+        found.append(PreparedFact(_table(fact), sql, values, order, columns))
+    return found
 
 
-def _write_down_moments(
-    con: duckdb.DuckDBPyConnection,
-    fact: str,
-    moments: Sequence[date],
-    values: Sequence[Mapping[str, Any]],
-) -> None:
-    """Write down a fact as it was at some moments, each with the values of its parameters."""
-    told = [
-        f"select *, $moment_{i}::date as {_MOMENT} from ({_at_moment(fact, i).sql(_DIALECT)})"
-        for i in range(len(moments))
-    ]
+def prepare(con: duckdb.DuckDBPyConnection, windows: Windows | None = None) -> None:
+    """Write the facts to prepare down as tables. What is asked later reads these instead of joining
+    a million customers again, to the same figures."""
+    for fact in facts_to_prepare(con, windows):
+        write_fact(con, fact)
+
+
+def write_fact(con: duckdb.DuckDBPyConnection, fact: PreparedFact) -> bool:
+    """Write a fact down as a table; False when the version does not have what it reads."""
+    ordered = f" order by {fact.order}" if fact.order else ""
+    try:
+        con.execute(f'create table "{fact.table}" as from ({fact.sql}){ordered}', fact.values)
+    except NOT_HELD:
+        return False
+    return True
+
+
+NOT_HELD = (duckdb.BinderException, duckdb.CatalogException)
+"""What the SELECT of a fact raises when the version does not have what it reads."""
+
+
+def _columns(con: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
+    """The columns of every table and view of the version."""
+    return dict(
+        con.execute(
+            "select table_name, list(column_name order by column_index) from duckdb_columns()"
+            " where database_name = current_database() and schema_name = current_schema()"
+            " group by table_name"
+        ).fetchall()
+    )
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A table that the SELECT of a fact reads: the columns it names, or all of them."""
+
+    table: str
+    named: frozenset[str]
+    is_whole: bool
+
+
+@cache
+def _reads(fact: str) -> tuple[_Read, ...]:
+    query = _fact(fact)
+    columns = list(query.find_all(exp.Column))
+    starred = {each.table for each in columns if each.is_star}
+    is_bare = any(isinstance(each.parent, exp.Select) for each in query.find_all(exp.Star))
+    own = {each.alias for each in query.find_all(exp.CTE)}
+    return tuple(
+        _Read(
+            table.name,
+            frozenset(each.name for each in columns if each.table in ("", table.alias_or_name)),
+            is_bare or table.alias_or_name in starred,
+        )
+        for table in query.find_all(exp.Table)
+        if table.name not in own
+    )
+
+
+def _columns_read(
+    fact: str, held: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[str, ...]] | None:
+    """What a fact may read of each table; none when the version does not have one of them."""
+    found: dict[str, tuple[str, ...]] = {}
+    for read in _reads(fact):
+        if read.table not in held:
+            return None
+        columns = [name for name in held[read.table] if read.is_whole or name in read.named]
+        found[read.table] = tuple(dict.fromkeys([*found.get(read.table, ()), *columns]))
+    return found
+
+
+def _at_moments(
+    fact: str, moments: Sequence[date], values: Sequence[Mapping[str, Any]]
+) -> tuple[str, dict[str, Any]]:
+    """The SELECT of a fact as it was at some moments, each with the values of its parameters."""
+    sql = _fact(fact).sql(_DIALECT)
+    told = []
+    for i in range(len(moments)):
+        numbered = _PARAMETER.sub(rf"\g<0>_{i}", sql)
+        told.append(f"select *, $moment_{i}::date as {_MOMENT} from ({numbered})")
     named = {f"moment_{i}": moment for i, moment in enumerate(moments)} | {
         f"{name}_{i}": value for i, each in enumerate(values) for name, value in each.items()
     }
-    _write_down(con, fact, " union all ".join(told), named)
-
-
-def _at_moment(fact: str, number: int) -> exp.Expr:
-    """The SELECT of a fact, its parameters told apart from those of other moments."""
-    query = _fact(fact).copy()
-    for each in query.find_all(exp.Placeholder):
-        each.set("this", f"{each.name}_{number}")
-    return query
-
-
-def _write_down(
-    con: duckdb.DuckDBPyConnection, fact: str, query: str, values: Mapping[str, Any]
-) -> None:
-    with suppress(duckdb.BinderException, duckdb.CatalogException):
-        con.execute(f'create table "{_table(fact)}" as {query}', values)
+    return " union all ".join(told), named
 
 
 def _table(fact: str) -> str:

@@ -26,6 +26,7 @@ from cohorte.kpis import (
     compare,
     contributions,
     dimensions,
+    facts_to_prepare,
     is_followed,
     kpi,
     kpi_values,
@@ -1035,3 +1036,17 @@ def test_buckets_cover_a_period_without_gap_or_overlap() -> None:
         assert all(left.end == right.start for left, right in itertools.pairwise(cut))
     assert [bucket.start.day for bucket in buckets(period, "month")] == [15, 1, 1, 1]
     assert buckets(period, "week")[1].start.weekday() == 0
+
+
+def test_a_fact_reads_no_column_but_those_it_says(published):
+    """So it need not be written down again while these are as they were."""
+    facts = facts_to_prepare(published)
+    [(path,)] = published.sql("select path from duckdb_databases() where not internal").fetchall()
+    assert {fact.table.removeprefix("facts_") for fact in facts} == {*PREPARED, *STOCKS, BEFORE}
+    with duckdb.connect() as con:
+        con.execute(f"attach '{path}' as held (read_only)")
+        for fact in facts:
+            con.execute(f"create schema {fact.table}; use {fact.table}")
+            for table, columns in fact.columns.items():
+                con.execute(f"create view {table} as select {', '.join(columns)} from held.{table}")
+            assert con.execute(f"explain {fact.sql}", fact.values).fetchall()

@@ -3,9 +3,11 @@
 -- order, from the mailing's own day on.
 with events as (
     select
-        interactions.*,
-        max(case when interactions.kind = 'email_delivered' then 1 else 0 end)
-            over (partition by interactions.source) = 1 as reports_deliveries
+        interactions.source,
+        interactions.customer_id,
+        interactions.campaign_id,
+        interactions.kind,
+        interactions.interaction_date
     from interactions
     where
         interactions.kind in (
@@ -21,6 +23,12 @@ with events as (
         and interactions.interaction_date <= $as_of
 ),
 
+reporting as (
+    select distinct events.source
+    from events
+    where events.kind = 'email_delivered'
+),
+
 recipients as (
     select
         source,
@@ -28,7 +36,8 @@ recipients as (
         campaign_id,
         min(case when kind in ('email_sent', 'email_delivered') then interaction_date end) as day,
         case
-            when bool_or(reports_deliveries) then bool_or(kind = 'email_delivered')
+            when source in (select reporting.source from reporting)
+                then bool_or(kind = 'email_delivered')
             else bool_or(kind = 'email_sent') and not bool_or(kind = 'email_bounced')
         end as is_delivered,
         bool_or(kind = 'email_opened') as has_opened,
