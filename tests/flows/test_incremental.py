@@ -108,9 +108,16 @@ def by_id(workspace: Workspace) -> list[list[tuple[object, ...]]]:
         ]
 
 
-def decide(workspace: Workspace, verdict: str, contact: str = "M4") -> None:
+def buyers(workspace: Workspace) -> set[str]:
+    _info, served = open_served(workspace)
+    with served:
+        return {each for (each,) in served.execute("select customer_id from orders").fetchall()}
+
+
+def decide(workspace: Workspace, verdict: str, *records: tuple[str, str]) -> None:
+    one, other = records or (("shop", "M4"), ("shop", "M2"))
     with open_store(workspace.store_url) as store:
-        store.decide_identity(("shop", contact), ("shop", "M2"), verdict, who="anne", at=NOW)
+        store.decide_identity(one, other, verdict, who="anne", at=NOW)
 
 
 def test_with_nothing_new_nothing_is_done(shop, monkeypatch):
@@ -185,18 +192,26 @@ def test_a_run_after_whatever_comes_is_as_one_over_everything(shop, tmp_path):
 
 
 @pytest.mark.full
-def test_numbers_that_moved_while_nothing_was_published_are_told_to_all(shop, tmp_path):
-    """A merge that goes no further than the features, and is taken back: all have other numbers."""
+def test_numbers_that_moved_are_told_to_every_table(shop, tmp_path):
+    """Who did nothing is gone, so that somebody of whom nothing is new takes the number."""
     workspace = copied(shop, tmp_path / "company")
-    before = numbers(workspace)
-    decide(workspace, "same", "M1")
-    for station in ("identify", "unify", "features"):
-        Done(workspace, only=station)
-    decide(workspace, "not_same", "M1")
+    records = ("crm", "P1"), ("crm", "P2")
+
+    def is_told_to_all():
+        whole = copied(workspace, tmp_path / "whole")
+        Done(whole, full_refresh=True)
+        assert by_id(whole) == by_id(workspace)
+        shutil.rmtree(whole.root)
+
+    deliver(workspace, "orders_9.csv", HEADER + "T9;M4;20/10/2026 18:00;1;A;Thé;1;10,25\n")
     Done(workspace)
-    after = numbers(workspace)
-    assert before.keys() == after.keys()
-    assert before != after
-    whole = copied(workspace, tmp_path / "whole")
-    Done(whole, full_refresh=True)
-    assert by_id(whole) == by_id(workspace)
+    before = numbers(workspace)
+    decide(workspace, "same", *records)
+    Done(workspace)
+    merged = numbers(workspace)
+    assert {each for each in merged if merged[each] != before[each]} & buyers(workspace)
+    is_told_to_all()
+    decide(workspace, "not_same", *records)
+    Done(workspace)
+    assert before.keys() == numbers(workspace).keys()
+    is_told_to_all()
