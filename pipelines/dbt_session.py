@@ -31,7 +31,9 @@ from cohorte.paths import dbt_dir
 from cohorte.settings import WorkspaceSettings
 from cohorte.sources import Source
 from cohorte.workspace import Workspace
+from pipelines.phones import declare
 from pipelines.standing import Standing, files_digest, is_relation
+from pipelines.touched import Touched
 
 CHILD_LOG = "dbt_child.log"
 LOG_TAIL_CHARACTERS = 2_000
@@ -378,21 +380,48 @@ class _Project:
                 request["again"], everything=request["full_refresh"] or request["unit_tests"]
             )
             standing.forget(stale)
+            touched, brought = self._touched(standing, nodes, request), {}
+            if not request["full_refresh"] and not request["unit_tests"]:
+                brought = touched.bring_up(stale)
+            touched.forget(stale - brought.keys())
         if nodes and not stale:
             return {"selected": len(nodes), "results": []}
-        if len(stale) < len(nodes):
-            names = " ".join(nodes[node].name for node in stale)
-            selection = ["--select", names, "--indirect-selection", "empty"]
-        if request["full_refresh"]:
-            selection.append("--full-refresh")
-        done = self._invoke("build", request, *selection, *_without(*excluded))
-        if done.result is None or not hasattr(done.result, "results"):
-            return {"error": str(done.exception or "dbt gave no results")}
-        good = {run.node.unique_id for run in done.result.results if str(run.status) in BUILT}
+        whole = stale - brought.keys()
+        results = [
+            NodeResult(nodes[node].name, "model", "success", 0.0, "of touched customers", 0)
+            for node in brought
+        ]
+        good = set(brought)
+        if whole:
+            if len(whole) < len(nodes):
+                names = " ".join(nodes[node].name for node in whole)
+                selection = ["--select", names, "--indirect-selection", "empty"]
+            if request["full_refresh"]:
+                selection.append("--full-refresh")
+            done = self._invoke("build", request, *selection, *_without(*excluded))
+            if done.result is None or not hasattr(done.result, "results"):
+                return {"error": str(done.exception or "dbt gave no results")}
+            good |= {run.node.unique_id for run in done.result.results if str(run.status) in BUILT}
+            results += [_result(run) for run in done.result.results]
         with self._standing(nodes) as standing:
-            standing.note(good & stale, request["select"].removeprefix("tag:"))
-        results = [asdict(_result(run)) for run in done.result.results]
-        return {"selected": len(results), "results": results}
+            held = standing.note(good & stale, _station(request), brought)
+            self._touched(standing, nodes, request).note(
+                {node: info for node, info in held.items() if node not in brought},
+                nodes.keys() - stale | brought.keys(),
+            )
+        return {"selected": len(results), "results": [asdict(result) for result in results]}
+
+    def _touched(
+        self, standing: Standing, nodes: dict[str, Any], request: dict[str, Any]
+    ) -> Touched:
+        return Touched(
+            standing,
+            nodes,
+            self._manifest.nodes,
+            self._manifest.sources,
+            station=_station(request),
+            as_of=request["variables"]["as_of"],
+        )
 
     def _invoke(self, command: str, request: dict[str, Any], *arguments: str) -> Any:
         assert self._runner is not None  # noqa: S101
@@ -419,6 +448,7 @@ class _Project:
             duckdb.connect(os.environ["COHORTE_WORK_DB"], config=config)
         ) as connection:
             connection.execute("attach ? as raw (read_only)", [str(raw)])
+            declare(connection)
             yield Standing(connection, nodes, self._manifest.sources, self._raw)
 
     def _compiled(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -428,6 +458,10 @@ class _Project:
             if run.node.name == request["compile"]:
                 return {"sql": run.node.compiled_code}
         return {"error": str(done.exception or "there is no such model")}
+
+
+def _station(request: dict[str, Any]) -> str:
+    return str(request["select"].removeprefix("tag:"))
 
 
 def _without(*kinds: str) -> list[str]:

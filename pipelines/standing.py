@@ -231,7 +231,7 @@ class Standing:
         sources: Mapping[str, Any],
         known: dict[str, str],
     ) -> None:
-        self._connection = connection
+        self.connection = connection
         self._nodes = nodes
         self._sources = sources
         self._raw = known
@@ -252,7 +252,7 @@ class Standing:
     def stale(self, again: Collection[str] = (), *, everything: bool = False) -> set[str]:
         """The nodes that do not stand, and all selected that read of them; ``again`` by name."""
         found: set[str] = set()
-        for node in self._in_order():
+        for node in self.in_order():
             each = self._nodes[node]
             if (
                 everything
@@ -267,15 +267,18 @@ class Standing:
 
     def forget(self, nodes: Collection[str]) -> None:
         """Take away what says that these stand."""
-        self._connection.execute(
+        self.connection.execute(
             "delete from built.nodes where list_contains(?, node)", [sorted(nodes)]
         )
 
-    def note(self, nodes: Collection[str], station: str) -> None:
-        """Note that these were built, or passed."""
+    def note(
+        self, nodes: Collection[str], station: str, known: Mapping[str, TableInfo] | None = None
+    ) -> dict[str, TableInfo]:
+        """Note that these were built, or passed; what tables hold, if ``known`` does not say it."""
         self._read.clear()
+        tables = dict(known or {})
         rows: list[list[Any]] = []
-        for node in self._in_order():
+        for node in self.in_order():
             if node not in nodes:
                 continue
             each = self._nodes[node]
@@ -288,32 +291,58 @@ class Standing:
             rows_count = None
             content = key
             if each.config.materialized != "view":
-                table = content_hash(self._connection, f'"{each.schema}"."{each.alias}"')
-                rows_count, content = table.rows, table.hash
+                if node not in tables:
+                    name = f'"{each.schema}"."{each.alias}"'
+                    tables[node] = content_hash(self.connection, name)
+                rows_count, content = tables[node].rows, tables[node].hash
             self._contents[node] = content
             made = getattr(each, "compiled_code", None)
             rows.append([node, station, key, content, rows_count, made])
         if rows:
-            with transaction(self._connection):
+            with transaction(self.connection):
                 self.forget(nodes)
-                self._connection.executemany(
+                self.connection.executemany(
                     "insert into built.nodes values (?, ?, ?, ?, ?, ?)", rows
                 )
+        return tables
+
+    def is_there(self, node: str) -> bool:
+        """Whether the table or view of a node is in the database."""
+        return (self._nodes[node].schema, self._nodes[node].alias) in self._there
+
+    def raw_files(self, entity: str) -> list[tuple[int, int, str]]:
+        """The files that a raw table has rows of: their ids, rows and a hash of these."""
+        source = next(
+            node
+            for node, each in self._sources.items()
+            if each.database == "raw" and each.name == entity
+        )
+        return [tuple(told) for told in json.loads(self._content(source) or "[]")]
+
+    def content_of(self, model: str) -> str | None:
+        """What is noted of the content of a model, by its name."""
+        return next(
+            (held for node, held in self._contents.items() if node.split(".")[2] == model), None
+        )
+
+    def look(self, relation: str) -> str:
+        """A hash of the rows of a relation that dbt does not build."""
+        return table_hash(self.connection, relation).model_dump_json()
 
     def drop_unknown(self, relations: Collection[tuple[str, str]]) -> None:
         """Drop what no node makes any more from the schemas that dbt builds."""
         schemas = {schema for schema, _ in relations}
         for schema, name in sorted(self._there - set(relations)):
             if schema in schemas:
-                kind = self._connection.execute(
+                kind = self.connection.execute(
                     "select 'view' from duckdb_views() where database_name = current_database()"
                     " and schema_name = ? and view_name = ?",
                     [schema, name],
                 ).fetchall()
                 what = "view" if kind else "table"
-                self._connection.execute(f'drop {what} "{schema}"."{name}"')
+                self.connection.execute(f'drop {what} "{schema}"."{name}"')
 
-    def _in_order(self) -> list[str]:
+    def in_order(self) -> list[str]:
         """The nodes selected, each after those that it reads."""
         order: dict[str, None] = {}
 
@@ -350,16 +379,20 @@ class Standing:
         return known[node]
 
     def _look(self, relation: str) -> str:
+        """What a source holds, in one text; of a raw table of records by file."""
         try:
-            columns = [
-                row[0] for row in self._connection.execute(f"describe {relation}").fetchall()
-            ]
+            columns = [row[0] for row in self.connection.execute(f"describe {relation}").fetchall()]
         except duckdb.CatalogException:
-            return "nothing"
+            return "[]"
         if "_row_hash" not in columns:
-            return table_hash(self._connection, relation).model_dump_json()
-        of_rows = f"(select {', '.join(LINEAGE)} from {relation})"
-        return table_hash(self._connection, of_rows).model_dump_json()
+            return self.look(relation)
+        return json.dumps(
+            self.connection.execute(
+                "select _file_id, count(*), cast(sum(hash(lineage)) as varchar)"
+                f" from (select {', '.join(LINEAGE)} from {relation}) as lineage"
+                " group by _file_id order by _file_id"
+            ).fetchall()
+        )
 
 
 def is_relation(node: Any) -> bool:

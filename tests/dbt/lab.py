@@ -77,17 +77,24 @@ class Lab:
         *,
         customers: Mapping[tuple[str, str], str] | None = None,
         as_of: date = AS_OF,
+        corrections: Sequence[tuple[str, str, str]] = (),
+        stations: Sequence[str] = STATIONS,
         unit_tests: bool = False,
+        anew: bool = True,
         **variables: Any,
     ) -> Outcome:
-        """Build the stations on these rows, each contact a customer unless `customers` says."""
-        self.work_path.unlink(missing_ok=True)
+        """Build the stations on these rows, each contact a customer unless `customers` says.
+
+        `corrections` are customer, field and value; not `anew`, it goes on with what stands.
+        """
+        if anew:
+            self.work_path.unlink(missing_ok=True)
         write_raw(self.raw_path, entities)
         self.session.variables = run_variables(self.settings, [], as_of) | variables
         results: list[NodeResult] = []
-        for station in STATIONS:
+        for station in stations:
             if station == "unify":
-                self._identify(customers or {})
+                self._identify(customers or {}, corrections)
             if station == "features":
                 with duckdb.connect(str(self.work_path)) as work:
                     lay_customer_numbers(work)
@@ -99,7 +106,11 @@ class Lab:
         shutil.copyfile(self.raw_path, kept / self.raw_path.name)
         return Outcome(results, kept / self.work_path.name, kept / self.raw_path.name)
 
-    def _identify(self, customers: Mapping[tuple[str, str], str]) -> None:
+    def _identify(
+        self,
+        customers: Mapping[tuple[str, str], str],
+        corrections: Sequence[tuple[str, str, str]],
+    ) -> None:
         with duckdb.connect(str(self.work_path)) as connection:
             records = connection.execute(
                 "select source, contact_id from staging.stg_contacts order by all"
@@ -108,10 +119,13 @@ class Lab:
                 (source, contact, customers.get((source, contact), f"{source}-{contact}"), "single")
                 for source, contact in records
             ]
-            if rows:
-                connection.executemany(
-                    "insert into identity.identity_map values (?, ?, ?, ?)", rows
-                )
+            for table, told in (("identity_map", rows), ("corrections", corrections)):
+                connection.execute(f"delete from identity.{table}")
+                if told:
+                    marks = ", ".join("?" for _ in told[0])
+                    connection.executemany(
+                        f"insert into identity.{table} values ({marks})", list(told)
+                    )
 
 
 def write_raw(path: Path, entities: Mapping[str, Sequence[Row]]) -> None:

@@ -1,4 +1,4 @@
-{{ config(tags=['unify']) }}
+{{ config(tags=['unify'], meta={'by_customer': 'customer_id'}) }}
 
 -- What a customer did, for the lifecycle status and the day first seen.
 with events as (

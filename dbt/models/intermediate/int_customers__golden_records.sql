@@ -1,4 +1,4 @@
-{{ config(tags=['unify']) }}
+{{ config(tags=['unify'], meta={'by_customer': 'customer_id'}) }}
 
 -- For each customer and kind of value, the record that it is taken from: the most believed one
 -- that has it, unless cohorte.yml declares another rule. Names and addresses are taken whole.

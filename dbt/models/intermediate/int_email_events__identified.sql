@@ -1,4 +1,4 @@
-{{ config(tags=['unify']) }}
+{{ config(tags=['unify'], meta={'by_customer': 'source, record_id'}) }}
 
 -- Kept in the order of delivery, which is nearly the order of time.
 select

@@ -1,4 +1,4 @@
-{{ config(tags=['unify']) }}
+{{ config(tags=['unify'], meta={'by_customer': 'source, order_id'}) }}
 
 -- Orders with their buyer; lines, payments and the orders' own amounts build on it.
 select

@@ -1,4 +1,4 @@
-{{ config(tags=['unify']) }}
+{{ config(tags=['unify'], meta={'by_customer': 'source, record_id'}) }}
 
 -- Visits of people unknown are kept: they count as visits.
 select

@@ -1,4 +1,4 @@
-{{ config(tags=['features']) }}
+{{ config(tags=['features'], meta={'by_customer': 'customer_number'}) }}
 
 -- What segments ask of: kept by kind, month, category and day, so that a question reads only its
 -- own rows, and with the customer's number, so that an answer is a set of small integers. Gathered

@@ -1,4 +1,4 @@
-{{ config(tags=['unify']) }}
+{{ config(tags=['unify'], meta={'by_customer': 'source, cart_id'}) }}
 
 with carts as (
     select *, {{ local_date('created_at') }} as created_date

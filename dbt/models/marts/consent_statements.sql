@@ -1,4 +1,4 @@
-{{ config(tags=['unify']) }}
+{{ config(tags=['unify'], meta={'by_customer': 'customer_id'}) }}
 
 -- A statement that names no contact point holds for the record's own.
 with statements as (

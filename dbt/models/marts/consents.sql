@@ -1,4 +1,4 @@
-{{ config(tags=['unify']) }}
+{{ config(tags=['unify'], meta={'by_customer': 'customer_id'}) }}
 
 -- For each contact point and purpose: what each record said last, and of several records the
 -- strictest, so that joining two records never makes somebody reachable who had refused. A refusal

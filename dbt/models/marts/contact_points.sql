@@ -1,4 +1,4 @@
-{{ config(tags=['unify']) }}
+{{ config(tags=['unify'], meta={'by_customer': 'customer_id'}) }}
 
 with points as (
     select

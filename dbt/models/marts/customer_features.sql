@@ -1,4 +1,4 @@
-{{ config(tags=['features']) }}
+{{ config(tags=['features'], meta={'by_customer': 'customer_id'}) }}
 
 {%- set in_rfm_window = within('order_date', var('rfm_window_days')) -%}
 {%- set in_90_days = within('interaction_date', 90) -%}

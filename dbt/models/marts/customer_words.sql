@@ -1,4 +1,7 @@
-{{ config(tags=['unify']) }}
+{{ config(
+    tags=['unify'],
+    meta={'by_customer': 'customer_id', 'timeless': ['customers', 'int_customers__activity']}
+) }}
 
 -- What the search of customers looks in, kept by word so that it reads only the words alike.
 with words as (

@@ -1,4 +1,7 @@
-{{ config(tags=['unify']) }}
+{{ config(
+    tags=['unify'],
+    meta={'by_customer': 'customer_id', 'timeless': ['customers', 'int_customers__activity']}
+) }}
 
 -- What the search of customers looks in when it is given a number or an address: sorted, so that it
 -- reads the blocks alike alone. Of ids and numbers letters and figures count, of addresses all.

@@ -1,4 +1,4 @@
-{{ config(materialized='table') }}
+{{ config(materialized='table', meta={'by_customer': 'source, contact_id'}) }}
 
 with records as (
     {{ latest_version('contacts', ['contact_id']) }}

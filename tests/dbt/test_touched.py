@@ -1,0 +1,272 @@
+"""What is brought up to date for touched customers is as it is built whole."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.dbt.lab import LOADED_AT, Lab, Outcome
+
+CONTACTS = [f"c{number}" for number in range(80)]
+STATIONS = ("stage", "unify", "features")
+BEGUN = datetime.fromisoformat("2026-05-01 10:00")
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+class Company:
+    """A company that things happen to, in deliveries: rows new, late, again, altered, linked."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.rows: Rows = defaultdict(list)
+        self.customers = {("shop", contact): f"k-{contact}" for contact in CONTACTS}
+        self.corrections: list[tuple[str, str, str]] = []
+        self.files = 0
+        self._deliver()
+        for contact in CONTACTS:
+            self._add("contacts", contact_id=contact, **self._person(contact))
+        for number in range(6):
+            self._product(f"p{number}")
+            self._campaign(f"m{number}")
+        self._add("exchange_rates", currency_code="USD", rate_date="2026-01-01", rate="0.9")
+        for _ in range(150):
+            self._something(CONTACTS)
+
+    def go_on(self) -> None:
+        """One more delivery, about few people, and what else may come about between two runs."""
+        self._deliver()
+        few = self.chance.sample(CONTACTS, 3)
+        for _ in range(self.chance.randint(1, 6)):
+            self._something(few)
+        happenings = (
+            lambda: self._product(self._one("p0", "p1")),
+            lambda: self._campaign(self._one("m0", "m9")),
+            lambda: self._add("contacts", contact_id=few[0], **self._person(few[0], "Other")),
+            lambda: self._add("contacts", contact_id="new", **self._person("new")),
+            lambda: self.customers.update({("shop", few[0]): f"k-{few[1]}"}),
+            lambda: self.customers.update({("shop", few[2]): "k-apart"}),
+            lambda: self.corrections.append((f"k-{few[0]}", "full_name", "Right Name")),
+            lambda: self._add(
+                "exchange_rates", currency_code="USD", rate_date="2026-05-20", rate="0.8"
+            ),
+            self._deliver_again,
+        )
+        for happen in self.chance.sample(happenings, 3):
+            happen()
+
+    def _one(self, *of: Any) -> Any:
+        return self.chance.choice(of)
+
+    def _deliver(self) -> None:
+        self.files += 1
+
+    def _add(self, entity: str, **row: Any) -> None:
+        lineage = {
+            "_file_id": self.files,
+            "_line": len(self.rows[entity]) + 1,
+            "_loaded_at": LOADED_AT + timedelta(days=self.files),
+        }
+        told = {name: value for name, value in row.items() if value is not None}
+        self.rows[entity].append(lineage | told)
+
+    def _deliver_again(self) -> None:
+        for rows in list(self.rows.values()):
+            for row in self.chance.sample(rows, min(3, len(rows))):
+                copy = row | {"_file_id": self.files, "_line": len(rows) + 1}
+                rows.append(copy | {"_loaded_at": LOADED_AT + timedelta(days=self.files)})
+
+    def _person(self, contact: str, name: str = "Name") -> dict[str, Any]:
+        return {
+            "full_name": f"{name} {contact.title()}",
+            "email": f"{contact}@example.com",
+            "phone": self._one(None, "0612345678"),
+            "postcode": self._one(None, "75001"),
+            "address_line": self._one(None, "1 rue Haute"),
+        }
+
+    def _product(self, product: str) -> None:
+        self._add(
+            "products",
+            product_id=product,
+            product_name=f"{product} {self._one('tea', 'cup', 'pot')}",
+            category=self._one("drinks", "tools"),
+            unit_cost=self._one("1", "2"),
+        )
+
+    def _campaign(self, campaign: str) -> None:
+        self._add("campaigns", campaign_id=campaign, campaign_name=self._one("Spring", "Summer"))
+
+    def _something(self, people: list[str]) -> None:
+        who = self._one(*people, None, "stranger")
+        when = BEGUN + timedelta(hours=self.chance.randint(0, 900))
+        number = self.chance.randint(0, 60)
+        order = f"o{number}"
+        self._one(
+            self._order, self._order, self._lines, self._cart, self._mail, self._mail,
+            self._visit, self._page, self._consent, self._service, self._sale,
+        )(who, when, order)  # fmt: skip
+
+    def _order(self, who: str | None, when: datetime, order: str) -> None:
+        self._add(
+            "orders",
+            order_id=order,
+            contact_id=who,
+            ordered_at=when,
+            status=self._one(None, "cancelled", "delivered"),
+            currency_code=self._one("EUR", "USD"),
+            net_amount=self._one(None, "12.5", "-3"),
+        )
+        if self._one(True, False):
+            self._add("payments", order_id=order, payment_number="1", amount="5", method="card")
+
+    def _lines(self, _: str | None, __: datetime, order: str) -> None:
+        for line in range(self._one(1, 2)):
+            self._add(
+                "order_lines",
+                order_id=order,
+                line_number=self._one(line + 1, None),
+                product_id=f"p{self.chance.randint(0, 7)}",
+                quantity=self._one("1", "2", "-1"),
+                unit_price="4",
+            )
+
+    def _cart(self, who: str | None, when: datetime, order: str) -> None:
+        self._add(
+            "carts",
+            cart_id=f"b{self.chance.randint(0, 30)}",
+            contact_id=who,
+            created_at=when,
+            order_id=self._one(None, order),
+            currency_code=self._one("EUR", "USD"),
+            amount="9",
+        )
+
+    def _mail(self, who: str | None, when: datetime, _: str) -> None:
+        self._add(
+            "email_events",
+            contact_id=who,
+            email=f"{who}@example.com",
+            kind=self._one("sent", "opened", "clicked", "unsubscribed", "held_out"),
+            campaign_id=f"m{self.chance.randint(0, 9)}",
+            url="/spring",
+            occurred_at=when,
+        )
+
+    def _visit(self, who: str | None, when: datetime, _: str) -> None:
+        session = self._one(None, f"s{self.chance.randint(0, 20)}")
+        self._add("web_events", contact_id=who, session_id=session, page="/", occurred_at=when)
+
+    def _page(self, who: str | None, when: datetime, _: str) -> None:
+        self._add(
+            "web_events",
+            contact_id=self._one(None, who),
+            session_id=f"s{self.chance.randint(0, 20)}",
+            kind="page_view",
+            page=self._one("/tea", "/cup"),
+            occurred_at=when,
+        )
+
+    def _consent(self, who: str | None, when: datetime, _: str) -> None:
+        self._add(
+            "consents",
+            contact_id=who or CONTACTS[0],
+            channel=self._one("email", "sms", "phone"),
+            purpose="marketing",
+            is_granted=self._one(True, False),
+            recorded_at=when,
+        )
+
+    def _service(self, who: str | None, when: datetime, order: str) -> None:
+        ticket = f"t{self.chance.randint(0, 15)}"
+        linked = {"contact_id": who, "order_id": self._one(None, order)}
+        self._add("tickets", ticket_id=ticket, opened_at=when, category="late", **linked)
+        self._add(
+            "surveys", survey_id=ticket, ticket_id=ticket, kind="nps", score=9, answered_at=when,
+            **linked,
+        )  # fmt: skip
+
+    def _sale(self, who: str | None, when: datetime, _: str) -> None:
+        lead, deal = f"l{self.chance.randint(0, 9)}", f"d{self.chance.randint(0, 9)}"
+        self._add("leads", lead_id=lead, contact_id=who, created_at=when)
+        self._add(
+            "opportunities",
+            opportunity_id=deal,
+            lead_id=self._one(None, lead),
+            contact_id=self._one(None, who),
+            is_won=self._one(True, False),
+            created_at=when,
+            closed_at=when,
+            currency_code=self._one("EUR", "USD"),
+            amount="50",
+        )
+        self._add(
+            "interactions",
+            interaction_id=deal,
+            contact_id=who,
+            kind="call",
+            occurred_at=when,
+        )
+
+
+def built(outcome: Outcome) -> Mapping[str, list[tuple[Any, ...]]]:
+    """Every table's rows, with the customers for their numbers."""
+    found = {}
+    with duckdb.connect(str(outcome.work_path), read_only=True) as work:
+        tables = work.execute(
+            "select schema_name, table_name from duckdb_tables()"
+            " where schema_name in ('staging', 'intermediate', 'marts')"
+        ).fetchall()
+        for schema, table in tables:
+            relation = f'"{schema}"."{table}"'
+            columns = [name for name, *_ in work.execute(f"describe {relation}").fetchall()]
+            if "customer_number" in columns:
+                relation = (
+                    f"(select held.* replace (numbers.customer_id as customer_number)"
+                    f" from {relation} as held"
+                    " inner join built.customer_numbers as numbers using (customer_number))"
+                )
+            found[table] = work.execute(f"from {relation} order by all").fetchall()
+    return found
+
+
+def go_through(lab: Lab, seed: int, deliveries: int) -> None:
+    company = Company(seed)
+
+    def build(*, anew: bool) -> Outcome:
+        return lab.build(
+            company.rows,
+            customers=company.customers,
+            corrections=company.corrections,
+            stations=STATIONS,
+            anew=anew,
+        )
+
+    build(anew=True)
+    for _ in range(deliveries):
+        company.go_on()
+        after = build(anew=False)
+        assert any("touched" in result.message for result in after.results)
+        kept = lab.work_path.with_suffix(".kept")
+        lab.work_path.rename(kept)
+        whole, brought = built(build(anew=True)), built(after)
+        kept.replace(lab.work_path)
+        assert whole.keys() == brought.keys()
+        for table, rows in whole.items():
+            assert brought[table] == rows, table
+
+
+def test_a_delivery_leaves_what_building_everything_leaves(lab):
+    go_through(lab, seed=1, deliveries=1)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", range(2, 12))
+def test_deliveries_leave_what_building_everything_leaves(lab, seed):
+    go_through(lab, seed=seed, deliveries=4)
