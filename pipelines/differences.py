@@ -55,26 +55,26 @@ def write_differences(
     """
     if columns_of(connection, source) != columns_of(connection, target):
         return None
-    bucket = _bucket(connection, target)
-    wanted, found, share = _compare(connection, source, target, bucket)
+    shift = _shift(connection, target)
+    wanted, found, share = _compare(connection, source, target, shift)
     if share > NEARLY_ALL:
         return None
     if wanted == found:
         return Written(sum_of_hashes(*wanted), 0)
-    removed, added = _tell_apart(connection, source, target, bucket)
+    removed, added = _tell_apart(connection, source, target, shift)
     changed = max(removed.rows, added.rows)
     if changed > most or _after(found, removed, added) != wanted:
         return None
     if removed.rows:
         connection.execute(
             f"delete from {target} where rowid in"
-            " (select place from temp.going semi join temp.differing using (row_hash))"
+            " (select place from temp.going semi join temp.differing using (hash_of_row))"
         )
     if added.rows:
         ordered = f"order by {order}" if order else ""
         connection.execute(
-            f"insert into {target} select whole_row.* from {source} as whole_row"
-            f" where hash(whole_row) in (select row_hash from temp.differing) {ordered}"
+            f"insert into {target} select * exclude (hash_of_row) from temp.coming"
+            f" semi join temp.differing using (hash_of_row) {ordered}"
         )
     [(rows,)] = connection.execute(f"select count(*) from {target}").fetchall()
     return Written(sum_of_hashes(*wanted), changed) if rows == wanted.rows else None
@@ -84,20 +84,20 @@ def _after(found: _Sum, removed: _Sum, added: _Sum) -> _Sum:
     return _Sum(found.rows - removed.rows + added.rows, found.total - removed.total + added.total)
 
 
-def _bucket(connection: duckdb.DuckDBPyConnection, table: str) -> str:
-    """The bucket of a row, as SQL: so many buckets as suit a table."""
+def _shift(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    """How many bits of a hash its bucket leaves out: so many buckets as suit a table."""
     [(rows,)] = connection.execute(f"select count(*) from {table}").fetchall()
-    bits = min(rows // ROWS_A_BUCKET, MOST_BUCKETS - 1).bit_length()
-    return f"hash(whole_row) >> {64 - max(bits, 1)}"
+    return 64 - max(min(int(rows) // ROWS_A_BUCKET, MOST_BUCKETS - 1).bit_length(), 1)
 
 
 def _compare(
-    connection: duckdb.DuckDBPyConnection, source: str, target: str, bucket: str
+    connection: duckdb.DuckDBPyConnection, source: str, target: str, shift: int
 ) -> tuple[_Sum, _Sum, float]:
     """What the source and the target hold, and the share of buckets that differ; these are laid as
     ``temp.buckets``."""
     summed = (
-        f"select {bucket} as bucket, count(*) as rows_count, sum(hash(whole_row)) as total"
+        f"select hash(whole_row) >> {shift} as bucket, count(*) as rows_count,"
+        " sum(hash(whole_row)) as total"
         " from {} as whole_row group by bucket"
     )
     connection.execute(
@@ -118,26 +118,31 @@ def _compare(
 
 
 def _tell_apart(
-    connection: duckdb.DuckDBPyConnection, source: str, target: str, bucket: str
+    connection: duckdb.DuckDBPyConnection, source: str, target: str, shift: int
 ) -> tuple[_Sum, _Sum]:
     """The rows that are not there equally often: those of the target, which go, and those of the
-    source, which come. Their hashes are laid as ``temp.differing``, the places of rows of the
-    target that may go as ``temp.going``."""
-    in_question = f"{bucket} in (select bucket from temp.buckets where is_differing)"
+    source, which come. Their hashes are laid as ``temp.differing``; rows that may go by their place
+    as ``temp.going``, those that may come as ``temp.coming``."""
+    in_question = (
+        "select * from (select hash(whole_row) as hash_of_row, {} from {} as whole_row)"
+        f" where hash_of_row >> {shift} in (select bucket from temp.buckets where is_differing)"
+    )
     connection.execute(
-        "create or replace temp table going as select hash(whole_row) as row_hash, rowid as place"
-        f" from {target} as whole_row where {in_question}"
+        "create or replace temp table going as " + in_question.format("rowid as place", target)
+    )
+    connection.execute(
+        "create or replace temp table coming as " + in_question.format("whole_row.*", source)
     )
     connection.execute(
         "create or replace temp table differing as"
-        " select row_hash, sum(removed) as removed, sum(added) as added from ("
-        " select row_hash, 1 as removed, 0 as added from temp.going union all"
-        f" select hash(whole_row), 0, 1 from {source} as whole_row where {in_question}"
-        ") group by row_hash having sum(removed) <> sum(added)"
+        " select hash_of_row, sum(removed) as removed, sum(added) as added from ("
+        " select hash_of_row, 1 as removed, 0 as added from temp.going"
+        " union all select hash_of_row, 0, 1 from temp.coming"
+        ") group by hash_of_row having sum(removed) <> sum(added)"
     )
     [(removed, total_removed, added, total_added)] = connection.execute(
-        "select coalesce(sum(removed), 0), coalesce(sum(removed * row_hash::hugeint), 0),"
-        " coalesce(sum(added), 0), coalesce(sum(added * row_hash::hugeint), 0)"
+        "select coalesce(sum(removed), 0), coalesce(sum(removed * hash_of_row::hugeint), 0),"
+        " coalesce(sum(added), 0), coalesce(sum(added * hash_of_row::hugeint), 0)"
         " from temp.differing"
     ).fetchall()
     return _Sum(removed, total_removed), _Sum(added, total_added)

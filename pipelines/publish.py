@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -25,7 +25,7 @@ import sqlglot
 from sqlglot import exp
 
 from cohorte.errors import CohorteError
-from cohorte.kpis import NOT_HELD, Windows, facts_to_prepare, write_fact
+from cohorte.kpis import NOT_HELD, PreparedFact, Windows, facts_to_prepare, write_fact
 from cohorte.warehouse import (
     RawNote,
     TableInfo,
@@ -396,12 +396,7 @@ def _write_facts(draft: _Draft, windows: Windows) -> None:
     Those of a mart or column that the version does not have are left out.
     """
     work = draft.work
-    for fact in facts_to_prepare(work, windows):
-        read = [
-            (table, columns, _hash_of_columns(work, table, columns))
-            for table, columns in sorted(fact.columns.items())
-        ]
-        key = digest(fact.sql, fact.values, read)
+    for fact, key in _facts_and_keys(work, windows):
         if draft.base is not None and draft.base.facts.get(fact.table) == key:
             draft.leave(fact.table)
         elif not draft.was_written(fact.table):
@@ -418,11 +413,23 @@ def _write_facts(draft: _Draft, windows: Windows) -> None:
     work.execute("drop table if exists temp.fact")
 
 
-def _hash_of_columns(
-    work: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str]
-) -> TableInfo:
-    named = ", ".join(f'"{name}"' for name in columns)
-    return table_hash(work, f'(select {named} from "{table}")')
+def _facts_and_keys(
+    work: duckdb.DuckDBPyConnection, windows: Windows
+) -> list[tuple[PreparedFact, str]]:
+    """The facts to prepare, each with a digest of all that it is made of."""
+    facts = facts_to_prepare(work, windows)
+    read: dict[str, set[str]] = {}
+    for fact in facts:
+        for table, columns in fact.columns.items():
+            read.setdefault(table, set()).update(columns)
+    held = {}
+    for table, all_read in read.items():
+        named = ", ".join(f'"{name}"' for name in sorted(all_read))
+        held[table] = named, table_hash(work, f'(select {named} from "{table}")').hash
+    return [
+        (fact, digest(fact.sql, fact.values, [(each, held[each]) for each in sorted(fact.columns)]))
+        for fact in facts
+    ]
 
 
 def _write_by_customer(work: duckdb.DuckDBPyConnection, source: str, target: str) -> None:
