@@ -40,6 +40,9 @@ LOG_TAIL_CHARACTERS = 2_000
 BUILT = ("success", "pass")
 """dbt's words for what was built, or found nothing: a test that warns asks again next time."""
 
+OF_TOUCHED = "of touched customers"
+"""The message of a model of which touched customers' rows alone were built."""
+
 UNASKED = ("--no-populate-cache", "--no-introspect")
 
 NodeKind = Literal["model", "seed", "test", "unit_test", "operation"]
@@ -388,8 +391,7 @@ class _Project:
             return {"selected": len(nodes), "results": []}
         whole = stale - brought.keys()
         results = [
-            NodeResult(nodes[node].name, "model", "success", 0.0, "of touched customers", 0)
-            for node in brought
+            NodeResult(nodes[node].name, "model", "success", 0.0, OF_TOUCHED, 0) for node in brought
         ]
         good = set(brought)
         if whole:

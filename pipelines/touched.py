@@ -25,6 +25,7 @@ from pipelines.touched_records import (
     NAMED_AFTER,
     RENUMBERED,
     THEIRS,
+    TOLD,
     TOUCHED,
     changed,
 )
@@ -46,6 +47,7 @@ create table if not exists built.base (
 create table if not exists built.base_files (
     entity varchar, file_id integer, rows_count bigint, content varchar
 );
+create table if not exists built.touched (base varchar, since varchar, customer_id varchar);
 """
 
 SNAPSHOTS = "(select * from raw.snapshots where entity = 'contacts')"
@@ -61,11 +63,6 @@ class _Base:
     snapshots: str
     whole: str
     """Of what is not told apart by customer: when it is another, all is built whole."""
-
-
-def is_local(node: Any) -> bool:
-    """Whether the rows of a model hang on one customer each."""
-    return bool(node.resource_type == "model" and node.config.meta.get("by_customer"))
 
 
 class Touched:
@@ -99,11 +96,12 @@ class Touched:
             for node, each in {**nodes_there, **sources}.items()
             if (name := _name(each)) in filters
         }
-        self.models = [node for node in standing.in_order() if is_local(nodes[node])]
+        self._names = {node: _name(each) for node, each in sources.items()}
+        self._read_by: dict[str, set[str]] = {}
+        self.models = [node for node in standing.in_order() if self._is_local(node)]
         self._compiled = {
             node: getattr(each, "compiled_code", None) for node, each in nodes.items()
         }
-        self._read_by: dict[str, set[str]] = {}
         self._base: _Base | None = None
         if self.models:
             self._connection.execute(DDL)
@@ -136,7 +134,7 @@ class Touched:
                 done[node] = info
             elif kept and at == self._at(kept) and appended <= info.rows * MOST_APPENDED:
                 behind.append(node)
-        if kept and behind and self._are_told(now, kept) and self._touch():
+        if kept and behind and self._are_told(now, kept) and self._touch(now, kept):
             self._lay_mini_world(behind, stale)
             for node in behind:
                 done[node] = self._merge(node, noted[node][2], noted[node][3])
@@ -235,7 +233,7 @@ class Touched:
     def _go_on(self, now: _Base) -> None:
         """Keep what is there now as the base, once all local models are of it."""
         noted = dict(self._connection.execute("select node, base from built.local").fetchall())
-        local = [node for node, each in self._all.items() if is_local(each)]
+        local = [node for node in self._all if self._is_local(node)]
         if any(noted.get(node) not in (now.base, now.staged) for node in local):
             return
         self._lay_files(ENTITIES)
@@ -259,6 +257,16 @@ class Touched:
             made.append((each, sql))
         return digest(made)
 
+    def _is_local(self, node: str) -> bool:
+        """Whether the rows of a model hang on one customer each, and on what is looked at."""
+        each = self._all[node]
+        return bool(each.resource_type == "model" and each.config.meta.get("by_customer")) and all(
+            self._names[read] in TOLD
+            for model in self._upstream(node)
+            for read in self._all[model].depends_on_nodes
+            if read in self._names
+        )
+
     def _upstream(self, node: str) -> set[str]:
         """A model and all models that it reads, through whatever."""
         if node not in self._read_by:
@@ -271,18 +279,34 @@ class Touched:
 
     # -- who is touched -------------------------------------------------------------------
 
-    def _touch(self) -> bool:
+    def _touch(self, now: _Base, kept: _Base) -> bool:
         """Lay down who is touched; whether they are few enough."""
         if self._station == "stage":
             self._lay({"mini_contacts": changed("contacts", "contact_id")})
             return self._are_few("mini_contacts", "staging.stg_contacts")
-        self._lay(TOUCHED)
+        since = [now.base, kept.base]
+        if self._station == "unify" or not self._are_known(since):
+            self._lay(TOUCHED)
+            self._connection.execute(
+                "create or replace table built.touched as"
+                " select $1 as base, $2 as since, customer_id from touched_customers",
+                since,
+            )
         if self._station == "features":
             self._connection.execute(
                 "insert into touched_customers"
                 f" from ({RENUMBERED}) anti join touched_customers using (customer_id)"
             )
         return self._are_few("touched_customers", "built.base_records")
+
+    def _are_known(self, since: list[str]) -> bool:
+        """Whether it was found already who is touched since the base kept; then that is laid."""
+        ((known,),) = self._connection.execute(
+            "select count(*) from built.touched where base = $1 and since = $2", since
+        ).fetchall()
+        if known:
+            self._lay({"touched_customers": "select customer_id from built.touched"})
+        return bool(known)
 
     def _lay(self, tables: Mapping[str, str]) -> None:
         for name, sql in tables.items():

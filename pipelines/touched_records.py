@@ -45,7 +45,17 @@ NAMED_AFTER = {
     "rates": "select currency_code, rate_date, rate from staging.stg_exchange_rates",
     "numbers": "select customer_id, customer_number from built.customer_numbers",
 }
-"""What rows of customers are made of beside the records of events."""
+"""What rows of customers are made of beside the records of events: the columns that models read."""
+
+TOLD = frozenset(
+    (
+        *(f"raw.{entity}" for entity in ENTITIES),
+        *("raw.products", "raw.campaigns", "raw.exchange_rates"),
+        *("raw.places", "raw.address_verdicts", "raw.snapshots"),
+        *("identity.identity_map", "identity.corrections", "built.customer_numbers"),
+    )
+)
+"""All that is looked at for what is new: a model that reads of anything else is built whole."""
 
 
 def fresh(entity: str) -> str:

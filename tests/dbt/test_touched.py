@@ -11,7 +11,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.dbt.lab import LOADED_AT, Lab, Outcome
+from cohorte.paths import dbt_dir
+from pipelines.dbt_session import OF_TOUCHED
+from tests.dbt.lab import AS_OF, LOADED_AT, Lab, Outcome
 
 CONTACTS = [f"c{number}" for number in range(80)]
 STATIONS = ("stage", "unify", "features")
@@ -29,6 +31,7 @@ class Company:
         self.customers = {("shop", contact): f"k-{contact}" for contact in CONTACTS}
         self.corrections: list[tuple[str, str, str]] = []
         self.files = 0
+        self.as_of = AS_OF
         self._deliver()
         for contact in CONTACTS:
             self._add("contacts", contact_id=contact, **self._person(contact))
@@ -57,6 +60,8 @@ class Company:
                 "exchange_rates", currency_code="USD", rate_date="2026-05-20", rate="0.8"
             ),
             self._deliver_again,
+            self._mend,
+            self._next_day,
         )
         for happen in self.chance.sample(happenings, 3):
             happen()
@@ -81,6 +86,14 @@ class Company:
             for row in self.chance.sample(rows, min(3, len(rows))):
                 copy = row | {"_file_id": self.files, "_line": len(rows) + 1}
                 rows.append(copy | {"_loaded_at": LOADED_AT + timedelta(days=self.files)})
+
+    def _mend(self) -> None:
+        """A file is read again by another mapping."""
+        row = self._one(*self.rows["orders"])
+        row["contact_id"] = self._one(*CONTACTS)
+
+    def _next_day(self) -> None:
+        self.as_of += timedelta(days=1)
 
     def _person(self, contact: str, name: str = "Name") -> dict[str, Any]:
         return {
@@ -245,14 +258,16 @@ def go_through(lab: Lab, seed: int, deliveries: int) -> None:
             customers=company.customers,
             corrections=company.corrections,
             stations=STATIONS,
+            as_of=company.as_of,
             anew=anew,
         )
 
     build(anew=True)
+    of_touched = 0
     for _ in range(deliveries):
         company.go_on()
         after = build(anew=False)
-        assert any("touched" in result.message for result in after.results)
+        of_touched += sum(result.message == OF_TOUCHED for result in after.results)
         kept = lab.work_path.with_suffix(".kept")
         lab.work_path.rename(kept)
         whole, brought = built(build(anew=True)), built(after)
@@ -260,10 +275,20 @@ def go_through(lab: Lab, seed: int, deliveries: int) -> None:
         assert whole.keys() == brought.keys()
         for table, rows in whole.items():
             assert brought[table] == rows, table
+    assert of_touched
 
 
 def test_a_delivery_leaves_what_building_everything_leaves(lab):
     go_through(lab, seed=1, deliveries=1)
+
+
+def test_all_that_say_so_are_brought_up_to_date(lab):
+    """None of them reads of something that is not looked at for what is new."""
+    said = {path.stem for path in dbt_dir().rglob("*.sql") if "by_customer" in path.read_text()}
+    outcome = lab.build({}, stations=STATIONS)
+    assert said == {
+        name for (name,) in outcome.rows("select split_part(node, '.', 3) from built.local")
+    }
 
 
 @pytest.mark.full
