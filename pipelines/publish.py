@@ -89,6 +89,8 @@ BY_CUSTOMER = frozenset(
         "customers",
         "identities",
         "interactions",
+        "order_lines",
+        "orders",
         "payments",
         "rfm",
     }
@@ -96,8 +98,16 @@ BY_CUSTOMER = frozenset(
 """Tables that a customer's page asks one customer of: written in their order, so that it reads a
 block and not the whole."""
 
+ORDERED = {
+    "activities": "kind, date_trunc('month', activity_date), category, activity_date",
+    "customer_words": "word, customer_id",
+    "search_keys": "kind, key, customer_id",
+} | dict.fromkeys(BY_CUSTOMER, "customer_id")
+"""The order in which a table is read, as its model brings it. In the build database rows that came
+later lie behind the others."""
+
 SORTED_ROWS = 2_000_000
-"""So many rows, about, are brought into that order at once."""
+"""So many rows, about, are brought into the order of their customers at once."""
 
 MOST_REPLACED = 0.1
 """Rows written into a table since it was written whole, as a share of it: more would spoil its
@@ -272,7 +282,7 @@ class _Draft:
         if name in BY_CUSTOMER:
             _write_by_customer(self.work, source, target)
         else:
-            ordered = f" order by {order}" if order else ""
+            ordered = f" order by {order}" if order and self.base else ""
             self.work.execute(f"create table {target} as from {source}{ordered}")
         self.replaced_rows[name] = 0
         return None
@@ -383,7 +393,7 @@ def _write_table(draft: _Draft, source: str, name: str, noted: TableInfo | None)
         draft.leave(name)
         draft.tables[name] = noted
         return
-    held = draft.write(name, source, "customer_id" if name in BY_CUSTOMER else "")
+    held = draft.write(name, source, ORDERED.get(name, ""))
     if name not in TOLD_OF_RUNS:
         if held is None or is_numbered:
             held = noted or content_hash(work, target)

@@ -31,7 +31,8 @@ PUBLICATION = Publication("run-1", date(2026, 11, 20), datetime(2026, 11, 21, 5,
 MARTS = """
 create schema if not exists marts;
 create or replace table marts.customers as select range as customer_id from range(5);
-create or replace table marts.orders as select 'o' || range as order_id from range(3);
+create or replace table marts.orders as
+    select 'o' || range as order_id, 'c' || range as customer_id from range(3);
 create or replace table marts.order_lines as from marts.orders;
 create or replace table marts.leads as select 1 as lead_id where false;
 create or replace table marts.kpi_daily as
