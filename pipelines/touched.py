@@ -23,6 +23,7 @@ from pipelines.touched_records import (
     ENTITIES,
     MADE_OF,
     NAMED_AFTER,
+    NUMBERS,
     RENUMBERED,
     THEIRS,
     TOLD,
@@ -42,7 +43,7 @@ create table if not exists built.local (
     node varchar, base varchar, sql varchar, rows_count bigint, content varchar, appended bigint
 );
 create table if not exists built.base (
-    base varchar, staged varchar, snapshots varchar, whole varchar
+    base varchar, staged varchar, snapshots varchar, whole varchar, records varchar
 );
 create table if not exists built.base_files (
     entity varchar, file_id integer, rows_count bigint, content varchar
@@ -63,6 +64,8 @@ class _Base:
     snapshots: str
     whole: str
     """Of what is not told apart by customer: when it is another, all is built whole."""
+    records: str
+    """Of the records and whose they are."""
 
 
 class Touched:
@@ -185,20 +188,21 @@ class Touched:
             files = {entity: self._standing.raw_files(entity) for entity in ENTITIES}
             look, content = self._standing.look, self._standing.content_of
             snapshots = look(SNAPSHOTS)
-            whole = ""
-            base = ""
+            base = whole = records = ""
             if self._station != "stage":
                 whole = digest(
                     content("stg_places"),
                     content("int_places__communes"),
                     look("raw.address_verdicts"),
                 )
+                records = digest(content("stg_contacts"), look("identity.identity_map"))
                 base = digest(
-                    *(files, snapshots, whole),
-                    *map(content, ("stg_contacts", "stg_products", "stg_exchange_rates")),
-                    *map(look, ("identity.identity_map", "identity.corrections", "raw.campaigns")),
+                    *(files, snapshots, whole, records),
+                    *map(content, ("stg_products", "stg_exchange_rates")),
+                    *map(look, ("identity.corrections", "raw.campaigns")),
                 )
-            self._base = _Base(base, digest(files["contacts"], snapshots), snapshots, whole)
+            staged = digest(files["contacts"], snapshots)
+            self._base = _Base(base, staged, snapshots, whole, records)
         return self._base
 
     def _are_told(self, now: _Base, kept: _Base) -> bool:
@@ -238,12 +242,17 @@ class Touched:
             return
         self._lay_files(ENTITIES)
         self._connection.execute("create or replace table built.base_files as from files_now")
+        self._connection.execute(f"create or replace table built.base_numbers as {NUMBERS}")
+        kept = self._kept()
         for name, sql in NAMED_AFTER.items():
-            self._connection.execute(f"create or replace table built.base_{name} as {sql}")
+            if name == "records" and kept and kept.records == now.records:
+                continue
+            laid = f"from built.next_{name}" if self._is_touched_since(now) else sql
+            self._connection.execute(f"create or replace table built.base_{name} as {laid}")
         self._connection.execute("delete from built.base")
         self._connection.execute(
-            "insert into built.base values (?, ?, ?, ?)",
-            [now.base, now.staged, now.snapshots, now.whole],
+            "insert into built.base values (?, ?, ?, ?, ?)",
+            [now.base, now.staged, now.snapshots, now.whole, now.records],
         )
 
     def _digest(self, node: str) -> str:
@@ -284,14 +293,10 @@ class Touched:
         if self._station == "stage":
             self._lay({"mini_contacts": changed("contacts", "contact_id")})
             return self._are_few("mini_contacts", "staging.stg_contacts")
-        since = [now.base, kept.base]
-        if self._station == "unify" or not self._are_known(since):
-            self._lay(TOUCHED)
-            self._connection.execute(
-                "create or replace table built.touched as"
-                " select $1 as base, $2 as since, customer_id from touched_customers",
-                since,
-            )
+        if self._station == "unify" or not self._is_touched_since(now, kept):
+            self._lay_touched(now, kept)
+        else:
+            self._lay({"touched_customers": "select customer_id from built.touched"})
         if self._station == "features":
             self._connection.execute(
                 "insert into touched_customers"
@@ -299,13 +304,27 @@ class Touched:
             )
         return self._are_few("touched_customers", "built.base_records")
 
-    def _are_known(self, since: list[str]) -> bool:
-        """Whether it was found already who is touched since the base kept; then that is laid."""
+    def _lay_touched(self, now: _Base, kept: _Base) -> None:
+        """Lay what the next base will keep beside files, and who is touched."""
+        same = {"records"} if now.records == kept.records else set()
+        for name in NAMED_AFTER.keys() - same:
+            self._connection.execute(
+                f"create or replace table built.next_{name} as {NAMED_AFTER[name]}"
+            )
+        none = {f"changed_{name}": f"from built.base_{name} limit 0" for name in same}
+        self._lay(TOUCHED | none)
+        self._connection.execute(
+            "create or replace table built.touched as"
+            " select $1 as base, $2 as since, customer_id from touched_customers",
+            [now.base, kept.base],
+        )
+
+    def _is_touched_since(self, now: _Base, kept: _Base | None = None) -> bool:
+        """Whether it was found already who is touched by what is there now."""
         ((known,),) = self._connection.execute(
-            "select count(*) from built.touched where base = $1 and since = $2", since
+            "select count(*) from built.touched where base = $1 and since = coalesce($2, since)",
+            [now.base, kept.base if kept else None],
         ).fetchall()
-        if known:
-            self._lay({"touched_customers": "select customer_id from built.touched"})
         return bool(known)
 
     def _lay(self, tables: Mapping[str, str]) -> None:

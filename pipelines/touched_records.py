@@ -1,8 +1,8 @@
 """Who is touched by what came since tables were built, and the records that are theirs: in SQL.
 
 Statements that lay temporary tables in the build database, raw attached beside it. They read
-``fresh_files`` (entity, file_id), the files that came, and the tables ``built.base_...``, what the
-tables in ``NAMED_AFTER`` held when the base was kept.
+``fresh_files`` (entity, file_id), the files that came, and what ``NAMED_AFTER`` names as it was
+when the base was kept (``built.base_...``) and as it is (``built.next_...``).
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ NAMED_AFTER = {
         select source, campaign_id, hash(campaign_name) as content from staging.stg_campaigns
     """,
     "rates": "select currency_code, rate_date, rate from staging.stg_exchange_rates",
-    "numbers": "select customer_id, customer_number from built.customer_numbers",
 }
 """What rows of customers are made of beside the records of events: the columns that models read."""
 
@@ -116,11 +115,10 @@ _CHANGED_RATES = "(select currency_code from changed_rates)"
 TOUCHED: dict[str, str] = {
     **{
         f"changed_{name}": f"""
-            (from ({sql}) except from built.base_{name})
-            union (from built.base_{name} except from ({sql}))
+            (from built.next_{name} except from built.base_{name})
+            union (from built.base_{name} except from built.next_{name})
         """
-        for name, sql in NAMED_AFTER.items()
-        if name != "numbers"
+        for name in NAMED_AFTER
     },
     "touched_orders": f"""
         select _source, order_id
@@ -205,12 +203,12 @@ TOUCHED: dict[str, str] = {
 }
 """Who is touched: those of records that changed, and those who had them before."""
 
+NUMBERS = "select customer_id, customer_number from built.customer_numbers"
+
 RENUMBERED = f"""
-    select customer_id
-    from (from ({NAMED_AFTER["numbers"]}) except from built.base_numbers)
+    select customer_id from ({NUMBERS} except from built.base_numbers)
     union
-    select customer_id
-    from (from built.base_numbers except from ({NAMED_AFTER["numbers"]}))
+    select customer_id from (from built.base_numbers except {NUMBERS})
 """
 """Who has another number."""
 
