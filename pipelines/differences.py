@@ -76,6 +76,8 @@ def write_differences(
             f"insert into {target} select * exclude (hash_of_row) from temp.coming"
             f" semi join temp.differing using (hash_of_row) {ordered}"
         )
+    for table in ("going", "coming"):
+        connection.execute(f"drop table temp.{table}")
     [(rows,)] = connection.execute(f"select count(*) from {target}").fetchall()
     return Written(sum_of_hashes(*wanted), changed) if rows == wanted.rows else None
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -287,10 +287,13 @@ class _Draft:
         self.replaced_rows[name] = 0
         return None
 
-    def drop_others(self) -> None:
+    def drop_others(self, but: Collection[str] = ()) -> None:
         """Drop the tables of the base that were neither written nor left."""
-        for name in set(self.base.replaced_rows if self.base else ()) - set(self.replaced_rows):
-            self.work.execute(f'drop table published."{name}"')
+        for (name,) in self.work.execute(
+            "select table_name from duckdb_tables() where database_name = 'published'"
+        ).fetchall():
+            if name not in self.replaced_rows and name not in but:
+                self.work.execute(f'drop table published."{name}"')
 
 
 def _write(
@@ -315,9 +318,10 @@ def _write(
             if name not in views:
                 noted = known.get(name) if schema == "marts" else None
                 _write_table(draft, f'"{schema}"."{name}"', name, noted)
+        draft.drop_others(but=draft.base.facts if draft.base else ())
         settings = workspace.settings
         work.execute(
-            "create or replace table published.version_info as select ?::varchar as version,"
+            "create table published.version_info as select ?::varchar as version,"
             " ?::varchar as run_id, ?::date as as_of, ?::timestamp as published_at,"
             " ?::varchar as company, ?::varchar as currency, ?::varchar as time_zone,"
             " ?::varchar as language, ?::varchar as country_code",
@@ -338,7 +342,7 @@ def _write(
             work.execute(f'create view published."{name}" as {query}')
         _write_facts(draft, Windows(rfm_days=settings.rfm.window_days))
         work.execute("use work")
-        draft.drop_others()
+        draft.drop_others(but=("version_info",))
         work.execute("checkpoint published")
     finally:
         work.execute("use work")

@@ -127,6 +127,8 @@ update marts.customer_profiles set full_name = null where customer_id =
 alter table marts.carts add column basket varchar;
 drop table marts.gone_next;
 create table marts.come_next as select 1 as n;
+drop table marts.leads_of_old;
+create view marts.leads_of_old as (select lead_id from work.marts.leads);
 drop view marts.big_orders;
 create view marts.small_orders as (select order_id from work.marts.orders as o
     where o.net_amount < 10);
@@ -136,6 +138,7 @@ create view marts.small_orders as (select order_id from work.marts.orders as o
 def test_what_is_written_row_by_row_is_what_is_written_whole(workspace, full_work):
     """In every table, view and fact, after rows of all kinds, on another day."""
     full_work.execute("create table marts.gone_next as select 1 as n")
+    full_work.execute("create table marts.leads_of_old as select lead_id from marts.leads")
     publish(workspace, full_work, PUBLICATION)
     full_work.execute(CHANGES)
     later = Publication("run-2", AS_OF + timedelta(days=40), PUBLICATION.published_at)
