@@ -33,7 +33,7 @@ def lay(con: duckdb.DuckDBPyConnection, table: str, rows: list[tuple]) -> None:
         con.executemany(f"insert into {table} values (?, ?, ?)", rows)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(old=ROWS, new=ROWS, common=ROWS)
 def test_any_table_becomes_any_other_row_by_row(con, old, new, common):
     lay(con, "old", [*common, *old])

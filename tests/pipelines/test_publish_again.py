@@ -27,7 +27,7 @@ ONE_CART = "delete from marts.carts where cart_id = (select min(cart_id) from ma
 def marts(tmp_path_factory) -> Path:
     """A build database with every mart that versions have."""
     folder = tmp_path_factory.mktemp("marts")
-    published = build_published(folder / "v1.duckdb", customers=120)
+    published = build_published(folder / "v1.duckdb", customers=40)
     path = folder / "work.duckdb"
     with duckdb.connect(str(path)) as con:
         con.execute(f"attach '{published}' as held (read_only)")
@@ -57,8 +57,9 @@ def workspace(tmp_path) -> Workspace:
 
 
 @pytest.fixture
-def work(workspace) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A build database of few tables, one of them with rows enough to take some over."""
+def work(workspace, monkeypatch) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A build database of few tables, without facts, one with rows enough to take some over."""
+    monkeypatch.setattr(publishing, "facts_to_prepare", lambda *_: [])
     with closing(connect_work(workspace)) as connection:
         connection.execute(MARTS)
         connection.execute(
@@ -135,8 +136,9 @@ create view marts.small_orders as (select order_id from work.marts.orders as o
 """
 
 
-def test_what_is_written_row_by_row_is_what_is_written_whole(workspace, full_work):
+def test_what_is_written_row_by_row_is_what_is_written_whole(workspace, full_work, monkeypatch):
     """In every table, view and fact, after rows of all kinds, on another day."""
+    monkeypatch.setattr("cohorte.kpis.figures.STOCK_MONTHS", 3)
     full_work.execute("create table marts.gone_next as select 1 as n")
     full_work.execute("create table marts.leads_of_old as select lead_id from marts.leads")
     publish(workspace, full_work, PUBLICATION)
@@ -234,6 +236,7 @@ def test_after_a_tenth_of_its_rows_a_table_is_written_whole_in_its_order(
     assert ids == sorted(ids)
 
 
+@pytest.mark.full
 def test_a_file_does_not_grow_by_being_copied(workspace, work):
     work.execute(
         "create table marts.events as select range as n, md5(range::varchar) as word"
