@@ -387,8 +387,9 @@ class _Project:
             if not request["full_refresh"] and not request["unit_tests"]:
                 brought = touched.bring_up(stale)
             touched.forget(stale - brought.keys())
-        if nodes and not stale:
-            return {"selected": len(nodes), "results": []}
+            if nodes and not stale:
+                touched.note({}, nodes.keys())
+                return {"selected": len(nodes), "results": []}
         whole = stale - brought.keys()
         results = [
             NodeResult(nodes[node].name, "model", "success", 0.0, OF_TOUCHED, 0) for node in brought

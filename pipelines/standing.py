@@ -141,10 +141,12 @@ def begin(connection: duckdb.DuckDBPyConnection, code: str) -> None:
 
 
 def forget_all(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let nothing stand."""
+    """Let nothing stand, and nothing be brought up to date (see ``pipelines.touched``)."""
     connection.execute(DDL)
     for table in ("nodes", "stations", "by"):
         connection.execute(f"delete from built.{table}")
+    for table in ("local", "base", "touched"):
+        connection.execute(f"drop table if exists built.{table}")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ all are when a file that was known is gone or another, or when many customers ar
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from cohorte.warehouse import TableInfo, transaction
@@ -43,7 +43,8 @@ create table if not exists built.local (
     node varchar, base varchar, sql varchar, rows_count bigint, content varchar, appended bigint
 );
 create table if not exists built.base (
-    base varchar, staged varchar, snapshots varchar, whole varchar, records varchar
+    base varchar, staged varchar, numbered varchar, snapshots varchar, whole varchar,
+    records varchar
 );
 create table if not exists built.base_files (
     entity varchar, file_id integer, rows_count bigint, content varchar
@@ -61,6 +62,8 @@ class _Base:
     base: str
     staged: str
     """Of what the tables of `stage` read alone."""
+    numbered: str
+    """With customers' numbers, which the tables of `features` read beside."""
     snapshots: str
     whole: str
     """Of what is not told apart by customer: when it is another, all is built whole."""
@@ -116,7 +119,11 @@ class Touched:
     def bring_up(self, stale: Collection[str]) -> dict[str, TableInfo]:
         """Bring up to date the stale models that can be; their rows and content."""
         wanted = [node for node in self.models if node in stale]
-        if not wanted:
+        if (
+            not wanted
+            or self._station not in MADE_OF
+            or not all(map(self._standing.is_there, self.models))
+        ):
             return {}
         now, kept = self._now(), self._kept()
         noted = {
@@ -128,7 +135,7 @@ class Touched:
         done: dict[str, TableInfo] = {}
         behind: list[str] = []
         for node in wanted:
-            if node not in noted or not self._standing.is_there(node):
+            if node not in noted:
                 continue
             at, sql, info, appended = noted[node]
             if sql != self._digest(node):
@@ -153,7 +160,7 @@ class Touched:
     def note(self, whole: Mapping[str, TableInfo], left: Collection[str]) -> None:
         """Note of what base the local models are now: those built ``whole``, and those ``left``
         as they stood or brought up."""
-        if not self.models:
+        if not self.models or self._station not in MADE_OF:
             return
         now = self._now()
         built = [
@@ -177,7 +184,7 @@ class Touched:
     # -- the base -------------------------------------------------------------------------
 
     def _at(self, base: _Base) -> str:
-        return base.staged if self._station == "stage" else base.base
+        return {"stage": base.staged, "features": base.numbered}.get(self._station, base.base)
 
     def _kept(self) -> _Base | None:
         rows = self._connection.execute("from built.base").fetchall()
@@ -188,7 +195,7 @@ class Touched:
             files = {entity: self._standing.raw_files(entity) for entity in ENTITIES}
             look, content = self._standing.look, self._standing.content_of
             snapshots = look(SNAPSHOTS)
-            base = whole = records = ""
+            base = numbered = whole = records = ""
             if self._station != "stage":
                 whole = digest(
                     content("stg_places"),
@@ -201,8 +208,10 @@ class Touched:
                     *map(content, ("stg_products", "stg_exchange_rates")),
                     *map(look, ("identity.corrections", "raw.campaigns")),
                 )
+            if self._station == "features":
+                numbered = digest(base, look("built.customer_numbers"))
             staged = digest(files["contacts"], snapshots)
-            self._base = _Base(base, staged, snapshots, whole, records)
+            self._base = _Base(base, staged, numbered, snapshots, whole, records)
         return self._base
 
     def _are_told(self, now: _Base, kept: _Base) -> bool:
@@ -235,10 +244,18 @@ class Touched:
         )
 
     def _go_on(self, now: _Base) -> None:
-        """Keep what is there now as the base, once all local models are of it."""
-        noted = dict(self._connection.execute("select node, base from built.local").fetchall())
-        local = [node for node in self._all if self._is_local(node)]
-        if any(noted.get(node) not in (now.base, now.staged) for node in local):
+        """Keep what is there now as the base, once all local models are of it.
+
+        A model of which nothing is noted is built whole when it is next asked for.
+        """
+        bases = (now.staged, now.base, now.numbered)
+        if any(
+            base not in bases
+            for node, base in self._connection.execute(
+                "select node, base from built.local"
+            ).fetchall()
+            if node in self._all and self._is_local(node)
+        ):
             return
         self._lay_files(ENTITIES)
         self._connection.execute("create or replace table built.base_files as from files_now")
@@ -251,14 +268,15 @@ class Touched:
             self._connection.execute(f"create or replace table built.base_{name} as {laid}")
         self._connection.execute("delete from built.base")
         self._connection.execute(
-            "insert into built.base values (?, ?, ?, ?, ?)",
-            [now.base, now.staged, now.snapshots, now.whole, now.records],
+            "insert into built.base values (?, ?, ?, ?, ?, ?)",
+            list(astuple(now)),
         )
 
     def _digest(self, node: str) -> str:
-        """Of all SQL that the rows of a model come of."""
-        timeless = self._all[node].config.meta.get("timeless", ())
-        made = []
+        """Of all SQL that the rows of a model come of, and of how it is kept."""
+        model = self._all[node]
+        timeless = model.config.meta.get("timeless", ())
+        made = [(model.config.materialized, model.contract.checksum)]
         for each in sorted(self._upstream(node)):
             sql = self._compiled.get(each) or self._all[each].checksum.checksum
             if self._all[each].name in timeless:

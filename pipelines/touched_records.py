@@ -90,7 +90,10 @@ def changed(entity: str, key: str, where: str = "true") -> str:
 
 
 def arrived(entity: str, key: str, where: str = "true") -> str:
-    """What rows are about that no delivery known had, of those that count by content."""
+    """What rows are about that no delivery known had, of those that count by content.
+
+    The earliest delivery says when a row was loaded, and a file that was refused may be read late.
+    """
     return f"""
         select distinct _source, {key}
         from raw.{entity} as came
@@ -98,6 +101,7 @@ def arrived(entity: str, key: str, where: str = "true") -> str:
             select 1 from raw.{entity} as known
             where known._file_id not in {fresh(entity)} and known._source = came._source
                 and known._row_hash = came._row_hash and known._occurrence = came._occurrence
+                and known._file_id < came._file_id
         )
     """
 
@@ -110,7 +114,21 @@ def of_contacts(entity: str, key: str) -> str:
     """
 
 
-_CHANGED_RATES = "(select currency_code from changed_rates)"
+_CHANGED_RATES = """
+    (select currency_code, min(rate_date) as since from changed_rates group by all) as rates
+"""
+
+
+def in_changed_currency(relation: str, key: str) -> str:
+    """Records whose rate may be another; a day earlier in UTC may be the same day here."""
+    return f"""
+        select records.source, records.{key}
+        from {relation} as records
+        inner join {_CHANGED_RATES}
+            on records.currency_code = rates.currency_code
+            and records.created_at >= rates.since - interval 1 day
+    """
+
 
 TOUCHED: dict[str, str] = {
     **{
@@ -133,9 +151,7 @@ TOUCHED: dict[str, str] = {
             union
             select orders.source, orders.order_id
             from intermediate.int_orders__identified as orders
-            inner join (
-                select currency_code, min(rate_date) as since from changed_rates group by all
-            ) as rates
+            inner join {_CHANGED_RATES}
                 on orders.currency_code = rates.currency_code and orders.order_date >= rates.since
         )
     """,
@@ -143,15 +159,14 @@ TOUCHED: dict[str, str] = {
         {changed("carts", "cart_id")}
         union select _source, cart_id from raw.carts semi join touched_orders
             using (_source, order_id)
-        union select source, cart_id from staging.stg_carts where currency_code in {_CHANGED_RATES}
+        union {in_changed_currency("staging.stg_carts", "cart_id")}
     """,
     "touched_tickets": changed("tickets", "ticket_id"),
     "touched_surveys": changed("surveys", "survey_id"),
     "touched_interactions": changed("interactions", "interaction_id"),
     "touched_opportunities": f"""
         {changed("opportunities", "opportunity_id")}
-        union select source, opportunity_id from staging.stg_opportunities
-            where currency_code in {_CHANGED_RATES}
+        union {in_changed_currency("staging.stg_opportunities", "opportunity_id")}
     """,
     "touched_leads": f"""
         {changed("leads", "lead_id")}
@@ -159,10 +174,7 @@ TOUCHED: dict[str, str] = {
             semi join touched_opportunities using (_source, opportunity_id)
             where lead_id is not null
     """,
-    "touched_sessions": f"""
-        select distinct _source, session_id from raw.web_events
-        where _file_id in {fresh("web_events")} and session_id is not null
-    """,
+    "touched_sessions": arrived("web_events", "session_id", "session_id is not null"),
     "touched_contacts": f"""
         select _source, contact_id
         from (
@@ -234,8 +246,15 @@ THEIRS = {
             semi join mini_contacts using (_source, contact_id)
             where session_id is not null
     """,
+    "mini_mails": f"""
+        select rowid as mail from raw.email_events
+        where contact_id is null and email is null and (
+            _file_id in {fresh("email_events")}
+            or (_source, campaign_id) in (select (source, campaign_id) from changed_campaigns)
+        )
+    """,
     "mini_pages": f"""
-        select rowid as page from raw.web_events where _file_id in {fresh("web_events")}
+        select page from ({arrived("web_events", "rowid as page")})
         union select rowid from raw.web_events semi join mini_contacts
             using (_source, contact_id)
         union select rowid from raw.web_events semi join mini_sessions
@@ -271,6 +290,7 @@ MADE_OF: dict[str, dict[str, str]] = {
             from {relation} as events semi join mini_contacts as held
                 on events._source = held._source
                 and coalesce(events.contact_id, events.email) = held.contact_id
+            union all from {relation} where rowid in (from mini_mails)
         """,
         "raw.web_events": "from {relation} where rowid in (from mini_pages)",
         "stg_contacts": """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 from cohorte.paths import dbt_dir
 from pipelines.dbt_session import OF_TOUCHED
+from pipelines.numbers import lay_customer_numbers
 from tests.dbt.lab import AS_OF, LOADED_AT, Lab, Outcome
 
 CONTACTS = [f"c{number}" for number in range(80)]
@@ -20,6 +21,7 @@ STATIONS = ("stage", "unify", "features")
 BEGUN = datetime.fromisoformat("2026-05-01 10:00")
 
 Rows = dict[str, list[dict[str, Any]]]
+Links = dict[tuple[str, str], str]
 
 
 class Company:
@@ -60,8 +62,11 @@ class Company:
                 "exchange_rates", currency_code="USD", rate_date="2026-05-20", rate="0.8"
             ),
             self._deliver_again,
+            self._deliver_all_again,
             self._mend,
             self._next_day,
+            self._read_late,
+            self._mail_nobody,
         )
         for happen in self.chance.sample(happenings, 3):
             happen()
@@ -70,7 +75,7 @@ class Company:
         return self.chance.choice(of)
 
     def _deliver(self) -> None:
-        self.files += 1
+        self.files += 2
 
     def _add(self, entity: str, **row: Any) -> None:
         lineage = {
@@ -86,6 +91,23 @@ class Company:
             for row in self.chance.sample(rows, min(3, len(rows))):
                 copy = row | {"_file_id": self.files, "_line": len(rows) + 1}
                 rows.append(copy | {"_loaded_at": LOADED_AT + timedelta(days=self.files)})
+
+    def _deliver_all_again(self) -> None:
+        """A full dump, as some feeds give one each night."""
+        rows = self.rows[self._one("contacts", "orders", "web_events", "email_events", "products")]
+        at = {"_file_id": self.files, "_loaded_at": LOADED_AT + timedelta(days=self.files)}
+        known = [row for row in rows if row["_file_id"] < self.files]
+        rows += [row | at | {"_line": 1000 + line} for line, row in enumerate(known)]
+
+    def _read_late(self) -> None:
+        """A file that had been refused is read under its own number, before those known."""
+        row = self._one(*self.rows["consents"])
+        at = {"_file_id": 1, "_loaded_at": LOADED_AT + timedelta(days=1)}
+        self.rows["consents"].append(row | at | {"_line": len(self.rows["consents"]) + 1})
+
+    def _mail_nobody(self) -> None:
+        for kind in ("sent", "unsubscribed"):
+            self._add("email_events", kind=kind, campaign_id="m0", occurred_at=BEGUN)
 
     def _mend(self) -> None:
         """A file is read again by another mapping."""
@@ -229,9 +251,13 @@ class Company:
 
 
 def built(outcome: Outcome) -> Mapping[str, list[tuple[Any, ...]]]:
-    """Every table's rows, with the customers for their numbers."""
+    """Every table's rows, with the customers for their numbers, and what is noted of them."""
     found = {}
     with duckdb.connect(str(outcome.work_path), read_only=True) as work:
+        found["nodes"] = work.execute(
+            "select node, rows_count, content from built.nodes"
+            " where rows_count is not null order by all"
+        ).fetchall()
         tables = work.execute(
             "select schema_name, table_name from duckdb_tables()"
             " where schema_name in ('staging', 'intermediate', 'marts')"
@@ -252,12 +278,14 @@ def built(outcome: Outcome) -> Mapping[str, list[tuple[Any, ...]]]:
 def go_through(lab: Lab, seed: int, deliveries: int) -> None:
     company = Company(seed)
 
-    def build(*, anew: bool) -> Outcome:
+    def build(
+        *, anew: bool, stations: Sequence[str] = STATIONS, merged: Links | None = None
+    ) -> Outcome:
         return lab.build(
             company.rows,
-            customers=company.customers,
+            customers=company.customers | (merged or {}),
             corrections=company.corrections,
-            stations=STATIONS,
+            stations=stations,
             as_of=company.as_of,
             anew=anew,
         )
@@ -265,6 +293,16 @@ def go_through(lab: Lab, seed: int, deliveries: int) -> None:
     build(anew=True)
     of_touched = 0
     for _ in range(deliveries):
+        if company.chance.random() < 0.4:  # a merge is numbered, and taken back before the rest
+            lone = company.chance.sample(CONTACTS, 2)
+            build(
+                anew=False,
+                stations=("stage", "unify"),
+                merged={("shop", contact): "k-c0" for contact in lone},
+            )
+            with duckdb.connect(str(lab.work_path)) as work:
+                lay_customer_numbers(work)
+            build(anew=False)
         company.go_on()
         after = build(anew=False)
         of_touched += sum(result.message == OF_TOUCHED for result in after.results)
