@@ -17,6 +17,7 @@ import queue
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -385,7 +386,10 @@ class _Project:
             standing.forget(stale)
             touched, brought = self._touched(standing, nodes, request), {}
             if not request["full_refresh"] and not request["unit_tests"]:
-                brought = touched.bring_up(stale)
+                try:
+                    brought = touched.bring_up(stale)
+                except duckdb.Error:  # built whole, dbt says which model cannot be
+                    traceback.print_exc()
             touched.forget(stale - brought.keys())
             if nodes and not stale:
                 touched.note({}, nodes.keys())

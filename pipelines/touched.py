@@ -20,11 +20,13 @@ from typing import Any
 from cohorte.warehouse import TableInfo, transaction
 from pipelines.standing import NUMBER, Standing, digest
 from pipelines.touched_records import (
+    CLOSED,
     ENTITIES,
     MADE_OF,
     NAMED_AFTER,
     NUMBERS,
     RENUMBERED,
+    SNAPSHOTS,
     THEIRS,
     TOLD,
     TOUCHED,
@@ -43,16 +45,13 @@ create table if not exists built.local (
     node varchar, base varchar, sql varchar, rows_count bigint, content varchar, appended bigint
 );
 create table if not exists built.base (
-    base varchar, staged varchar, numbered varchar, snapshots varchar, whole varchar,
-    records varchar
+    base varchar, staged varchar, numbered varchar, whole varchar, records varchar
 );
 create table if not exists built.base_files (
     entity varchar, file_id integer, rows_count bigint, content varchar
 );
 create table if not exists built.touched (base varchar, since varchar, customer_id varchar);
 """
-
-SNAPSHOTS = "(select * from raw.snapshots where entity = 'contacts')"
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,6 @@ class _Base:
     """Of what the tables of `stage` read alone."""
     numbered: str
     """With customers' numbers, which the tables of `features` read beside."""
-    snapshots: str
     whole: str
     """Of what is not told apart by customer: when it is another, all is built whole."""
     records: str
@@ -194,7 +192,7 @@ class Touched:
         if self._base is None:
             files = {entity: self._standing.raw_files(entity) for entity in ENTITIES}
             look, content = self._standing.look, self._standing.content_of
-            snapshots = look(SNAPSHOTS)
+            snapshots = look(f"({SNAPSHOTS})")
             base = numbered = whole = records = ""
             if self._station != "stage":
                 whole = digest(
@@ -211,14 +209,14 @@ class Touched:
             if self._station == "features":
                 numbered = digest(base, look("built.customer_numbers"))
             staged = digest(files["contacts"], snapshots)
-            self._base = _Base(base, staged, numbered, snapshots, whole, records)
+            self._base = _Base(base, staged, numbered, whole, records)
         return self._base
 
     def _are_told(self, now: _Base, kept: _Base) -> bool:
         """Whether what is new since the base kept can be told: no known file is another or gone."""
         is_stage = self._station == "stage"
         entities = ["contacts"] if is_stage else list(ENTITIES)
-        if now.snapshots != kept.snapshots if is_stage else now.whole != kept.whole:
+        if not self._are_snapshots_told() if is_stage else now.whole != kept.whole:
             return False
         self._lay_files(entities)
         ((others,),) = self._connection.execute(
@@ -231,6 +229,18 @@ class Touched:
             "create or replace temp table fresh_files as select entity, file_id from files_now"
             " anti join built.base_files using (entity, file_id)"
         )
+        return not others
+
+    def _are_snapshots_told(self) -> bool:
+        """Whether snapshots have only been added to, each later than those known of its feed."""
+        self._lay({"fresh_snapshots": f"{SNAPSHOTS} except from built.base_snapshots"})
+        ((others,),) = self._connection.execute(f"""
+            select (select count(*) from (from built.base_snapshots except {SNAPSHOTS})) + (
+                select count(*) from fresh_snapshots as fresh
+                inner join built.base_snapshots as known using (source, feed)
+                where fresh.shown_at <= known.shown_at
+            )
+        """).fetchall()
         return not others
 
     def _lay_files(self, entities: Collection[str]) -> None:
@@ -260,6 +270,7 @@ class Touched:
         self._lay_files(ENTITIES)
         self._connection.execute("create or replace table built.base_files as from files_now")
         self._connection.execute(f"create or replace table built.base_numbers as {NUMBERS}")
+        self._connection.execute(f"create or replace table built.base_snapshots as {SNAPSHOTS}")
         kept = self._kept()
         for name, sql in NAMED_AFTER.items():
             if name == "records" and kept and kept.records == now.records:
@@ -268,8 +279,7 @@ class Touched:
             self._connection.execute(f"create or replace table built.base_{name} as {laid}")
         self._connection.execute("delete from built.base")
         self._connection.execute(
-            "insert into built.base values (?, ?, ?, ?, ?, ?)",
-            list(astuple(now)),
+            "insert into built.base values (?, ?, ?, ?, ?)", list(astuple(now))
         )
 
     def _digest(self, node: str) -> str:
@@ -309,7 +319,7 @@ class Touched:
     def _touch(self, now: _Base, kept: _Base) -> bool:
         """Lay down who is touched; whether they are few enough."""
         if self._station == "stage":
-            self._lay({"mini_contacts": changed("contacts", "contact_id")})
+            self._lay({"mini_contacts": f"{changed('contacts', 'contact_id')} union {CLOSED}"})
             return self._are_few("mini_contacts", "staging.stg_contacts")
         if self._station == "unify" or not self._is_touched_since(now, kept):
             self._lay_touched(now, kept)
@@ -325,17 +335,18 @@ class Touched:
     def _lay_touched(self, now: _Base, kept: _Base) -> None:
         """Lay what the next base will keep beside files, and who is touched."""
         same = {"records"} if now.records == kept.records else set()
-        for name in NAMED_AFTER.keys() - same:
+        with transaction(self._connection):
+            for name in NAMED_AFTER.keys() - same:
+                self._connection.execute(
+                    f"create or replace table built.next_{name} as {NAMED_AFTER[name]}"
+                )
+            none = {f"changed_{name}": f"from built.base_{name} limit 0" for name in same}
+            self._lay(TOUCHED | none)
             self._connection.execute(
-                f"create or replace table built.next_{name} as {NAMED_AFTER[name]}"
+                "create or replace table built.touched as"
+                " select $1 as base, $2 as since, customer_id from touched_customers",
+                [now.base, kept.base],
             )
-        none = {f"changed_{name}": f"from built.base_{name} limit 0" for name in same}
-        self._lay(TOUCHED | none)
-        self._connection.execute(
-            "create or replace table built.touched as"
-            " select $1 as base, $2 as since, customer_id from touched_customers",
-            [now.base, kept.base],
-        )
 
     def _is_touched_since(self, now: _Base, kept: _Base | None = None) -> bool:
         """Whether it was found already who is touched by what is there now."""

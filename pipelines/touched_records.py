@@ -106,6 +106,34 @@ def arrived(entity: str, key: str, where: str = "true") -> str:
     """
 
 
+SNAPSHOTS = "select * from raw.snapshots where entity = 'contacts'"
+
+CLOSED = f"""
+    select source, contact_id from staging.stg_contacts as records
+    where closed_at is not null and exists (
+        select 1 from raw.contacts as shown
+        where shown._file_id in (select file_id from fresh_snapshots)
+            and shown._source = records.source and shown.contact_id = records.contact_id
+    )
+    union
+    select records.source, records.contact_id
+    from staging.stg_contacts as records
+    inner join (
+        select distinct snapshots.source, snapshots.feed, shown.contact_id
+        from ({SNAPSHOTS}) as snapshots
+        inner join raw.contacts as shown on snapshots.file_id = shown._file_id
+    ) as known
+        on records.source = known.source and records.contact_id = known.contact_id
+    inner join fresh_snapshots as fresh
+        on known.source = fresh.source and known.feed = fresh.feed
+    where records.closed_at is null and not exists (
+        select 1 from raw.contacts as shown
+        where shown._file_id = fresh.file_id and shown.contact_id = records.contact_id
+    )
+"""
+"""Records that were closed and that a new snapshot shows, or that one of theirs no longer shows."""
+
+
 def of_contacts(entity: str, key: str) -> str:
     """Whose the touched records of an entity are, and were."""
     return f"""

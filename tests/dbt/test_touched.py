@@ -12,8 +12,9 @@ import duckdb
 import pytest
 
 from cohorte.paths import dbt_dir
-from pipelines.dbt_session import OF_TOUCHED
+from pipelines.dbt_session import CHILD_LOG, OF_TOUCHED
 from pipelines.numbers import lay_customer_numbers
+from pipelines.touched_records import ENTITIES
 from tests.dbt.lab import AS_OF, LOADED_AT, Lab, Outcome
 
 CONTACTS = [f"c{number}" for number in range(80)]
@@ -63,6 +64,7 @@ class Company:
             ),
             self._deliver_again,
             self._deliver_all_again,
+            self._show,
             self._mend,
             self._next_day,
             self._read_late,
@@ -87,8 +89,8 @@ class Company:
         self.rows[entity].append(lineage | told)
 
     def _deliver_again(self) -> None:
-        for rows in list(self.rows.values()):
-            for row in self.chance.sample(rows, min(3, len(rows))):
+        for entity, rows in list(self.rows.items()):
+            for row in self.chance.sample(rows, min(3, len(rows)) if entity in ENTITIES else 0):
                 copy = row | {"_file_id": self.files, "_line": len(rows) + 1}
                 rows.append(copy | {"_loaded_at": LOADED_AT + timedelta(days=self.files)})
 
@@ -98,6 +100,22 @@ class Company:
         at = {"_file_id": self.files, "_loaded_at": LOADED_AT + timedelta(days=self.files)}
         known = [row for row in rows if row["_file_id"] < self.files]
         rows += [row | at | {"_line": 1000 + line} for line, row in enumerate(known)]
+
+    def _show(self) -> None:
+        """A snapshot of the contacts, in which some are no more."""
+        known = {row["contact_id"]: row for row in self.rows["contacts"]}
+        for contact in self.chance.sample(sorted(known), len(known) - 2):
+            told = {name: value for name, value in known[contact].items() if name[0] != "_"}
+            self._add("contacts", **told)
+        self.rows["snapshots"].append(
+            {
+                "file_id": self.files,
+                "source": "shop",
+                "feed": self._one("people", "people", "visitors"),
+                "entity": "contacts",
+                "shown_at": LOADED_AT + timedelta(days=self.files),
+            }
+        )
 
     def _read_late(self) -> None:
         """A file that had been refused is read under its own number, before those known."""
@@ -314,6 +332,8 @@ def go_through(lab: Lab, seed: int, deliveries: int) -> None:
         for table, rows in whole.items():
             assert brought[table] == rows, table
     assert of_touched
+    log = (lab.session.target_dir / CHILD_LOG).read_text()
+    assert "Traceback" not in log, log
 
 
 def test_a_delivery_leaves_what_building_everything_leaves(lab):
