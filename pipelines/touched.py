@@ -195,16 +195,12 @@ class Touched:
             snapshots = look(f"({SNAPSHOTS})")
             base = numbered = whole = records = ""
             if self._station != "stage":
-                whole = digest(
-                    content("stg_places"),
-                    content("int_places__communes"),
-                    look("raw.address_verdicts"),
-                )
+                whole = digest(*map(content, ("stg_places", "int_places__communes")))
                 records = digest(content("stg_contacts"), look("identity.identity_map"))
                 base = digest(
                     *(files, snapshots, whole, records),
                     *map(content, ("stg_products", "stg_exchange_rates")),
-                    *map(look, ("identity.corrections", "raw.campaigns")),
+                    *map(look, ("identity.corrections", "raw.campaigns", "raw.address_verdicts")),
                 )
             if self._station == "features":
                 numbered = digest(base, look("built.customer_numbers"))

@@ -43,6 +43,7 @@ NAMED_AFTER = {
         select source, campaign_id, hash(campaign_name) as content from staging.stg_campaigns
     """,
     "rates": "select currency_code, rate_date, rate from staging.stg_exchange_rates",
+    "verdicts": "select address_hash, verdict, service from raw.address_verdicts",
 }
 """What rows of customers are made of beside the records of events: the columns that models read."""
 
@@ -207,6 +208,9 @@ TOUCHED: dict[str, str] = {
         select _source, contact_id
         from (
             select source as _source, contact_id from changed_records
+            union
+            select source, contact_id from intermediate.int_contacts__addresses
+            where address_hash in (select address_hash from changed_verdicts)
             union {of_contacts("orders", "order_id")}
             union {of_contacts("carts", "cart_id")}
             union {of_contacts("tickets", "ticket_id")}

@@ -1,6 +1,8 @@
 {{ config(tags=['unify'], materialized='view') }}
 
 -- One row per source and contact_id: whether its postal address can be right, and why not.
+-- The project is read without a workspace's settings, so what it reads by a setting is named:
+-- depends_on: {{ source('raw', 'address_verdicts') }}
 with known_codes as (
     select
         country_code,
