@@ -450,10 +450,13 @@ class _Project:
             "threads": os.environ["COHORTE_THREADS"],
             "temp_directory": os.environ["COHORTE_TEMP_DIR"],
             "storage_compatibility_version": "v1.5.0",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
         }
         with contextlib.closing(
             duckdb.connect(os.environ["COHORTE_WORK_DB"], config=config)
         ) as connection:
+            connection.execute("set TimeZone = 'UTC'")
             connection.execute("attach ? as raw (read_only)", [str(raw)])
             declare(connection)
             yield Standing(connection, nodes, self._manifest.sources, self._raw)
