@@ -18,7 +18,8 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from cohorte.warehouse import TableInfo, transaction
-from pipelines.standing import NUMBER, Standing, digest
+from pipelines.differences import columns_of
+from pipelines.standing import NUMBER, Standing, content_hash, digest, sum_of_hashes
 from pipelines.touched_records import (
     CLOSED,
     ENTITIES,
@@ -415,38 +416,23 @@ class Touched:
         each = self._all[node]
         table, mini = f'"{each.schema}"."{each.alias}"', f"temp.main.{_mini(each, node)}"
         gone, come = self._touched_rows(each, mini)
-        names = [
-            name
-            for (name,) in self._connection.execute(
-                "select column_name from duckdb_columns() where database_name = current_database()"
-                " and schema_name = ? and table_name = ? order by column_index",
-                [each.schema, each.alias],
-            ).fetchall()
-        ]
-        columns = ", ".join(f'"{name}"' for name in names)
-        content = ", ".join(f'"{name}"' for name in names if name != NUMBER)
+        columns = ", ".join(f'"{name}"' for name, _ in columns_of(self._connection, table))
         with transaction(self._connection):
-            removed = self._sum(f"(select {content} from {table} where {gone})")
+            removed = content_hash(self._connection, f"(from {table} where {gone})")
             self._connection.execute(f"delete from {table} where {gone}")
-            added = self._sum(f"(select {content} from {mini} where {come})")
-            self._connection.execute(
-                f"insert into {table} ({columns}) select {columns} from {mini} where {come}"
+            coming = f"(select {columns} from {mini} where {come})"
+            added = content_hash(self._connection, coming)
+            self._connection.execute(f"insert into {table} ({columns}) from {coming}")
+            info = sum_of_hashes(
+                before.rows - removed.rows + added.rows,
+                int(before.hash, 16) - int(removed.hash, 16) + int(added.hash, 16),
             )
-            rows = before.rows - removed[0] + added[0]
-            total = (int(before.hash, 16) - removed[1] + added[1]) % 2**128
-            info = TableInfo(rows=rows, hash=format(total, "032x"))
             self._connection.execute(
                 "update built.local set base = ?, rows_count = ?, content = ?, appended = ?"
                 " where node = ?",
-                [self._at(self._now()), rows, info.hash, appended + added[0], node],
+                [self._at(self._now()), info.rows, info.hash, appended + added.rows, node],
             )
         return info
-
-    def _sum(self, relation: str) -> tuple[int, int]:
-        ((rows, total),) = self._connection.execute(
-            f"select count(*), coalesce(sum(hash(columns_row)), 0) from {relation} as columns_row"
-        ).fetchall()
-        return int(rows), int(total)
 
     def _touched_rows(self, node: Any, mini: str) -> tuple[str, str]:
         """Conditions: which rows of the table are touched, and which of the mini world count."""
